@@ -1,0 +1,71 @@
+"""Fits a classifier to an image source."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cae_jax.images import to_unit
+from cae_jax.types import ImageSource
+
+
+def _make_step(network: nn.Module, optimizer: optax.GradientTransformation) -> Callable:
+    def loss(params, images, labels, key):
+        logits = network.apply({"params": params}, to_unit(images), train=True, rngs={"dropout": key})
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    @jax.jit
+    def step(params, state, images, labels, key):
+        value, gradients = jax.value_and_grad(loss)(params, images, labels, key)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, value
+
+    return step
+
+
+def fit_classifier(
+    network: nn.Module,
+    source: ImageSource,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> Any:
+    """Trains a network with AdamW on a one-cycle schedule.
+
+    Args:
+        network: images in [0, 1] to logits, with a `train` argument.
+        source: the training images and their labels.
+        seed: of parameters, order, augmentation and dropout.
+        steps: of the optimizer.
+        batch_size: images a step.
+        learning_rate: the peak.
+        augment: `(images uint8, rng) -> images uint8`.
+        report: called with the step and its loss every 25 steps.
+
+    Returns:
+        Parameters.
+    """
+    rng = np.random.default_rng(seed)
+    key = jax.random.key(seed)
+    optimizer = optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=1e-3)
+    params = network.init(key, to_unit(jnp.asarray(source.take(np.arange(1)))))["params"]
+    state = optimizer.init(params)
+    step = _make_step(network, optimizer)
+    order = np.empty(0, np.int64)
+    for number in range(steps):
+        while len(order) < batch_size:
+            order = np.concatenate([order, rng.permutation(len(source))])
+        rows, order = order[:batch_size], order[batch_size:]
+        images = augment(source.take(rows), rng)
+        params, state, value = step(params, state, images, source.labels[rows], jax.random.fold_in(key, number))
+        if number % 25 == 0:
+            report(number, float(value))
+    return params

@@ -1,0 +1,79 @@
+"""`train.py` and `cae-train`: trains a CAE for a classifier."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from cae_jax.training.config import (
+    ConfigError,
+    apply_overrides,
+    find_config,
+    flatten,
+    load_config,
+    shipped_configs,
+)
+
+EXAMPLES = """\
+examples:
+  python train.py --config configs/mnist.py
+      trains on MNIST (or, without a network, on the 5,000 digits that come along) into runs/mnist
+  python train.py --config mnist_5k --workdir runs/seed1 --config.seed=1
+      a shipped config by name, another seed
+  python train.py --config mnist --list
+      shows every key of a config and its value
+
+Run again with the same --workdir, it goes on from the last checkpoint.
+"""
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Splits the command line into options and `--config.KEY=VALUE` changes."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Trains a class association embedding (CAE) that explains an image classifier.",
+        epilog=EXAMPLES + f"\nshipped configs: {', '.join(shipped_configs())}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="a config file, or the name of a shipped one")
+    parser.add_argument(
+        "--workdir", type=pathlib.Path, metavar="DIR", help="where everything is written (default: runs/<config name>)"
+    )
+    parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
+    parser.add_argument(
+        "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.train.steps=500"
+    )
+    own, changes, rest = [], {}, list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("--config."):
+            own.append(argument)
+            continue
+        key, equals, value = argument.removeprefix("--config.").partition("=")
+        if not equals:
+            if not rest:
+                parser.error(f"--config.{key} needs a value: --config.{key}=VALUE")
+            value = rest.pop(0)
+        changes[key] = value
+    return parser.parse_args(own), changes
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options, changes = parse(sys.argv[1:])
+    try:
+        path = find_config(options.config)
+        config = apply_overrides(load_config(path), changes)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.list:
+        print("\n".join(f"{key} = {value!r}" for key, value in flatten(config).items()))
+        return 0
+
+    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
+    from cae_jax.training.loop import train
+
+    workdir = options.workdir or pathlib.Path("runs") / path.stem
+    return run(lambda console: train(config, workdir, console))

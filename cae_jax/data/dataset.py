@@ -1,0 +1,64 @@
+"""The record of an opened data set, and how one is split."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from cae_jax.types import ImageSource
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened data set.
+
+    Attributes:
+        name: as asked for, or the fallback's.
+        class_names: of the K classes, in the order of the labels.
+        train: what models learn from.
+        validation: what settings and checkpoints are chosen on.
+        test: what is reported, and nothing else.
+        note: why this is not the data set that was asked for; empty when it is.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: ImageSource
+    validation: ImageSource
+    test: ImageSource
+    note: str = field(default="")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        height, width, channels = self.train.take(np.arange(1)).shape[1:]
+        return height, width, channels
+
+    def split(self, name: str) -> ImageSource:
+        """The split called 'train', 'validation' or 'test'.
+
+        Raises:
+            ValueError: for another name.
+        """
+        if name not in ("train", "validation", "test"):
+            raise ValueError(f"a split is 'train', 'validation' or 'test', not {name!r}")
+        return getattr(self, name)
+
+
+def stratified_split(labels: np.ndarray, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sets `size` rows aside so that both parts keep the proportions of the classes.
+
+    Args:
+        labels: `[N]`.
+        size: rows of the second part.
+        seed: of the draw.
+
+    Returns:
+        Sorted row numbers of the rest, and of the part set aside.
+    """
+    rest, aside = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    return np.sort(rest), np.sort(aside)

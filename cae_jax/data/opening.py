@@ -1,0 +1,123 @@
+"""Opens data sets by name: our own builders, stock TFDS names, anything prepared as ArrayRecord."""
+
+import dataclasses
+import logging
+import pathlib
+
+import numpy as np
+import requests
+import tensorflow_datasets as tfds
+
+from cae_jax.data import mnist
+from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.mnist import Mnist
+from cae_jax.data.mnist_5k import Mnist5k
+from cae_jax.data.sources import RecordSource, held_if_small
+
+OWN_BUILDERS = {builder.name: builder for builder in (Mnist, Mnist5k)}
+log = logging.getLogger(__name__)
+
+
+class DataUnavailable(RuntimeError):
+    """A data set can be neither read nor fetched; the message says why and what to do."""
+
+
+def _check_reachable(builder: tfds.core.DatasetBuilder) -> None:
+    """Asks the origin once before TFDS's downloader, which would retry for minutes on a machine without a network."""
+    if not isinstance(builder, Mnist) or builder.files_present():
+        return
+    try:
+        requests.head(mnist.ORIGIN + mnist.FILES["test_labels"], timeout=10).raise_for_status()
+    except requests.RequestException as error:
+        raise DataUnavailable(
+            f"mnist cannot be downloaded ({type(error).__name__}). Put {', '.join(mnist.FILES.values())} "
+            f"into {builder.manual_folder} and start again, or choose another data.name."
+        ) from error
+
+
+def _own(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+    builder = OWN_BUILDERS[name](data_dir=folder, file_format="array_record")
+    if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
+        _check_reachable(builder)
+        log.info("preparing %s in %s", name, builder.data_dir)
+        tfds.disable_progress_bar()
+        builder.download_and_prepare()
+    return builder
+
+
+def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+    try:
+        builder = tfds.builder(name, data_dir=folder)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DataUnavailable(
+            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}), nor one of TensorFlow Datasets, "
+            f"nor prepared in {folder}"
+        ) from error
+    if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
+        try:
+            builder.download_and_prepare(file_format="array_record")
+        except Exception as error:
+            raise DataUnavailable(
+                f"{name} is not prepared in {folder} and cannot be prepared here ({type(error).__name__}: {error}). "
+                f"Preparing a stock data set needs TensorFlow and a network; prepared elsewhere with "
+                f"file_format='array_record', the folder can be copied."
+            ) from error
+    return builder
+
+
+def _read(builder: tfds.core.DatasetBuilder, name: str) -> Dataset:
+    features = builder.info.features
+    if features is None or "image" not in features or "label" not in features:
+        raise DataUnavailable(f"{name} has no 'image' and 'label' features: {features}")
+    if "train" not in builder.info.splits or "test" not in builder.info.splits:
+        raise DataUnavailable(f"{name} has the splits {list(builder.info.splits)}; 'train' and 'test' are needed")
+    undecoded = {"image": tfds.decode.SkipDecoding()}
+
+    def labels_of(split: str) -> np.ndarray:
+        records = builder.as_data_source(split=split, decoders=undecoded)
+        return np.asarray([int(records[i]["label"]) for i in range(len(records))], np.int32)
+
+    def source(split: str, rows: np.ndarray, labels: np.ndarray):
+        return held_if_small(RecordSource(builder.as_data_source(split=split), rows, labels[rows]))
+
+    labels, test_labels = labels_of("train"), labels_of("test")
+    everything = np.arange(len(labels))
+    if "validation" in builder.info.splits:
+        validation_labels = labels_of("validation")
+        train = source("train", everything, labels)
+        validation = source("validation", np.arange(len(validation_labels)), validation_labels)
+    else:
+        rest, aside = stratified_split(labels, max(len(labels) // 10, 1))
+        train, validation = source("train", rest, labels), source("train", aside, labels)
+    test = source("test", np.arange(len(test_labels)), test_labels)
+    return Dataset(name, tuple(features["label"].names), train, validation, test)
+
+
+def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
+    """Opens a data set, preparing it first where that is needed and possible.
+
+    Args:
+        name: 'mnist', 'mnist_5k', or a name of TensorFlow Datasets.
+        folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
+        fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
+
+    Returns:
+        The data set; splits that fit are held in memory.
+
+    Raises:
+        DataUnavailable: if neither can be had, or the training split has images of one class only.
+    """
+    root = pathlib.Path(folder or tfds.core.constants.DATA_DIR).expanduser()
+    try:
+        builder = _own(name, root) if name in OWN_BUILDERS else _stock(name, root)
+    except DataUnavailable as error:
+        if not fallback or fallback == name:
+            raise
+        note = f"{name} is not available, so this run uses {fallback} instead. {error}"
+        return dataclasses.replace(open_dataset(fallback, folder), note=note)
+    dataset = _read(builder, name)
+    present = np.unique(dataset.train.labels)
+    if len(present) < 2:
+        raise DataUnavailable(f"{name} has images of one class only ({present.tolist()}); an explanation needs two or more")
+    return dataset
+

@@ -1,0 +1,93 @@
+"""Pairs of images of different classes: every batch is a function of the seed and the step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from cae_jax.data import augment
+from cae_jax.types import ImageSource
+
+
+@dataclass(frozen=True)
+class PairSampler:
+    """Draws the batch of a step.
+
+    Exemplars run through the data set in a new order every epoch; each one's donor is an image of another class, drawn
+    by class first, so that rare classes are donors as often as common ones. The pairs of a step do not depend on how
+    many processes share them: each process draws all and reads its own.
+
+    Attributes:
+        source: the images.
+        labels: `[N]`, the classes that pairs must differ in (the classifier's predictions, or the data set's labels).
+        batch_size: pairs over all processes.
+        seed: of the whole run.
+        max_shift: pixels, see `augment.shift`.
+        mirror: whether images may be mirrored.
+        process_index: of this process.
+        process_count: processes that share a batch.
+    """
+
+    source: ImageSource
+    labels: np.ndarray
+    batch_size: int
+    seed: int
+    max_shift: int = 0
+    mirror: bool = False
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self) -> None:
+        classes = np.unique(self.labels)
+        if len(classes) < 2:
+            raise ValueError(f"pairs need images of two classes or more, but all labels are {classes.tolist()}")
+        if self.batch_size % self.process_count:
+            raise ValueError(
+                f"train.batch_size {self.batch_size} cannot be shared evenly by {self.process_count} processes"
+            )
+        object.__setattr__(self, "_members", [np.flatnonzero(self.labels == c) for c in classes])
+        object.__setattr__(self, "_class_rank", np.searchsorted(classes, self.labels))
+
+    def _exemplars(self, step: int) -> np.ndarray:
+        count = len(self.labels)
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, within = np.divmod(positions, count)
+        rows = np.empty(len(positions), np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng((self.seed, 0, epoch)).permutation(count)
+            rows[epochs == epoch] = order[within[epochs == epoch]]
+        return rows
+
+    def indices(self, step: int) -> np.ndarray:
+        """Row numbers of all pairs of a step, `[batch_size, 2]`."""
+        rng = np.random.default_rng((self.seed, 1, step))
+        exemplars = self._exemplars(step)
+        ranks = self._class_rank[exemplars]
+        other = (ranks + rng.integers(1, len(self._members), len(ranks))) % len(self._members)
+        fractions = rng.random(len(ranks))
+        donors = [self._members[c][int(f * len(self._members[c]))] for c, f in zip(other, fractions, strict=True)]
+        return np.stack([exemplars, np.asarray(donors)], axis=1)
+
+    def __call__(self, step: int) -> dict[str, np.ndarray]:
+        """Reads this process's share of a step.
+
+        Returns:
+            `images`, `[pairs, 2, height, width, channels]` uint8, and `labels`, `[pairs, 2]` int32.
+        """
+        share = self.batch_size // self.process_count
+        rows = self.indices(step)[self.process_index * share : (self.process_index + 1) * share].reshape(-1)
+        rng = np.random.default_rng((self.seed, 2, step, self.process_index))
+        images = augment.shift(self.source.take(rows), rng, self.max_shift)
+        if self.mirror:
+            images = augment.flip_horizontally(images, rng)
+        return {
+            "images": images.reshape(share, 2, *images.shape[1:]),
+            "labels": self.labels[rows].astype(np.int32).reshape(share, 2),
+        }
+
+
+def pair_batches(sampler: PairSampler, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
+    """Reads the batches of steps `start` to `stop - 1` ahead of their use, in Grain's threads."""
+    batches = grain.MapDataset.range(start, stop).map(sampler)
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)))

@@ -1,0 +1,113 @@
+"""Reads and checks the images that people hand in."""
+
+import logging
+import pathlib
+import warnings
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+log = logging.getLogger(__name__)
+
+
+class InputError(ValueError):
+    """Images or arguments that cannot be used; the message names the file or index and says what to do."""
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    planes = [
+        np.asarray(Image.fromarray(image[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+        for c in range(image.shape[-1])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Brings images into the shape and range that the model was trained for.
+
+    Args:
+        images: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float in [0, 1]. Another height
+            or width is resized, with a warning.
+        image_shape: height, width, channels of the training images.
+
+    Returns:
+        `[N, height, width, channels]` float32 in [0, 1].
+
+    Raises:
+        InputError: for other shapes, types, ranges or channels, or values that are not finite; it names the index.
+    """
+    images = np.asarray(images)
+    height, width, channels = image_shape
+    if images.ndim == 3 and channels == 1:
+        images = images[..., None]
+    if images.ndim != 4 or len(images) == 0:
+        raise InputError(f"expected images [N, height, width, {channels}] with N of 1 or more, not {images.shape}")
+    if images.shape[-1] != channels:
+        raise InputError(f"the model was trained on {channels} channel(s), but these images have {images.shape[-1]}")
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / 255.0
+    elif np.issubdtype(images.dtype, np.floating):
+        images = images.astype(np.float32)
+    else:
+        raise InputError(f"expected images of uint8, or float in [0, 1], not {images.dtype}")
+    for index, image in enumerate(images):
+        if not np.isfinite(image).all():
+            raise InputError(f"image {index} has values that are not finite")
+        if image.min() < -1e-3 or image.max() > 1 + 1e-3:
+            raise InputError(
+                f"image {index} has values from {image.min():.3g} to {image.max():.3g}; floats must lie in [0, 1]"
+            )
+    if images.shape[1:3] != (height, width):
+        warnings.warn(
+            f"images of {images.shape[1]}×{images.shape[2]} are resized to the trained {height}×{width}", stacklevel=2
+        )
+        images = np.stack([_resize(image, (height, width)) for image in images])
+    return images.clip(0.0, 1.0)
+
+
+def _read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+    height, width, channels = image_shape
+    try:
+        with Image.open(path) as picture:
+            bands = len(picture.getbands())
+            if channels == 3 and bands in (1, 2):
+                raise InputError(f"{path} is grey, but the model was trained on RGB images")
+            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as an image: {error}") from error
+    if channels == 1 and bands >= 3:
+        colours = "in colour; the model was trained on grey images"
+        raise InputError(f"{path} is {colours}: convert it first, so that it is you who decides how")
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if pixels.shape[:2] != (height, width):
+        warnings.warn(
+            f"{path} is {pixels.shape[0]}×{pixels.shape[1]} and is resized to the trained {height}×{width}",
+            stacklevel=2,
+        )
+        pixels = _resize(pixels, (height, width))
+    return pixels
+
+
+def read_images(path: pathlib.Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Reads an image file, or all image files of a folder by name.
+
+    Args:
+        path: a file, or a folder of PNG, JPEG, BMP or TIFF files.
+        image_shape: height, width, channels of the training images.
+
+    Returns:
+        Images `[N, height, width, channels]` uint8 and the files' names.
+
+    Raises:
+        InputError: naming the file that cannot be read or has other channels, or the folder that has no images.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)})")
+    elif path.is_file():
+        files = [path]
+    else:
+        raise InputError(f"{path} does not exist")
+    return np.stack([_read_image(file, image_shape) for file in files]), [file.name for file in files]

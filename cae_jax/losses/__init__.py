@@ -1,0 +1,28 @@
+"""Losses as pure functions of arrays. No networks, no weights of the terms, no optimizers.
+
+Every function returns one number per sample, or per pair and side; the caller reduces.
+"""
+
+from cae_jax.losses.classification import confusion_to_uniform, cross_entropy, probability_cross_entropy
+from cae_jax.losses.coherency import (
+    class_code_loss,
+    cycle_loss,
+    image_reconstruction_loss,
+    individual_code_loss,
+    squared_error,
+)
+from cae_jax.losses.neighbourhood import neighbourhood_loss
+from cae_jax.losses.penalties import gradient_penalty
+
+__all__ = [
+    "class_code_loss",
+    "confusion_to_uniform",
+    "cross_entropy",
+    "cycle_loss",
+    "gradient_penalty",
+    "image_reconstruction_loss",
+    "individual_code_loss",
+    "neighbourhood_loss",
+    "probability_cross_entropy",
+    "squared_error",
+]

@@ -1,0 +1,59 @@
+"""The discriminator: is the image real, and which class is it?"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from cae_jax.models.layers import ReflectConv, ResidualBlock, at_least_float32
+
+FAKE, REAL = 0, 1
+
+
+class Discriminator(nn.Module):
+    """Tells real images from swaps and names the class, from one trunk.
+
+    Attributes:
+        num_classes: K.
+        width: channels after the first convolution; they double at every further one.
+        downsamplings: convolutions of stride 2, the first included.
+        residual_blocks: after them.
+        hidden: width of the last hidden layer.
+        dropout: rate before the logits.
+        dtype: of the computation.
+    """
+
+    num_classes: int
+    width: int = 64
+    downsamplings: int = 4
+    residual_blocks: int = 2
+    hidden: int = 256
+    dropout: float = 0.4
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:
+        """Judges `[batch, height, width, channels]` in [-1, 1].
+
+        Args:
+            images: the batch.
+            train: with dropout, which needs a `dropout` key.
+
+        Returns:
+            Logits of fake and real `[batch, 2]`, and of the classes `[batch, K]`, float32.
+        """
+        init = nn.initializers.normal(0.02)
+        activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
+        h = images
+        for i in range(self.downsamplings):
+            h = activation(ReflectConv(self.width * 2**i, 4, 2, 1, self.dtype, init, name=f"down_{i}")(h))
+        for i in range(self.residual_blocks):
+            h = ResidualBlock(activation, self.dtype, init, name=f"block_{i}")(h)
+        h = h.mean((1, 2))
+        h = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, kernel_init=init, name="hidden")(h))
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        logits = nn.Dense(2 + self.num_classes, dtype=self.dtype, kernel_init=init, name="logits")(h)
+        logits = at_least_float32(logits)
+        return logits[:, :2], logits[:, 2:]

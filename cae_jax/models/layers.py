@@ -1,0 +1,106 @@
+"""Layers shared by the networks: reflection-padded convolution, the norms, residual blocks."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Widens low-precision floats to float32, for statistics, codes and logits; float64 stays."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def reflect_pad(x: jax.Array, padding: int) -> jax.Array:
+    """Pads height and width of `[batch, height, width, channels]` by reflection (the border pixel is not repeated)."""
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
+
+
+def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
+    """Normalises each channel of each sample over its positions, without affine parameters (biased variance)."""
+    statistics = at_least_float32(x)
+    mean = statistics.mean((1, 2), keepdims=True)
+    variance = statistics.var((1, 2), keepdims=True)
+    return ((statistics - mean) * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
+
+
+def adaptive_instance_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    """Instance norm whose `scale` and `bias`, both `[batch, channels]`, come from the class code.
+
+    The scale is used as it is, not as `1 + scale`, as in the published networks.
+    """
+    return instance_norm(x) * scale[:, None, None, :] + bias[:, None, None, :]
+
+
+class SampleLayerNorm(nn.Module):
+    """Layer norm over height, width and channels of a sample, then a scale and a bias per channel.
+
+    As published: the *unbiased* standard deviation, with `eps` added outside the root, scale drawn from U(0, 1).
+    """
+
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.uniform(1.0), (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
+        statistics = at_least_float32(x)
+        mean = statistics.mean((1, 2, 3), keepdims=True)
+        deviation = statistics.std((1, 2, 3), keepdims=True, ddof=1)
+        normalised = ((statistics - mean) / (deviation + self.eps)).astype(x.dtype)
+        return normalised * scale.astype(x.dtype) + bias.astype(x.dtype)
+
+
+class ReflectConv(nn.Module):
+    """Convolution with a bias over a reflection-padded input.
+
+    Attributes:
+        features: output channels.
+        kernel: side of the square kernel.
+        stride: step in both directions.
+        padding: pixels reflected at each side.
+        dtype: of the computation; parameters stay float32.
+        kernel_init: initialiser of the kernel; biases start at 0.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dtype: DTypeLike = jnp.float32
+    kernel_init: Callable = he_normal
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        convolution = nn.Conv(
+            self.features,
+            (self.kernel, self.kernel),
+            strides=self.stride,
+            padding="VALID",
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+            name="conv",
+        )
+        return convolution(reflect_pad(x, self.padding))
+
+
+class ResidualBlock(nn.Module):
+    """conv3, norm, activation, conv3, norm, then the skip; nothing after the sum.
+
+    `norms` holds the two normalisations; the decoder hands in adaptive ones, the discriminator none.
+    """
+
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    dtype: DTypeLike = jnp.float32
+    kernel_init: Callable = he_normal
+
+    @nn.compact
+    def __call__(self, x: jax.Array, norms: tuple[Callable, Callable] | None = None) -> jax.Array:
+        first, second = norms or (lambda h: h, lambda h: h)
+        conv = lambda name: ReflectConv(x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init, name=name)  # noqa: E731
+        h = self.activation(first(conv("conv_0")(x)))
+        return x + second(conv("conv_1")(h))

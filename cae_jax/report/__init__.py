@@ -1,0 +1,7 @@
+"""Records to pictures and tables. Nothing here computes results or knows models."""
+
+from cae_jax.report.grids import picture_grid
+from cae_jax.report.strips import draw_explanation
+from cae_jax.report.tables import metrics_table
+
+__all__ = ["draw_explanation", "metrics_table", "picture_grid"]

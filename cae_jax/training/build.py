@@ -1,0 +1,108 @@
+"""From a config to objects: networks, optimizers, the compiled step."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from cae_jax.images import padded_side
+from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.training.config import ConfigError
+from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
+from cae_jax.training.sharding import replicated
+from cae_jax.training.state import TrainState, create_state
+from cae_jax.training.step import Networks, Weights, make_train_step
+from cae_jax.types import Predict
+
+
+class Trainer(NamedTuple):
+    """What a run calls.
+
+    Attributes:
+        networks: modules and classifier.
+        init: `() -> TrainState`, on every device of the mesh.
+        step: the compiled step; it takes over its state's memory.
+    """
+
+    networks: Networks
+    init: object
+    step: object
+
+
+def build_model(config: ConfigDict, image_shape: tuple[int, int, int]) -> CAE:
+    """Builds the generator for images of a height, width and channels.
+
+    Raises:
+        ConfigError: for other than 1 or 3 channels, or if `dtype` or a kernel size is not one we know.
+    """
+    if image_shape[2] not in (1, 3):
+        raise ConfigError(f"images must have 1 or 3 channels, not {image_shape[2]}")
+    if config.model.dtype not in ("float32", "bfloat16"):
+        raise ConfigError(f"model.dtype must be 'float32' or 'bfloat16', not {config.model.dtype!r}")
+    if config.model.individual_norm not in ("instance", "layer"):
+        raise ConfigError(f"model.individual_norm must be 'instance' or 'layer', not {config.model.individual_norm!r}")
+    for key in ("stem_kernel", "output_kernel", "upsample_kernel"):
+        if config.model[key] % 2 == 0 or (key == "upsample_kernel" and config.model[key] not in (3, 5)):
+            raise ConfigError(
+                f"model.{key} must be {'3 or 5' if key == 'upsample_kernel' else 'odd'}, not {config.model[key]}"
+            )
+    return CAE(channels=image_shape[2], **config.model.to_dict())
+
+
+def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Height, width and channels that the networks see for images of `image_shape`."""
+    height, width, channels = image_shape
+    return padded_side(height, model.stride), padded_side(width, model.stride), channels
+
+
+def build_trainer(
+    config: ConfigDict, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | None
+) -> Trainer:
+    """Builds networks, optimizers and the compiled step.
+
+    Args:
+        config: see `presets`.
+        mesh: of all devices.
+        image_shape: height, width and channels of the user's images.
+        num_classes: K.
+        predict: the classifier where it is differentiable, else None.
+
+    Raises:
+        ConfigError: for settings that contradict each other.
+    """
+    if config.loss.consistency and predict is None:
+        raise ConfigError("loss.consistency needs a differentiable classifier; set it to 0")
+    model = build_model(config, image_shape)
+    discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
+    probe = LeakageProbe(num_classes) if config.loss.leakage else None
+    networks = Networks(model, discriminator, probe, predict, image_shape[:2])
+
+    def optimizer(peak: float) -> optax.GradientTransformation:
+        return make_optimizer(
+            learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps), config.optimizer.l2
+        )
+
+    generator_optimizer = optimizer(config.optimizer.generator_rate)
+    critics_optimizer = optimizer(config.optimizer.critics_rate)
+    weights = Weights(**config.loss.to_dict())
+    step = make_train_step(networks, weights, generator_optimizer, critics_optimizer, config.train.ema_decay)
+
+    def init() -> TrainState:
+        return create_state(
+            jax.random.key(config.seed),
+            model,
+            discriminator,
+            probe,
+            generator_optimizer,
+            critics_optimizer,
+            padded_shape(model, image_shape),
+        )
+
+    everywhere = replicated(mesh)
+    return Trainer(
+        networks,
+        jax.jit(init, out_shardings=everywhere),
+        jax.jit(step, donate_argnums=0, out_shardings=everywhere),
+    )

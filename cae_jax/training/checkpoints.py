@@ -1,0 +1,197 @@
+"""Checkpoints that say whether they are whole.
+
+Orbax writes the arrays; it restores a file with a flipped byte without complaint, and takes an empty folder for a
+checkpoint. So every checkpoint gets a manifest of SHA-256 sums, written last: without it a checkpoint does not count,
+and restoring compares every file with it.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+MANIFEST = "manifest.json"
+KEPT = 2  # newest checkpoints, besides the best one
+log = logging.getLogger(__name__)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written, or none can be read; the message names the folder and what is wrong."""
+
+
+def _is_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _unwrap_keys(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
+def _digest(path: epath.Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
+    found: dict[str, epath.Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            found |= _files(path, f"{prefix}{path.name}/")
+        elif prefix or path.name != MANIFEST:
+            found[prefix + path.name] = path
+    return found
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes trees of arrays and a few facts to a folder; what was there before is replaced.
+
+    Args:
+        folder: of this checkpoint; its manifest appears last.
+        trees: by name; a typed PRNG key is stored as its data.
+        facts: JSON values kept in the manifest.
+
+    Raises:
+        CheckpointError: if it cannot be written whole (a full disk, say). What was written is removed.
+    """
+    folder = epath.Path(folder).resolve()
+    try:
+        if folder.exists():
+            folder.rmtree()
+        folder.mkdir(parents=True)
+        with ocp.StandardCheckpointer() as checkpointer:
+            for name, tree in trees.items():
+                checkpointer.save(folder / name, _unwrap_keys(tree))
+        record = {"facts": dict(facts), "files": {name: _digest(path) for name, path in _files(folder).items()}}
+        (folder / MANIFEST).write_text(json.dumps(record | {"seal": _seal(record)}, indent=1))
+    except Exception as error:
+        folder.rmtree(missing_ok=True)
+        raise CheckpointError(f"the checkpoint {folder} could not be written: {error}") from error
+
+
+def read_facts(folder: epath.PathLike) -> dict[str, Any]:
+    """Checks every file of a checkpoint against its manifest and returns its facts.
+
+    Raises:
+        CheckpointError: naming the file that is missing, added or changed.
+    """
+    folder = epath.Path(folder)
+    try:
+        record = json.loads((folder / MANIFEST).read_text())
+        seal = record.pop("seal")
+        intact = seal == _seal(record)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is half-written: it has no {MANIFEST}") from error
+    except (ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
+    if not intact:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: its contents do not match their seal")
+    present = _files(folder)
+    for name in sorted(present.keys() ^ record["files"].keys()):
+        raise CheckpointError(f"{folder} is damaged: {name} is {'missing' if name not in present else 'not its own'}")
+    for name, digest in record["files"].items():
+        if _digest(present[name]) != digest:
+            raise CheckpointError(f"{folder} is damaged: the contents of {name} have changed since it was written")
+    return record["facts"]
+
+
+def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
+    """Reads one tree of a checkpoint that `read_facts` found whole.
+
+    Args:
+        folder: of the checkpoint.
+        name: of the tree.
+        like: arrays or shapes of the tree's structure; shardings and PRNG key types are taken from it.
+
+    Raises:
+        CheckpointError: if the tree has another structure.
+    """
+    path = epath.Path(folder).resolve() / name
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            tree = checkpointer.restore(path, jax.tree.map(ocp.utils.to_shape_dtype_struct, _unwrap_keys(like)))
+    except (ValueError, KeyError, FileNotFoundError) as error:
+        raise CheckpointError(f"{path} does not fit this model: {error}") from error
+    return jax.tree.map(
+        lambda old, new: jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new,
+        like,
+        tree,
+    )
+
+
+class CheckpointStore:
+    """The checkpoints of a run, one folder a step: the newest ones, and the best by validation.
+
+    Attributes:
+        folder: that holds them.
+    """
+
+    def __init__(self, folder: epath.PathLike):
+        self.folder = epath.Path(folder)
+
+    def _path(self, step: int) -> epath.Path:
+        return self.folder / f"{step:08d}"
+
+    def steps(self) -> list[int]:
+        """Steps with a folder, whole or not, in ascending order."""
+        if not self.folder.exists():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def whole(self) -> dict[int, dict[str, Any]]:
+        """Facts of the checkpoints that are whole, by step. The others are logged by name."""
+        facts = {}
+        for step in self.steps():
+            try:
+                facts[step] = read_facts(self._path(step))
+            except CheckpointError as error:
+                log.warning("skipping a checkpoint: %s", error)
+        return facts
+
+    def facts(self, step: int) -> dict[str, Any]:
+        """Facts of one step; raises `CheckpointError` if it is not whole."""
+        return read_facts(self._path(step))
+
+    def save(self, step: int, trees: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Saves a step, then deletes those that are neither new nor the best.
+
+        Args:
+            step: of the state.
+            trees: see `save_trees`.
+            facts: JSON values, among them the validation `score`; higher is better.
+
+        Raises:
+            CheckpointError: see `save_trees`; earlier checkpoints stay.
+        """
+        try:
+            save_trees(self._path(step), trees, facts)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. Earlier checkpoints, not touched: {self.steps() or 'none'}") from error
+        scores = {kept: facts["score"] for kept, facts in self.whole().items()}
+        keep = {*sorted(scores)[-KEPT:], max(scores, key=lambda kept: (scores[kept], kept))}
+        for old in set(self.steps()) - keep:
+            self._path(old).rmtree()
+
+    def newest(self) -> int | None:
+        """The last whole step, or None."""
+        return max(self.whole(), default=None)
+
+    def best(self) -> int | None:
+        """The whole step of the best validation score, the later one of two equals, or None."""
+        scores = {step: facts["score"] for step, facts in self.whole().items()}
+        return max(scores, key=lambda step: (scores[step], step), default=None)
+
+    def load(self, step: int, name: str, like: Any) -> Any:
+        """Reads one tree of a whole step, see `load_tree`."""
+        return load_tree(self._path(step), name, like)

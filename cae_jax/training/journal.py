@@ -1,0 +1,32 @@
+"""What a run writes down: a JSON-lines log and TensorBoard events."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from tensorboardX import SummaryWriter
+
+
+class Journal:
+    """Appends scalars to `log.jsonl` and to TensorBoard's event files in a workdir.
+
+    A resumed run drops what an earlier one logged after the step it goes on from.
+    """
+
+    def __init__(self, workdir: pathlib.Path, start: int):
+        self._path = workdir / "log.jsonl"
+        if self._path.exists():
+            lines = [line for line in self._path.read_text().splitlines() if json.loads(line)["step"] <= start]
+            self._path.write_text("".join(line + "\n" for line in lines))
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Logs scalars of one kind ('train', 'validation') at a step."""
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        for name, value in values.items():
+            self._writer.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes the event files."""
+        self._writer.close()

@@ -1,0 +1,318 @@
+"""The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
+
+import dataclasses
+import json
+import logging
+import math
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cae_jax import metrics, report
+from cae_jax.data import Dataset, PairSampler, open_dataset, pair_batches
+from cae_jax.images import to_unit
+from cae_jax.training.build import Trainer, build_trainer
+from cae_jax.training.checkpoints import CheckpointStore
+from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
+from cae_jax.training.evaluation import Evaluator, Functions, collapse_reason, make_functions, predicted_classes
+from cae_jax.training.journal import Journal
+from cae_jax.training.run_record import claim_workdir, versions, write_whole
+from cae_jax.training.sharding import data_mesh, split_batch
+from cae_jax.training.state import TrainState
+
+ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
+GRID_COLUMNS = 12
+log = logging.getLogger(__name__)
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss term is infinite or not a number; the message names the step and the terms."""
+
+
+class OneClass(RuntimeError):
+    """The images, or the classifier's answers to them, are all of one class, so that no pair can be formed."""
+
+
+def check_finite(terms: dict[str, jax.Array], step: int) -> dict[str, float]:
+    """Fetches the terms of a step.
+
+    Raises:
+        NonFiniteLoss: naming those that are not finite.
+    """
+    values = {name: float(value) for name, value in jax.device_get(terms).items()}
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        parts = [name for name in broken if not name.endswith("_total")] or broken
+        raise NonFiniteLoss(
+            f"at step {step} these losses are not finite: {', '.join(parts)}. The last checkpoint is from before; "
+            f"try a lower optimizer.generator_rate or optimizer.critics_rate"
+        )
+    return values
+
+
+@dataclasses.dataclass
+class Run:
+    """A run's fixed parts, put together once by `prepare`.
+
+    Attributes:
+        config: the settings.
+        workdir: where everything is written.
+        console: for people.
+        dataset: the images.
+        mesh: of all devices.
+        classifier: what is explained.
+        oracle: what only scores.
+        predictions: the classifier's classes by split.
+        trainer: networks and compiled step.
+        functions: the model, compiled.
+        store: the checkpoints.
+    """
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    console: Console
+    dataset: Dataset
+    mesh: Mesh
+    classifier: LoadedClassifier
+    oracle: LoadedClassifier
+    predictions: dict[str, np.ndarray]
+    trainer: Trainer
+    functions: Functions
+    store: CheckpointStore
+
+    def evaluator(self, split: str) -> Evaluator:
+        """Scores on a split."""
+        return Evaluator(
+            self.functions,
+            self.dataset.train,
+            self.predictions["train"],
+            self.dataset.split(split),
+            self.predictions[split],
+            self.config.seed,
+        )
+
+
+def prepare(config: ConfigDict, workdir: pathlib.Path, console: Console) -> Run:
+    """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
+    dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback)
+    if dataset.note:
+        console.rule("[bold red]other data than asked for", style="red")
+        console.print(dataset.note, style="bold red")
+        console.rule(style="red")
+    workdir.mkdir(parents=True, exist_ok=True)
+    claim_workdir(workdir, config, dataset)
+    shift = config.augment.max_shift
+    with console.status("classifier and oracle"):
+        classifier = train_or_load(
+            workdir / "classifier", config.classifier, dataset, config.seed, shift, "classifier"
+        )
+        oracle = train_or_load(
+            workdir / "oracle", config.oracle, dataset, config.seed + ORACLE_SEED, shift, "oracle"
+        )
+    console.print(
+        f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
+        f"images {dataset.image_shape}; classifier {classifier.facts['accuracy']:.3f}, oracle "
+        f"{oracle.facts['accuracy']:.3f} accurate on test"
+    )
+    predictions = {
+        name: predicted_classes(classifier.predict, dataset.split(name)) for name in ("train", "validation", "test")
+    }
+    for name, classes in predictions.items():
+        if len(set(classes.tolist())) < 2:
+            raise OneClass(
+                f"the classifier gives all {name} images of {dataset.name} the class {classes[0]}; a CAE needs two "
+                f"classes or more. Check the classifier ({classifier.facts['accuracy']:.3f} accurate on test)"
+            )
+    mesh = data_mesh()
+    trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, classifier.predict)
+    store = CheckpointStore(workdir / "checkpoints")
+    functions = make_functions(
+        trainer.networks.model, dataset.image_shape[:2], classifier.predict, oracle.predict
+    )
+    return Run(
+        config, workdir, console, dataset, mesh, classifier, oracle, predictions, trainer, functions, store
+    )
+
+
+def validation_score(scores: dict[str, float]) -> float:
+    """What the best checkpoint is chosen by: flips of swaps times kept reconstructions. The oracle has no say in it."""
+    return scores["swap_flip_rate"] * scores["reconstruction_keep_rate"]
+
+
+def _draw_swaps(run: Run, params: Any, step: int) -> None:
+    """Writes exemplar, reconstruction, donor and swap of random validation images, the same ones every time."""
+    encode, decode = run.functions.encode, run.functions.decode
+    source = run.dataset.validation
+    exemplars, donors = metrics.draw_swaps(run.predictions["validation"], GRID_COLUMNS, run.config.seed)
+    individual_codes, class_codes = encode(params, source.take(exemplars))
+    _, donor_codes = encode(params, source.take(donors))
+    grid = report.picture_grid(
+        {
+            "exemplar": np.asarray(to_unit(source.take(exemplars))),
+            "reconstruction": np.asarray(decode(params, individual_codes, class_codes)),
+            "donor": np.asarray(to_unit(source.take(donors))),
+            "swap": np.asarray(decode(params, individual_codes, donor_codes)),
+        }
+    )
+    folder = run.workdir / "pictures"
+    folder.mkdir(exist_ok=True)
+    grid.save(folder / f"swaps_{step:08d}.png")
+
+
+class Checkpointer:
+    """What happens at every checkpoint: validate, draw, save, and watch for collapse.
+
+    Attributes:
+        collapsed: why the class code carries nothing, or ''; as of the last checkpoint.
+    """
+
+    def __init__(self, run: Run, journal: Journal):
+        self._run, self._journal = run, journal
+        self._evaluator = run.evaluator("validation")
+        self.collapsed = ""
+
+    def __call__(self, state: TrainState, seconds: float, progress: Progress | None = None) -> None:
+        """Validates and saves a state that has trained for some seconds."""
+        run, step = self._run, int(state.step)
+        scores = self._evaluator.validate(state.ema)
+        self._journal.write(step, "validation", scores)
+        _draw_swaps(run, state.ema, step)
+        facts = {"step": step, "score": validation_score(scores), "seconds": seconds}
+        run.store.save(step, {"state": state, "ema": state.ema}, facts)
+        line = (
+            f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
+            f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "
+            f"{scores['reconstruction_l1']:.3f}, class code kNN {scores['class_code_knn_accuracy']:.3f}"
+        )
+        run.console.print(line, highlight=False)
+        # Every run starts out with a class code that carries nothing.
+        early = step < run.config.train.steps // 4
+        self.collapsed = "" if early else collapse_reason(scores, self._evaluator.chance)
+        if self.collapsed:
+            run.console.print(
+                f"COLLAPSE at step {step}: {self.collapsed}. Try another seed, a lower optimizer.critics_rate or a "
+                f"higher loss.gradient_penalty.",
+                style="bold red",
+            )
+
+
+def _restore(run: Run) -> tuple[TrainState, float]:
+    """The state to go on from, new or of the newest whole checkpoint, and the seconds it has trained for."""
+    state = run.trainer.init()
+    step = run.store.newest()
+    if step is None:
+        return state, 0.0
+    seconds = run.store.facts(step)["seconds"]
+    run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
+    return run.store.load(step, "state", state), seconds
+
+
+def fit(run: Run) -> dict[str, Any]:
+    """Trains to the configured step, from the newest checkpoint if there is one.
+
+    Ctrl-C saves a checkpoint first.
+
+    Returns:
+        `train_seconds`, `images_per_second` and `collapsed` (a reason, or '').
+    """
+    config = run.config
+    state, earlier = _restore(run)
+    start = int(state.step)
+    journal = Journal(run.workdir, start)
+    checkpoint = Checkpointer(run, journal)
+    sampler = PairSampler(
+        run.dataset.train,
+        run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,
+        config.train.batch_size,
+        config.seed,
+        config.augment.max_shift,
+        config.augment.mirror,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    began = time.monotonic()
+    step_seconds, counted = 0.0, 0
+    seconds = lambda: earlier + time.monotonic() - began  # noqa: E731
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
+    saved = start
+    with Progress(*columns, TimeRemainingColumn(), console=run.console) as progress:
+        task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
+        try:
+            for number, batch in enumerate(pair_batches(sampler, start, config.train.steps), start + 1):
+                tick = time.monotonic()
+                state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
+                values = check_finite(terms, number)
+                if number > start + 1:  # the first step compiles
+                    step_seconds, counted = step_seconds + time.monotonic() - tick, counted + 1
+                speed = counted * 2 * config.train.batch_size / max(step_seconds, 1e-9)
+                losses = f"generator {values['generator_total']:.2f} critics {values['critics_total']:.2f}"
+                progress.update(task, completed=number, losses=f"{losses} {speed:.0f} images/s")
+                if number % config.train.log_every == 0:
+                    journal.write(number, "train", values)
+                if number % config.train.checkpoint_every == 0 or number == config.train.steps:
+                    checkpoint(state, seconds())
+                    saved = number
+        except KeyboardInterrupt:
+            if int(state.step) > saved:
+                run.console.print("interrupted; saving")
+                checkpoint(state, seconds())
+            raise
+        finally:
+            journal.close()
+    return {
+        "train_seconds": seconds(),
+        "images_per_second": counted * 2 * config.train.batch_size / step_seconds if counted else float("nan"),
+        "collapsed": checkpoint.collapsed,
+    }
+
+
+def train(config: ConfigDict, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
+    """Trains a CAE, or goes on with it, then scores its best checkpoint on the test split.
+
+    Args:
+        config: see `presets`.
+        workdir: made if need be; holds `run.json`, `classifier/`, `oracle/`, `checkpoints/`, `pictures/`,
+            `tensorboard/`, `log.jsonl` and, at the end, `metrics.json`.
+        console: for people.
+
+    Returns:
+        The contents of `metrics.json`.
+
+    Raises:
+        ConfigError: for settings that contradict each other, the workdir or the data.
+        DataUnavailable: if the data set cannot be had.
+        CheckpointError: if a checkpoint cannot be written.
+        NonFiniteLoss: if a loss breaks.
+    """
+    began = time.monotonic()
+    run = prepare(config, workdir, console)
+    prepared = time.monotonic() - began
+    fitted = fit(run)
+    best = run.store.best()
+    ema = run.store.load(best, "ema", run.trainer.init().ema)
+    with console.status("scoring the best checkpoint on the test split"):
+        scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)
+    result = {
+        "classifier_accuracy": run.classifier.facts["accuracy"],
+        "oracle_accuracy": run.oracle.facts["accuracy"],
+        **scores,
+        **fitted,
+        "prepare_seconds": prepared,
+        "steps": config.train.steps,
+        "best_step": best,
+        "data_source": run.dataset.name,
+        "data_note": run.dataset.note,
+        "seed": config.seed,
+        "devices": f"{jax.device_count()} {jax.devices()[0].platform}",
+        "versions": versions(),
+    }
+    write_whole(workdir / "metrics.json", json.dumps(result, indent=1))
+    console.print(report.metrics_table(result))
+    return result

@@ -1,0 +1,96 @@
+"""What a workdir says of its run: config, data, versions."""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from cae_jax.data import Dataset
+from cae_jax.training.config import ConfigError, check_resumable
+
+FILE = "run.json"
+PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
+
+
+class RunRecord(NamedTuple):
+    """The contents of `run.json`.
+
+    Attributes:
+        config: of the run, overrides included.
+        data: the name of the data set really used.
+        class_names: K names.
+        image_shape: height, width, channels of the user's images.
+        note: why another data set than the config's was used, or ''.
+    """
+
+    config: ConfigDict
+    data: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    note: str
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a file so that a reader sees the old contents or the new ones, never a part."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def read_record(workdir: pathlib.Path) -> RunRecord:
+    """Reads a workdir's record.
+
+    Raises:
+        ConfigError: if the folder holds no run, or its record is damaged.
+    """
+    path = workdir / FILE
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        return RunRecord(
+            ConfigDict(fields["config"]),
+            fields["data"],
+            tuple(fields["class_names"]),
+            tuple(fields["image_shape"]),
+            fields["note"],
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(f"{workdir} holds no run (no {FILE}); train one with train.py --workdir {workdir}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
+
+
+def claim_workdir(workdir: pathlib.Path, config: ConfigDict, dataset: Dataset) -> None:
+    """Writes the record of a new run, or checks that the present one may go on.
+
+    Raises:
+        ConfigError: if the workdir holds a run of other settings or data.
+    """
+    if (workdir / FILE).exists():
+        record = read_record(workdir)
+        check_resumable(record.config, config, workdir)
+        if record.data != dataset.name:
+            raise ConfigError(f"{workdir} holds a run on {record.data}, but this one would use {dataset.name}")
+        return
+    fields = {
+        "config": config.to_dict(),
+        "data": dataset.name,
+        "class_names": dataset.class_names,
+        "image_shape": dataset.image_shape,
+        "note": dataset.note,
+        "versions": versions(),
+    }
+    write_whole(workdir / FILE, json.dumps(fields, indent=1))

@@ -1,0 +1,254 @@
+"""One training step: critics first, then the generator against the updated critics, with one generator forward pass."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from cae_jax import images as image_ranges
+from cae_jax import losses
+from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.models.discriminator import FAKE, REAL
+from cae_jax.training.state import Params, TrainState
+
+Terms = dict[str, jax.Array]
+
+
+class Networks(NamedTuple):
+    """What a step calls: modules, and the classifier where it is differentiable.
+
+    Attributes:
+        model: the generator.
+        discriminator: real or fake, and which class.
+        probe: adversary on the individual code, or None.
+        predict: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`, traceable and
+            differentiable, or None.
+        image_size: height and width that `predict` expects.
+    """
+
+    model: CAE
+    discriminator: Discriminator
+    probe: LeakageProbe | None
+    predict: Callable[[jax.Array], jax.Array] | None
+    image_size: tuple[int, int]
+
+
+@flax.struct.dataclass
+class Weights:
+    """Weights of the loss terms; the published ones are the defaults.
+
+    Attributes:
+        image: L1 of reconstructions.
+        class_code: L1 of the swap's class code against the donor's.
+        individual_code: L1 of the swap's individual code against the exemplar's.
+        cycle: L1 after swapping there and back.
+        adversarial: the discriminator should hold swaps for real.
+        swap_class: the discriminator should see the donor's class in swaps.
+        squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
+        neighbourhood: class codes should have neighbours of their own class.
+        consistency: the classifier should see the donor's class in swaps.
+        leakage: the probe should see no class in individual codes.
+        discriminator_class: in the discriminator's loss, the class of real images.
+        gradient_penalty: in the discriminator's loss, R1 at real images.
+    """
+
+    image: float = 10.0
+    class_code: float = 1.0
+    individual_code: float = 1.0
+    cycle: float = 10.0
+    adversarial: float = 1.0
+    swap_class: float = 1.0
+    squared: float = 0.0
+    neighbourhood: float = 0.0
+    consistency: float = 0.0
+    leakage: float = 0.0
+    discriminator_class: float = 2.0
+    gradient_penalty: float = 0.0
+
+
+class Generated(NamedTuple):
+    """What the generator makes of a batch of P pairs, flattened to 2P samples (a₀, b₀, a₁, b₁, ...)."""
+
+    individual_code: jax.Array
+    class_code: jax.Array
+    reconstructions: jax.Array
+    swaps: jax.Array
+    swap_individual_code: jax.Array
+    swap_class_code: jax.Array
+    cycles: jax.Array
+
+
+def exchange(x: jax.Array) -> jax.Array:
+    """Gives each sample its partner's row: `[2P, ...]` with a and b of every pair exchanged."""
+    return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+
+
+def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
+    """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1]."""
+    encode = lambda images: model.apply({"params": params}, images, method="encode")  # noqa: E731
+    decode = lambda c, s: model.apply({"params": params}, c, s, method="decode")  # noqa: E731
+    individual_code, class_code = encode(x)
+    both = decode(
+        jnp.concatenate([individual_code, individual_code]), jnp.concatenate([class_code, exchange(class_code)])
+    )
+    reconstructions, swaps = jnp.split(both, 2)
+    swap_individual_code, swap_class_code = encode(swaps)
+    cycles = decode(swap_individual_code, class_code)
+    return Generated(
+        individual_code, class_code, reconstructions, swaps, swap_individual_code, swap_class_code, cycles
+    )
+
+
+def _over_pair(per_sample: jax.Array) -> jax.Array:
+    """The mean over pairs of (term of a + term of b), as published."""
+    return 2.0 * per_sample.mean()
+
+
+def critics_loss(
+    critics: Params,
+    networks: Networks,
+    weights: Weights,
+    x: jax.Array,
+    labels: jax.Array,
+    generated: Generated,
+    key: jax.Array,
+) -> tuple[jax.Array, Terms]:
+    """Loss of discriminator and probe on real images, detached swaps and detached individual codes.
+
+    Returns:
+        The total and its unweighted terms.
+    """
+    judge = lambda images, key: networks.discriminator.apply(  # noqa: E731
+        {"params": critics["discriminator"]}, images, train=True, rngs={"dropout": key}
+    )
+    dropout_key, penalty_key = jax.random.split(key)
+    real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
+    count = x.shape[0]
+    fake, real = jnp.full((count,), FAKE), jnp.full((count,), REAL)
+    terms = {
+        "discriminator_fake": _over_pair(losses.cross_entropy(real_fake[:count], fake)),
+        "discriminator_real": _over_pair(losses.cross_entropy(real_fake[count:], real)),
+        "discriminator_class": _over_pair(losses.cross_entropy(classes[count:], labels)),
+    }
+    total = (
+        terms["discriminator_fake"]
+        + terms["discriminator_real"]
+        + weights.discriminator_class * terms["discriminator_class"]
+    )
+    if weights.gradient_penalty:
+        score = lambda images: jnp.diff(judge(images, penalty_key)[0])[:, 0]  # noqa: E731
+        terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
+        total += weights.gradient_penalty * terms["gradient_penalty"]
+    if networks.probe is not None:
+        logits = networks.probe.apply({"params": critics["probe"]}, generated.individual_code)
+        terms["probe"] = _over_pair(losses.cross_entropy(logits, labels))
+        total += terms["probe"]
+    return total, terms
+
+
+def generator_loss(
+    generated: Generated,
+    critics: Params,
+    networks: Networks,
+    weights: Weights,
+    x: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+) -> tuple[jax.Array, Terms]:
+    """Loss of the generator's outputs against the critics.
+
+    Returns:
+        The total and its unweighted terms.
+    """
+    donor_labels = exchange(labels)
+    real_fake, classes = networks.discriminator.apply(
+        {"params": critics["discriminator"]}, generated.swaps, train=True, rngs={"dropout": key}
+    )
+    real = jnp.full(labels.shape, REAL)
+    per_sample = {
+        "image": losses.image_reconstruction_loss(generated.reconstructions, x),
+        "class_code": losses.class_code_loss(generated.swap_class_code, exchange(generated.class_code)),
+        "individual_code": losses.individual_code_loss(generated.swap_individual_code, generated.individual_code),
+        "cycle": losses.cycle_loss(generated.cycles, x),
+        "adversarial": losses.cross_entropy(real_fake, real),
+        "swap_class": losses.cross_entropy(classes, donor_labels),
+    }
+    if weights.squared:
+        per_sample["squared"] = losses.squared_error(generated.reconstructions, x) + losses.squared_error(
+            generated.cycles, x
+        )
+    if weights.neighbourhood:
+        per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
+    if networks.predict is not None and weights.consistency:
+        probabilities = networks.predict(image_ranges.from_model(generated.swaps, networks.image_size))
+        per_sample["consistency"] = losses.probability_cross_entropy(probabilities, donor_labels)
+    if networks.probe is not None:
+        logits = networks.probe.apply({"params": critics["probe"]}, generated.individual_code)
+        per_sample["leakage"] = losses.confusion_to_uniform(logits)
+    terms = {name: _over_pair(values) for name, values in per_sample.items()}
+    total = sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))
+    return total, terms
+
+
+def update_ema(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
+    """Moves the average towards `params`; early steps weigh more, and `decay = 0` copies."""
+    rate = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda average, value: rate * average + (1.0 - rate) * value, ema, params)
+
+
+def make_train_step(
+    networks: Networks,
+    weights: Weights,
+    generator_optimizer: optax.GradientTransformation,
+    critics_optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]:
+    """Builds the step, a pure function that the caller jits.
+
+    The generator runs forward once: its `vjp` is kept while the critics are updated on the detached outputs, then the
+    gradient of the generator's loss at the outputs is pulled back through it.
+
+    Returns:
+        `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
+        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name, with `generator_total` and `critics_total`.
+    """
+
+    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
+        x = image_ranges.to_model(batch["images"], networks.model.stride)
+        x = x.reshape(-1, *x.shape[2:])
+        labels = batch["labels"].reshape(-1)
+        critics_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+
+        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x), state.generator)
+
+        (critics_total, critics_terms), gradients = jax.value_and_grad(critics_loss, has_aux=True)(
+            state.critics, networks, weights, x, labels, generated, critics_key
+        )
+        updates, critics_optimizer_state = critics_optimizer.update(gradients, state.critics_optimizer, state.critics)
+        critics = optax.apply_updates(state.critics, updates)
+
+        (generator_total, generator_terms), cotangent = jax.value_and_grad(generator_loss, has_aux=True)(
+            generated, critics, networks, weights, x, labels, generator_key
+        )
+        (gradients,) = pull_back(cotangent)
+        updates, generator_optimizer_state = generator_optimizer.update(
+            gradients, state.generator_optimizer, state.generator
+        )
+        generator = optax.apply_updates(state.generator, updates)
+
+        state = TrainState(
+            step=state.step + 1,
+            key=state.key,
+            generator=generator,
+            critics=critics,
+            generator_optimizer=generator_optimizer_state,
+            critics_optimizer=critics_optimizer_state,
+            ema=update_ema(state.ema, generator, state.step, ema_decay),
+        )
+        totals = {"generator_total": generator_total, "critics_total": critics_total}
+        return state, totals | generator_terms | critics_terms
+
+    return train_step

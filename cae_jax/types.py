@@ -1,0 +1,87 @@
+"""Protocols and result records that the packages share."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import numpy as np
+
+Predict = Callable[[jax.Array], jax.Array]
+"""A classifier: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`."""
+
+
+class ImageSource(Protocol):
+    """Labelled images of one size, read by position."""
+
+    labels: np.ndarray
+    """`[N]` int32, the data set's own labels."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images `[len(indices), height, width, channels]`, uint8."""
+        ...
+
+
+class Ending(enum.IntEnum):
+    """How the explanation of an image ended. All endings stay in the denominator of every rate."""
+
+    FLIPPED = 0
+    WEAK = 1
+    NOT_FLIPPED = 2
+    ALREADY_TARGET = 3
+    NOT_RECONSTRUCTED = 4
+    NO_REFERENCE = 5
+
+    @property
+    def message(self) -> str:
+        """What that means, in a sentence."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Ending.FLIPPED: "the classifier's answer flipped and became confident on the way",
+    Ending.WEAK: "the answer flipped, but the target never became confident",
+    Ending.NOT_FLIPPED: "the answer did not flip before the end of the path",
+    Ending.ALREADY_TARGET: "the classifier already gives the image the target class",
+    Ending.NOT_RECONSTRUCTED: "the classifier answers differently for the reconstruction, so its path explains nothing",
+    Ending.NO_REFERENCE: "no training image is confidently of the target class, so there is nowhere to go",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Explanations as M rows; several rows may belong to one image.
+
+    Attributes:
+        image_index: `[M]`, row of the image that was handed in.
+        prediction: `[M]`, the classifier's class of the image.
+        target: `[M]`, the class aimed at; -1 where there was none to aim at.
+        status: `[M]`, an `Ending`.
+        flip_shift: `[M]`, the first shift in [0, 1] at which the answer flips; NaN if it does not.
+        shift: `[M]`, the first shift at which the target reaches the confidence asked for, where the counterfactual is
+            drawn; NaN if it does not.
+        counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
+        saliency: `[M, height, width]`, counterfactual minus reconstruction, mean over channels, in [-1, 1]; all zero
+            without a `shift`.
+        path_shifts: `[P]`, from 0 to 1.
+        path_images: `[M, P, height, width, channels]` in [0, 1]; the first is the reconstruction.
+        path_probabilities: `[M, P, K]`.
+    """
+
+    image_index: np.ndarray
+    prediction: np.ndarray
+    target: np.ndarray
+    status: np.ndarray
+    flip_shift: np.ndarray
+    shift: np.ndarray
+    counterfactual: np.ndarray
+    saliency: np.ndarray
+    path_shifts: np.ndarray
+    path_images: np.ndarray
+    path_probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image_index)

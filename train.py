@@ -1,0 +1,8 @@
+"""Trains a CAE: `python train.py --config configs/mnist.py`. See `python train.py --help`."""
+
+import sys
+
+from cae_jax.cli.train import main
+
+if __name__ == "__main__":
+    sys.exit(main())
