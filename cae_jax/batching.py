@@ -13,7 +13,7 @@ def map_batches(function: Callable[..., Any], *arrays: np.ndarray, batch_size: i
     The last batch is filled up by repeating its last row, and the results of those rows are dropped.
 
     Args:
-        function: arrays `[batch_size, ...]` to a tree of arrays `[batch_size, ...]`; rows must not influence each other.
+        function: arrays `[batch_size, ...]` to a tree of such arrays; rows must not influence each other.
         *arrays: `[N, ...]` with the same N, at least 1.
         batch_size: rows a call.
 

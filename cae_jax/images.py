@@ -1,7 +1,7 @@
 """Ranges and layouts of images: what users hand in, and what the networks see.
 
-Users' images are `[batch, height, width, channels]`, uint8 or float in [0, 1], at their own size. The networks see float32
-in [-1, 1], with edge pixels repeated around until the sides suit the strides.
+Users' images are `[batch, height, width, channels]`, uint8 or float in [0, 1], at their own size. The networks see
+float32 in [-1, 1], with edge pixels repeated around until the sides suit the strides.
 """
 
 import jax
@@ -14,14 +14,15 @@ def padded_side(side: int, stride: int) -> int:
     return -(-side // stride) * stride
 
 
-def to_unit(images: jax.Array) -> jax.Array:
+def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
     """Turns uint8 images into float32 in [0, 1]; floats pass as float32 (float64 stays). Any shape."""
+    images = jnp.asarray(images)
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255.0
     return images.astype(jnp.promote_types(images.dtype, jnp.float32))
 
 
-def to_model(images: jax.Array, stride: int) -> jax.Array:
+def to_model(images: jax.Array | np.ndarray, stride: int) -> jax.Array:
     """Brings `[..., height, width, channels]`, uint8 or [0, 1], into the networks' range [-1, 1] and padded size."""
     height, width = images.shape[-3:-1]
     rows, columns = padded_side(height, stride) - height, padded_side(width, stride) - width

@@ -1,11 +1,10 @@
 """MNIST."""
 
-from ml_collections import ConfigDict
-
 from cae_jax.training import presets
+from cae_jax.training.config import Config
 
 
-def get_config() -> ConfigDict:
+def get_config() -> Config:
     config = presets.default()
     config.data.name = "mnist"
     config.data.fallback = "mnist_5k"

@@ -49,8 +49,8 @@ def discriminator():
 
 
 def test_codes_and_images(figures, generator):
-    encode = jax.jit(functools.partial(MODEL.apply, {"params": generator}, method="encode"))
-    decode = jax.jit(functools.partial(MODEL.apply, {"params": generator}, method="decode"))
+    encode = jax.jit(functools.partial(models.apply, MODEL, generator, method="encode"))
+    decode = jax.jit(functools.partial(models.apply, MODEL, generator, method="decode"))
     codes = {side: encode(nhwc(figures[f"x_{side}"])) for side in "ab"}
     for side, (individual_code, class_code) in codes.items():
         np.testing.assert_allclose(individual_code, nhwc(figures[f"individual_code_{side}"]), atol=1e-4)
@@ -64,7 +64,7 @@ def test_codes_and_images(figures, generator):
 
 def test_discriminator_logits(figures, discriminator):
     for side in "ab":
-        logits = DISCRIMINATOR.apply({"params": discriminator}, nhwc(figures[f"x_{side}"]))
+        logits = models.apply(DISCRIMINATOR, discriminator, nhwc(figures[f"x_{side}"]))
         np.testing.assert_allclose(jnp.concatenate(logits, -1), figures[f"dis_logits_{side}"], atol=1e-4)
 
 

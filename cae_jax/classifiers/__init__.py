@@ -1,4 +1,4 @@
-"""Image classifiers: the small ones that we train ourselves, and how they are fitted. No files, no data sets by name."""
+"""Image classifiers: the small ones that we train ourselves, and how they are fitted. No files, no named data."""
 
 from cae_jax.classifiers.fitting import fit_classifier
 from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_classifier, make_predict

@@ -15,7 +15,7 @@ from cae_jax.types import ImageSource
 
 def _make_step(network: nn.Module, optimizer: optax.GradientTransformation) -> Callable:
     def loss(params, images, labels, key):
-        logits = network.apply({"params": params}, to_unit(images), train=True, rngs={"dropout": key})
+        logits: Any = network.apply({"params": params}, to_unit(images), train=True, rngs={"dropout": key})
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @jax.jit

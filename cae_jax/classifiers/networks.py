@@ -1,7 +1,6 @@
 """Two small classifiers of different architecture: one to explain, one as the oracle."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -67,5 +66,4 @@ def make_classifier(architecture: str, num_classes: int) -> nn.Module:
 
 def make_predict(network: nn.Module, params: Any) -> Predict:
     """Closes a network over its parameters: images in [0, 1] to probabilities `[batch, K]`."""
-    apply: Callable = network.apply
-    return lambda images: jax.nn.softmax(apply({"params": params}, images))
+    return lambda images: jax.nn.softmax(cast(jax.Array, network.apply({"params": params}, images)))

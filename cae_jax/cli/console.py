@@ -32,7 +32,7 @@ def _set_up_logging(console: Console) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
-def run(program: Callable[[Console], None]) -> int:
+def run(program: Callable[[Console], object]) -> int:
     """Runs a program and turns known errors into a sentence and an exit code.
 
     Returns:

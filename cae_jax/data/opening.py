@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pathlib
+from typing import Any
 
 import numpy as np
 import requests
@@ -50,8 +51,8 @@ def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
         builder = tfds.builder(name, data_dir=folder)
     except tfds.core.registered.DatasetNotFoundError as error:
         raise DataUnavailable(
-            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}), nor one of TensorFlow Datasets, "
-            f"nor prepared in {folder}"
+            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}), nor one of TensorFlow "
+            f"Datasets, nor prepared in {folder}"
         ) from error
     if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
         try:
@@ -65,8 +66,8 @@ def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def _read(builder: tfds.core.DatasetBuilder, name: str) -> Dataset:
-    features = builder.info.features
+def _read(builder: Any, name: str) -> Dataset:
+    features: Any = builder.info.features  # typed by TFDS as the base class, which has no keys
     if features is None or "image" not in features or "label" not in features:
         raise DataUnavailable(f"{name} has no 'image' and 'label' features: {features}")
     if "train" not in builder.info.splits or "test" not in builder.info.splits:
@@ -118,6 +119,7 @@ def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
     dataset = _read(builder, name)
     present = np.unique(dataset.train.labels)
     if len(present) < 2:
-        raise DataUnavailable(f"{name} has images of one class only ({present.tolist()}); an explanation needs two or more")
+        raise DataUnavailable(
+            f"{name} has images of one class only ({present.tolist()}); an explanation needs two or more"
+        )
     return dataset
-

@@ -31,6 +31,7 @@ class ArraySource:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images by position, see `ImageSource`."""
         return self.images[indices]
 
 
@@ -50,6 +51,7 @@ class RecordSource:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images by position, see `ImageSource`."""
         rows = [int(self._indices[i]) for i in np.atleast_1d(indices)]
         return np.stack([np.asarray(self._records[row]["image"]) for row in rows])
 

@@ -1,9 +1,11 @@
 """The `Explainer`: a trained CAE and its classifier behind the interface that scripts and notebooks use."""
 
+import functools
 import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.batching import map_batches
@@ -25,8 +27,8 @@ BATCH = 128  # rows a compiled call; memory does not grow with the number of ima
 class Explainer:
     """Explains what a classifier sees in images, by the CAE that was trained for it.
 
-    Made by `Explainer.load(workdir)`. Images are `[N, height, width, channels]` (`[N, height, width]` for grey), uint8 or
-    float in [0, 1], of the trained size or resized with a warning.
+    Made by `Explainer.load(workdir)`. Images are `[N, height, width, channels]` (`[N, height, width]` for grey), uint8
+    or float in [0, 1], of the trained size or resized with a warning.
 
     Attributes:
         record: config, class names and image shape of the run.
@@ -41,10 +43,13 @@ class Explainer:
         self._predict = jax.jit(predict)
         self._encode = jax.jit(lambda images: encode(params, images))
         self._decode = jax.jit(lambda individual_code, class_code: decode(params, individual_code, class_code))
+        self._at = jax.jit(
+            lambda code, start, end, shift: self._decode(
+                code, along_path(start, end, jnp.broadcast_to(shift, len(code)))
+            )
+        )
         self._search = jax.jit(
-            lambda *paths, any_flip, confidence, tolerance: search(
-                self._decode, self._predict, *paths, any_flip, confidence=confidence, tolerance=tolerance
-            ),
+            functools.partial(search, self._decode, self._predict),
             static_argnames=("any_flip", "confidence", "tolerance"),
         )
 
@@ -149,8 +154,8 @@ class Explainer:
 
         Args:
             images: see the class.
-            target: 'any' other class (the nearest reference decides which), 'all' other classes (a row each), a class for
-                all images, or a class for each.
+            target: 'any' other class (the nearest reference decides which), 'all' other classes (a row each), a class
+                for all images, or a class for each.
             confidence: the target's probability that a counterfactual must reach, and a reference must have.
             tolerance: of `flip_shift` and `shift`.
 
@@ -187,11 +192,11 @@ class Explainer:
                 tolerance=tolerance,
             )
             shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
-            path = [self._decode(code, along_path(s, e, np.full(len(rows), shift))) for shift in shifts]
+            path = [self._at(code, s, e, shift) for shift in shifts]
             stop = np.nan_to_num(crossings.shift, nan=1.0)
             return {
                 "crossings": crossings,
-                "counterfactual": self._decode(code, along_path(s, e, stop)),
+                "counterfactual": self._at(code, s, e, stop),
                 "path_images": np.stack(path, axis=1),
                 "path_probabilities": np.stack([self._predict(step) for step in path], axis=1),
             }

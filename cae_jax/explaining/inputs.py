@@ -27,8 +27,8 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
     """Brings images into the shape and range that the model was trained for.
 
     Args:
-        images: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float in [0, 1]. Another height
-            or width is resized, with a warning.
+        images: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float in [0, 1]. Another
+            height or width is resized, with a warning.
         image_shape: height, width, channels of the training images.
 
     Returns:

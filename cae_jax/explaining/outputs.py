@@ -21,7 +21,7 @@ def write_explanation(
     images: np.ndarray,
     names: Sequence[str],
     class_names: Sequence[str],
-    report: Callable[[int], None] = lambda row: None,
+    report: Callable[[int], object] = lambda row: None,
 ) -> None:
     """Writes `explanations.npz`, `explanations.json` and `<image>_to_<class>.png` for every row.
 

@@ -1,7 +1,7 @@
 """Weights in the naming and layout of the published PyTorch code, to and from Flax parameters.
 
-Published names: `enc_style` is the class encoder, `enc_content` the individual encoder, `mlp` and `dec` the decoder. Flax
-names follow `cae_jax.models`.
+Published names: `enc_style` is the class encoder, `enc_content` the individual encoder, `mlp` and `dec` the decoder.
+Flax names follow `cae_jax.models`.
 """
 
 from collections.abc import Mapping

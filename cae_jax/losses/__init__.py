@@ -3,7 +3,12 @@
 Every function returns one number per sample, or per pair and side; the caller reduces.
 """
 
-from cae_jax.losses.classification import confusion_to_uniform, cross_entropy, probability_cross_entropy
+from cae_jax.losses.classification import (
+    confusion_to_uniform,
+    cross_entropy,
+    prediction_divergence,
+    probability_cross_entropy,
+)
 from cae_jax.losses.coherency import (
     class_code_loss,
     cycle_loss,
@@ -23,6 +28,7 @@ __all__ = [
     "image_reconstruction_loss",
     "individual_code_loss",
     "neighbourhood_loss",
+    "prediction_divergence",
     "probability_cross_entropy",
     "squared_error",
 ]

@@ -26,3 +26,14 @@ def confusion_to_uniform(logits: Float[Array, "batch classes"]) -> Float[Array, 
     """
     log_probabilities = jax.nn.log_softmax(logits)
     return -(log_probabilities.mean(-1) + jnp.log(logits.shape[-1]))
+
+
+def prediction_divergence(
+    reference: Float[Array, "batch classes"], probabilities: Float[Array, "batch classes"]
+) -> Float[Array, " batch"]:
+    """Kullback-Leibler divergence of predictions from those that they should repeat, in nats.
+
+    The classifier's doubts count, not only its answers (distillation, Hinton et al. 2015, arXiv 1503.02531).
+    """
+    log = lambda p: jnp.log(jnp.maximum(p, 1e-30))  # noqa: E731
+    return (reference * (log(reference) - log(probabilities))).sum(-1)

@@ -3,6 +3,8 @@
 High is good for class codes. For individual codes it is leakage: what of the class was left in them.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -60,7 +62,10 @@ def convolutional_probe_accuracy(
 
     @jax.jit
     def step(params, state, x, y):
-        loss = lambda p: optax.softmax_cross_entropy_with_integer_labels(probe.apply(p, x), y).mean()  # noqa: E731
+        def loss(p):
+            logits: Any = probe.apply(p, x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state
 

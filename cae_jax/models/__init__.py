@@ -1,5 +1,6 @@
 """The networks, as Flax modules that hold parameters and nothing else. No losses, no optimizers, no files."""
 
+from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
@@ -7,4 +8,4 @@ from cae_jax.models.discriminator import Discriminator
 from cae_jax.models.individual_encoder import IndividualEncoder
 from cae_jax.models.probe import LeakageProbe
 
-__all__ = ["CAE", "ClassEncoder", "Decoder", "Discriminator", "IndividualEncoder", "LeakageProbe"]
+__all__ = ["CAE", "ClassEncoder", "Decoder", "Discriminator", "IndividualEncoder", "LeakageProbe", "apply"]

@@ -52,6 +52,7 @@ class CAE(nn.Module):
         return 2 ** max(self.class_downsamplings, self.individual_downsamplings)
 
     def setup(self) -> None:
+        """Makes the parts."""
         dtype = jnp.dtype(self.dtype)
         self.class_encoder = ClassEncoder(
             self.width, self.class_downsamplings, self.class_code_size, self.class_head_width, self.stem_kernel, dtype

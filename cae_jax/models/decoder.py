@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from cae_jax.models.layers import ReflectConv, ResidualBlock, SampleLayerNorm, adaptive_instance_norm, at_least_float32, he_normal
+from cae_jax.models.layers import (
+    ReflectConv,
+    ResidualBlock,
+    SampleLayerNorm,
+    adaptive_instance_norm,
+    at_least_float32,
+    he_normal,
+)
 from cae_jax.models.upsample import UpsampleConv
 
 

@@ -1,6 +1,6 @@
 """Layers shared by the networks: reflection-padded convolution, the norms, residual blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -46,6 +46,7 @@ class SampleLayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises `[batch, height, width, channels]`."""
         scale = self.param("scale", nn.initializers.uniform(1.0), (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
         statistics = at_least_float32(x)
@@ -76,6 +77,7 @@ class ReflectConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolves `[batch, height, width, channels]`."""
         convolution = nn.Conv(
             self.features,
             (self.kernel, self.kernel),
@@ -91,7 +93,7 @@ class ReflectConv(nn.Module):
 class ResidualBlock(nn.Module):
     """conv3, norm, activation, conv3, norm, then the skip; nothing after the sum.
 
-    `norms` holds the two normalisations; the decoder hands in adaptive ones, the discriminator none.
+    `norms` are the two normalisations; the decoder hands in adaptive ones, the discriminator none.
     """
 
     activation: Callable[[jax.Array], jax.Array] = nn.relu
@@ -99,7 +101,8 @@ class ResidualBlock(nn.Module):
     kernel_init: Callable = he_normal
 
     @nn.compact
-    def __call__(self, x: jax.Array, norms: tuple[Callable, Callable] | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, norms: Sequence[Callable] | None = None) -> jax.Array:
+        """Adds the block's output to `[batch, height, width, channels]`."""
         first, second = norms or (lambda h: h, lambda h: h)
         conv = lambda name: ReflectConv(x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init, name=name)  # noqa: E731
         h = self.activation(first(conv("conv_0")(x)))

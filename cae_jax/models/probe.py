@@ -7,8 +7,8 @@ import jax
 class LeakageProbe(nn.Module):
     """A small convolutional classifier of individual codes.
 
-    In training it is the adversary that the individual encoder must leave in the dark; in evaluation, freshly trained, it
-    measures what was left.
+    The adversary that the individual encoder must leave in the dark. What it was left is measured by fresh probes, see
+    `cae_jax.metrics`.
 
     Attributes:
         num_classes: K.

@@ -64,7 +64,8 @@ def draw_explanation(explanation: Explanation, row: int, image: np.ndarray, clas
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=7, loc="center left")
     figure.suptitle(
-        f"image {int(explanation.image_index[row])}: {class_names[prediction]} → {aim}.  {ending.name}: {ending.message}",
+        f"image {int(explanation.image_index[row])}: {class_names[prediction]} → {aim}.  "
+        f"{ending.name}: {ending.message}",
         fontsize=9,
     )
     return figure

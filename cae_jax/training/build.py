@@ -1,19 +1,19 @@
 """From a config to objects: networks, optimizers, the compiled step."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import optax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator, LeakageProbe
-from cae_jax.training.config import ConfigError
+from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
 from cae_jax.training.sharding import replicated
 from cae_jax.training.state import TrainState, create_state
-from cae_jax.training.step import Networks, Weights, make_train_step
+from cae_jax.training.step import Networks, Terms, Weights, make_train_step
 from cae_jax.types import Predict
 
 
@@ -27,11 +27,11 @@ class Trainer(NamedTuple):
     """
 
     networks: Networks
-    init: object
-    step: object
+    init: Callable[[], TrainState]
+    step: Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
 
 
-def build_model(config: ConfigDict, image_shape: tuple[int, int, int]) -> CAE:
+def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
     """Builds the generator for images of a height, width and channels.
 
     Raises:
@@ -58,7 +58,7 @@ def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, in
 
 
 def build_trainer(
-    config: ConfigDict, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | None
+    config: Config, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | None
 ) -> Trainer:
     """Builds networks, optimizers and the compiled step.
 
@@ -72,8 +72,8 @@ def build_trainer(
     Raises:
         ConfigError: for settings that contradict each other.
     """
-    if config.loss.consistency and predict is None:
-        raise ConfigError("loss.consistency needs a differentiable classifier; set it to 0")
+    if predict is None and (config.loss.consistency or config.loss.fidelity):
+        raise ConfigError("loss.consistency and loss.fidelity need a differentiable classifier; set them to 0")
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
     probe = LeakageProbe(num_classes) if config.loss.leakage else None

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from cae_jax import classifiers
 from cae_jax.data import Dataset, augment
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
-from cae_jax.training.config import ConfigError
+from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.evaluation import predicted_classes
 from cae_jax.types import Predict
 
@@ -44,7 +43,7 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     return LoadedClassifier(classifiers.make_predict(network, load_tree(folder, "params", like)), facts)
 
 
-def _train(folder: pathlib.Path, settings: ConfigDict, dataset: Dataset, seed: int, max_shift: int, name: str) -> None:
+def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, max_shift: int, name: str) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
     log.info("training the %s (%s, %d steps)", name, settings.architecture, settings.steps)
     params = classifiers.fit_classifier(
@@ -69,7 +68,7 @@ def _train(folder: pathlib.Path, settings: ConfigDict, dataset: Dataset, seed: i
 
 
 def train_or_load(
-    folder: pathlib.Path, settings: ConfigDict, dataset: Dataset, seed: int, max_shift: int, name: str
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, max_shift: int, name: str
 ) -> LoadedClassifier:
     """Reads the classifier that a config names, or else the workdir's own, which is trained first if need be.
 

@@ -1,14 +1,20 @@
 """Configs: found by path or by name, changed from the command line, compared with those of an earlier run."""
 
+import contextlib
 import difflib
 import pathlib
 import runpy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 PACKAGE = pathlib.Path(__file__).parents[1]
 SHIPPED = (PACKAGE / "configs", PACKAGE.parent / "configs")  # in an installed package, and in a checkout
+# ConfigDict types each attribute as a union of all that it might be; to the type checker it may be anything.
+if TYPE_CHECKING:
+    Config = Any
+else:
+    Config = ConfigDict
 FREE_TO_CHANGE = ("train.log_every", "train.checkpoint_every")
 
 
@@ -71,10 +77,8 @@ def _parse(key: str, text: str, present: Any) -> Any:
     elif kind is str:
         return text
     else:
-        try:
+        with contextlib.suppress(ValueError):  # reported below, like a bool that is neither
             return kind(text)
-        except ValueError:
-            pass  # reported below, like a bool that is neither
     raise ConfigError(f"--config.{key} takes {'true or false' if kind is bool else kind.__name__}, not {text!r}")
 
 

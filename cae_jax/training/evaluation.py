@@ -9,7 +9,7 @@ import numpy as np
 from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.batching import map_batches
-from cae_jax.models import CAE
+from cae_jax.models import CAE, apply
 from cae_jax.types import ImageSource, Predict
 
 VALIDATION_SWAPS = 1000
@@ -36,10 +36,10 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
     """The `encode` and `decode` of `Functions`, traceable, not compiled."""
 
     def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return model.apply({"params": params}, image_ranges.to_model(images, model.stride), method="encode")
+        return apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
 
     def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-        x = model.apply({"params": params}, individual_code, class_code, method="decode")
+        x = apply(model, params, individual_code, class_code, method="decode")
         return image_ranges.from_model(x, image_size).clip(0.0, 1.0)
 
     return encode, decode

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,6 +20,7 @@ from cae_jax.images import to_unit
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
+from cae_jax.training.config import Config
 from cae_jax.training.evaluation import Evaluator, Functions, collapse_reason, make_functions, predicted_classes
 from cae_jax.training.journal import Journal
 from cae_jax.training.run_record import claim_workdir, versions, write_whole
@@ -75,7 +75,7 @@ class Run:
         store: the checkpoints.
     """
 
-    config: ConfigDict
+    config: Config
     workdir: pathlib.Path
     console: Console
     dataset: Dataset
@@ -99,7 +99,7 @@ class Run:
         )
 
 
-def prepare(config: ConfigDict, workdir: pathlib.Path, console: Console) -> Run:
+def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
     dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback)
     if dataset.note:
@@ -110,12 +110,8 @@ def prepare(config: ConfigDict, workdir: pathlib.Path, console: Console) -> Run:
     claim_workdir(workdir, config, dataset)
     shift = config.augment.max_shift
     with console.status("classifier and oracle"):
-        classifier = train_or_load(
-            workdir / "classifier", config.classifier, dataset, config.seed, shift, "classifier"
-        )
-        oracle = train_or_load(
-            workdir / "oracle", config.oracle, dataset, config.seed + ORACLE_SEED, shift, "oracle"
-        )
+        classifier = train_or_load(workdir / "classifier", config.classifier, dataset, config.seed, shift, "classifier")
+        oracle = train_or_load(workdir / "oracle", config.oracle, dataset, config.seed + ORACLE_SEED, shift, "oracle")
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
         f"images {dataset.image_shape}; classifier {classifier.facts['accuracy']:.3f}, oracle "
@@ -133,12 +129,8 @@ def prepare(config: ConfigDict, workdir: pathlib.Path, console: Console) -> Run:
     mesh = data_mesh()
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, classifier.predict)
     store = CheckpointStore(workdir / "checkpoints")
-    functions = make_functions(
-        trainer.networks.model, dataset.image_shape[:2], classifier.predict, oracle.predict
-    )
-    return Run(
-        config, workdir, console, dataset, mesh, classifier, oracle, predictions, trainer, functions, store
-    )
+    functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.predict, oracle.predict)
+    return Run(config, workdir, console, dataset, mesh, classifier, oracle, predictions, trainer, functions, store)
 
 
 def validation_score(scores: dict[str, float]) -> float:
@@ -273,7 +265,7 @@ def fit(run: Run) -> dict[str, Any]:
     }
 
 
-def train(config: ConfigDict, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
+def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
     """Trains a CAE, or goes on with it, then scores its best checkpoint on the test split.
 
     Args:
@@ -296,6 +288,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, console: Console) -> dict[s
     prepared = time.monotonic() - began
     fitted = fit(run)
     best = run.store.best()
+    assert best is not None  # fit() ends with a checkpoint
     ema = run.store.load(best, "ema", run.trainer.init().ema)
     with console.status("scoring the best checkpoint on the test split"):
         scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)

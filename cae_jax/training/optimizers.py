@@ -7,8 +7,8 @@ def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule
     """Builds a schedule over a run.
 
     Args:
-        name: 'halving' halves ten times over the run, as published; 'cosine' warms up over the first 2 % and then falls to
-            2 % of the peak.
+        name: 'halving' halves ten times over the run, as published; 'cosine' warms up over the first 2 %
+            and then falls to 2 % of the peak.
         peak: the highest rate.
         steps: of the whole run.
 

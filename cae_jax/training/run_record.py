@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from cae_jax.data import Dataset
-from cae_jax.training.config import ConfigError, check_resumable
+from cae_jax.training.config import Config, ConfigError, check_resumable
 
 FILE = "run.json"
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
@@ -26,7 +26,7 @@ class RunRecord(NamedTuple):
         note: why another data set than the config's was used, or ''.
     """
 
-    config: ConfigDict
+    config: Config
     data: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
@@ -73,7 +73,7 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
         raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
 
 
-def claim_workdir(workdir: pathlib.Path, config: ConfigDict, dataset: Dataset) -> None:
+def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> None:
     """Writes the record of a new run, or checks that the present one may go on.
 
     Raises:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.models import CAE, Discriminator, LeakageProbe, apply
 
 Params = Any
 
@@ -60,7 +60,7 @@ def create_state(
     generator = model.init(generator_key, images)["params"]
     critics = {"discriminator": discriminator.init(discriminator_key, images)["params"]}
     if probe is not None:
-        individual_code, _ = model.apply({"params": generator}, images, method="encode")
+        individual_code, _ = apply(model, generator, images, method="encode")
         critics["probe"] = probe.init(probe_key, individual_code)["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

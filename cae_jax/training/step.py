@@ -10,7 +10,7 @@ import optax
 
 from cae_jax import images as image_ranges
 from cae_jax import losses
-from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.models import CAE, Discriminator, LeakageProbe, apply
 from cae_jax.models.discriminator import FAKE, REAL
 from cae_jax.training.state import Params, TrainState
 
@@ -50,6 +50,7 @@ class Weights:
         squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
         neighbourhood: class codes should have neighbours of their own class.
         consistency: the classifier should see the donor's class in swaps.
+        fidelity: the classifier should answer for reconstructions as it does for the images.
         leakage: the probe should see no class in individual codes.
         discriminator_class: in the discriminator's loss, the class of real images.
         gradient_penalty: in the discriminator's loss, R1 at real images.
@@ -64,6 +65,7 @@ class Weights:
     squared: float = 0.0
     neighbourhood: float = 0.0
     consistency: float = 0.0
+    fidelity: float = 0.0
     leakage: float = 0.0
     discriminator_class: float = 2.0
     gradient_penalty: float = 0.0
@@ -88,8 +90,8 @@ def exchange(x: jax.Array) -> jax.Array:
 
 def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
     """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1]."""
-    encode = lambda images: model.apply({"params": params}, images, method="encode")  # noqa: E731
-    decode = lambda c, s: model.apply({"params": params}, c, s, method="decode")  # noqa: E731
+    encode = lambda images: apply(model, params, images, method="encode")  # noqa: E731
+    decode = lambda c, s: apply(model, params, c, s, method="decode")  # noqa: E731
     individual_code, class_code = encode(x)
     both = decode(
         jnp.concatenate([individual_code, individual_code]), jnp.concatenate([class_code, exchange(class_code)])
@@ -97,9 +99,7 @@ def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
     reconstructions, swaps = jnp.split(both, 2)
     swap_individual_code, swap_class_code = encode(swaps)
     cycles = decode(swap_individual_code, class_code)
-    return Generated(
-        individual_code, class_code, reconstructions, swaps, swap_individual_code, swap_class_code, cycles
-    )
+    return Generated(individual_code, class_code, reconstructions, swaps, swap_individual_code, swap_class_code, cycles)
 
 
 def _over_pair(per_sample: jax.Array) -> jax.Array:
@@ -121,8 +121,8 @@ def critics_loss(
     Returns:
         The total and its unweighted terms.
     """
-    judge = lambda images, key: networks.discriminator.apply(  # noqa: E731
-        {"params": critics["discriminator"]}, images, train=True, rngs={"dropout": key}
+    judge = lambda images, key: apply(  # noqa: E731
+        networks.discriminator, critics["discriminator"], images, train=True, rngs={"dropout": key}
     )
     dropout_key, penalty_key = jax.random.split(key)
     real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
@@ -143,7 +143,7 @@ def critics_loss(
         terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
         total += weights.gradient_penalty * terms["gradient_penalty"]
     if networks.probe is not None:
-        logits = networks.probe.apply({"params": critics["probe"]}, generated.individual_code)
+        logits = apply(networks.probe, critics["probe"], generated.individual_code)
         terms["probe"] = _over_pair(losses.cross_entropy(logits, labels))
         total += terms["probe"]
     return total, terms
@@ -164,8 +164,8 @@ def generator_loss(
         The total and its unweighted terms.
     """
     donor_labels = exchange(labels)
-    real_fake, classes = networks.discriminator.apply(
-        {"params": critics["discriminator"]}, generated.swaps, train=True, rngs={"dropout": key}
+    real_fake, classes = apply(
+        networks.discriminator, critics["discriminator"], generated.swaps, train=True, rngs={"dropout": key}
     )
     real = jnp.full(labels.shape, REAL)
     per_sample = {
@@ -182,11 +182,15 @@ def generator_loss(
         )
     if weights.neighbourhood:
         per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
-    if networks.predict is not None and weights.consistency:
-        probabilities = networks.predict(image_ranges.from_model(generated.swaps, networks.image_size))
-        per_sample["consistency"] = losses.probability_cross_entropy(probabilities, donor_labels)
+    if networks.predict is not None:
+        predict = networks.predict
+        seen = lambda images: predict(image_ranges.from_model(images, networks.image_size))  # noqa: E731
+        if weights.consistency:
+            per_sample["consistency"] = losses.probability_cross_entropy(seen(generated.swaps), donor_labels)
+        if weights.fidelity:
+            per_sample["fidelity"] = losses.prediction_divergence(seen(x), seen(generated.reconstructions))
     if networks.probe is not None:
-        logits = networks.probe.apply({"params": critics["probe"]}, generated.individual_code)
+        logits = apply(networks.probe, critics["probe"], generated.individual_code)
         per_sample["leakage"] = losses.confusion_to_uniform(logits)
     terms = {name: _over_pair(values) for name, values in per_sample.items()}
     total = sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))

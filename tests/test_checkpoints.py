@@ -1,0 +1,251 @@
+"""Checkpoints: whole ones come back as they were, damaged ones are found out, failing writes harm nothing else."""
+
+import errno
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from cae_jax.training import checkpoints
+from cae_jax.training.checkpoints import (
+    MANIFEST,
+    CheckpointError,
+    CheckpointStore,
+    load_tree,
+    read_facts,
+    save_trees,
+)
+
+
+def make_tree(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "step": jnp.asarray(7 + seed, jnp.int32),
+        "key": jax.random.key(seed),
+        "params": {"kernel": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32), "half": jnp.ones(4, jnp.bfloat16)},
+    }
+
+
+def empty_like(tree):
+    return jax.tree.map(lambda x: jax.random.key(99) if x.dtype == jax.random.key(0).dtype else jnp.zeros_like(x), tree)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder that tests may change, if they put it back as it was."""
+    folder = tmp_path_factory.mktemp("saved") / "checkpoint"
+    save_trees(folder, {"state": make_tree()}, {"step": 7, "score": 0.5})
+    return folder
+
+
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_tree_comes_back_as_it_was_typed_key_included(saved):
+    tree = make_tree()
+    loaded = load_tree(saved, "state", empty_like(tree))
+    assert jax.tree.structure(loaded) == jax.tree.structure(tree)
+    assert loaded["key"].dtype == tree["key"].dtype
+    np.testing.assert_array_equal(jax.random.uniform(loaded["key"]), jax.random.uniform(jax.random.key(0)))
+    for name in ("kernel", "half"):
+        assert loaded["params"][name].dtype == tree["params"][name].dtype
+        np.testing.assert_array_equal(loaded["params"][name], tree["params"][name])
+    assert int(loaded["step"]) == 7
+
+
+def test_facts_come_back(saved):
+    assert read_facts(saved) == {"step": 7, "score": 0.5}
+
+
+def test_any_changed_byte_of_any_file_is_found_out(saved):
+    rng = np.random.default_rng(0)
+    files = files_of(saved)
+    assert len(files) > 2
+    for file in files:
+        whole = file.read_bytes()
+        for position in rng.choice(len(whole), min(len(whole), 20), replace=False) if whole else ():
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << int(rng.integers(8))
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match="damaged"):
+                read_facts(saved)
+        file.write_bytes(whole)
+    read_facts(saved)
+
+
+def test_any_changed_byte_of_the_manifest_is_found_out(saved):
+    manifest = saved / MANIFEST
+    whole = manifest.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << (position % 8)
+        manifest.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+            read_facts(saved)
+    manifest.write_bytes(whole)
+    read_facts(saved)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "null", "{}", '{"facts": {}'])
+def test_a_manifest_of_other_contents_is_damaged(saved, text):
+    manifest = saved / MANIFEST
+    whole = manifest.read_bytes()
+    manifest.write_text(text)
+    try:
+        with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+            read_facts(saved)
+    finally:
+        manifest.write_bytes(whole)
+
+
+def test_a_truncated_file_is_found_out(saved):
+    for file in files_of(saved):
+        whole = file.read_bytes()
+        if whole:
+            file.write_bytes(whole[:-1])
+            with pytest.raises(CheckpointError, match="damaged"):
+                read_facts(saved)
+            file.write_bytes(whole)
+
+
+def test_a_missing_manifest_means_half_written(saved):
+    manifest = saved / MANIFEST
+    whole = manifest.read_bytes()
+    manifest.unlink()
+    with pytest.raises(CheckpointError, match="half-written"):
+        read_facts(saved)
+    manifest.write_bytes(whole)
+
+
+def test_missing_and_added_files_are_named(saved):
+    file = next(path for path in files_of(saved) if path.name != MANIFEST)
+    whole = file.read_bytes()
+    file.unlink()
+    with pytest.raises(CheckpointError, match=f"{file.name} is missing"):
+        read_facts(saved)
+    file.write_bytes(whole)
+    (saved / "state" / "added").write_text("x")
+    with pytest.raises(CheckpointError, match="state/added is not its own"):
+        read_facts(saved)
+    (saved / "state" / "added").unlink()
+    read_facts(saved)
+
+
+def test_a_folder_that_does_not_exist_is_a_checkpoint_error(tmp_path):
+    with pytest.raises(CheckpointError):
+        read_facts(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("change", ["shape", "missing", "extra", "renamed", "other tree"])
+def test_a_tree_of_another_structure_is_refused(saved, change):
+    like, name = empty_like(make_tree()), "state"
+    if change == "shape":
+        like["params"]["kernel"] = jnp.zeros((4, 2))
+    elif change == "missing":
+        del like["params"]["half"]
+    elif change == "extra":
+        like["params"]["bias"] = jnp.zeros(2)
+    elif change == "renamed":
+        like["params"]["core"] = like["params"].pop("kernel")
+    else:
+        name = "ema"
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_tree(saved, name, like)
+
+
+@pytest.fixture(scope="module")
+def full_store(tmp_path_factory):
+    """A store that five steps were saved to, the second one the best; tests put back what they change."""
+    store = CheckpointStore(tmp_path_factory.mktemp("run") / "checkpoints")
+    for step, score in ((10, 0.1), (20, 0.9), (30, 0.3), (40, 0.2), (50, 0.4)):
+        store.save(step, {"ema": {"w": jnp.full(2, float(step))}}, {"step": step, "score": score})
+    return store
+
+
+def damage(store, step):
+    """Changes a byte of a step's biggest file and returns how to undo that."""
+    file = max(files_of(store.folder / f"{step:08d}" / "ema"), key=lambda path: path.stat().st_size)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    return lambda: file.write_bytes(whole)
+
+
+def test_an_empty_store_has_nothing(tmp_path):
+    store = CheckpointStore(tmp_path / "checkpoints")
+    assert store.steps() == []
+    assert store.newest() is None
+    assert store.best() is None
+
+
+def test_the_two_newest_and_the_best_are_kept(full_store):
+    assert full_store.steps() == [20, 40, 50]
+    assert full_store.newest() == 50
+    assert full_store.best() == 20
+    assert full_store.facts(20) == {"step": 20, "score": 0.9}
+    np.testing.assert_array_equal(full_store.load(20, "ema", {"w": jnp.zeros(2)})["w"], [20.0, 20.0])
+
+
+@pytest.mark.parametrize(("step", "newest", "best"), [(50, 40, 20), (20, 50, 50), (40, 50, 20)])
+def test_damaged_checkpoints_are_skipped_by_name(full_store, caplog, step, newest, best):
+    caplog.set_level(logging.WARNING)
+    undo = damage(full_store, step)
+    try:
+        assert full_store.newest() == newest
+        assert full_store.best() == best
+        assert f"{step:08d}" in caplog.text
+        assert "have changed" in caplog.text
+        with pytest.raises(CheckpointError):
+            full_store.facts(step)
+    finally:
+        undo()
+
+
+def test_an_empty_folder_is_not_a_checkpoint(full_store, caplog):
+    folder = full_store.folder / "00000099"
+    folder.mkdir()
+    assert full_store.newest() == 50
+    assert "00000099 is half-written" in caplog.text
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("moment", ["first tree", "second tree", "manifest"])
+def test_a_failing_write_leaves_nothing_half_done_and_earlier_checkpoints_alone(full_store, monkeypatch, moment):
+    real, calls = ocp.StandardCheckpointer.save, []
+
+    def save(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == {"first tree": 1, "second tree": 2}.get(moment):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *arguments, **options)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", save)
+    if moment == "manifest":
+        monkeypatch.setattr(checkpoints, "_seal", full)
+    tree = {"w": jnp.zeros(2)}
+    with pytest.raises(CheckpointError, match=r"00000060 could not be written: .*No space left.*\[20, 40, 50\]"):
+        full_store.save(60, {"state": tree, "ema": tree}, {"step": 60, "score": 0.99})
+    monkeypatch.undo()
+    assert full_store.steps() == [20, 40, 50]
+    assert sorted(full_store.whole()) == [20, 40, 50]
+
+
+def test_of_equal_scores_the_later_step_is_best(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save(step, {"ema": {"w": jnp.zeros(1)}}, {"score": 0.5})
+    assert store.best() == 2
+
+
+def test_saving_a_step_again_replaces_it(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for value in (1.0, 2.0):
+        store.save(5, {"ema": {"w": jnp.full(1, value)}}, {"score": value})
+    assert store.facts(5) == {"score": 2.0}
+    assert float(store.load(5, "ema", {"w": jnp.zeros(1)})["w"][0]) == 2.0

@@ -1,0 +1,319 @@
+"""Pairs, augmentation, splits, IDX files, and opening data sets by name."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import requests
+
+from cae_jax.data import (
+    ArraySource,
+    DataUnavailable,
+    PairSampler,
+    open_dataset,
+    opening,
+    pair_batches,
+    stratified_split,
+)
+from cae_jax.data.augment import flip_horizontally, shift
+from cae_jax.data.mnist import FILES, read_idx
+
+
+def make_sampler(counts=(7, 5, 3), **settings):
+    """A sampler over labelled images whose only pixel is their row number."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    settings = {"batch_size": 4, "seed": 3} | settings
+    return PairSampler(ArraySource(images, labels), labels, **settings)
+
+
+def test_a_batch_is_a_function_of_seed_and_step_only():
+    first, second = make_sampler(), make_sampler()
+    first(9), first(0)
+    for name, values in first(5).items():
+        np.testing.assert_array_equal(values, second(5)[name])
+    assert (first.indices(5) != first.indices(6)).any()
+    assert (first.indices(5) != make_sampler(seed=4).indices(5)).any()
+
+
+def test_a_batch_holds_the_images_and_labels_of_its_rows():
+    sampler = make_sampler()
+    batch = sampler(2)
+    assert batch["images"].shape == (4, 2, 1, 1, 1)
+    assert batch["images"].dtype == np.uint8
+    assert batch["labels"].dtype == np.int32
+    np.testing.assert_array_equal(batch["images"].reshape(4, 2), sampler.indices(2))
+    np.testing.assert_array_equal(batch["labels"], sampler.labels[sampler.indices(2)])
+
+
+@pytest.mark.parametrize("counts", [(7, 5, 3), (20, 1), (1, 1, 1, 1)])
+def test_pairs_always_differ_in_label(counts):
+    sampler = make_sampler(counts)
+    for step in range(200):
+        labels = sampler.labels[sampler.indices(step)]
+        assert (labels[:, 0] != labels[:, 1]).all()
+
+
+def test_pairs_follow_the_given_labels_and_not_those_of_the_source():
+    source = ArraySource(np.zeros((6, 1, 1, 1), np.uint8), np.zeros(6))
+    labels = np.asarray([5, 5, 9, 9, 2, 2])
+    batch = PairSampler(source, labels, 6, 0)(0)
+    assert set(batch["labels"].reshape(-1).tolist()) == {2, 5, 9}
+    assert (batch["labels"][:, 0] != batch["labels"][:, 1]).all()
+
+
+def test_every_image_is_an_exemplar_once_an_epoch():
+    sampler = make_sampler()  # 15 images, 4 a batch: 4 epochs are 15 batches
+    exemplars = np.concatenate([sampler.indices(step)[:, 0] for step in range(15)]).reshape(4, 15)
+    for epoch in exemplars:
+        assert sorted(epoch) == list(range(15))
+    assert (exemplars[0] != exemplars[1]).any()
+
+
+def test_the_shares_of_two_processes_make_up_the_batch_of_one():
+    alone = make_sampler(batch_size=6)
+    shares = [make_sampler(batch_size=6, process_index=index, process_count=2) for index in (0, 1)]
+    for step in (0, 3, 8):
+        for name, whole in alone(step).items():
+            np.testing.assert_array_equal(np.concatenate([share(step)[name] for share in shares]), whole)
+
+
+def test_rare_classes_are_donors_as_often_as_common_ones():
+    sampler = make_sampler((100, 10, 2), batch_size=8)
+    labels = np.concatenate([sampler.labels[sampler.indices(step)] for step in range(1000)])
+    donors_of_common = np.bincount(labels[labels[:, 0] == 0, 1], minlength=3)
+    assert donors_of_common[0] == 0
+    share = donors_of_common[1] / donors_of_common.sum()  # of about 7,000 draws: deviation 0.006
+    assert abs(share - 0.5) < 0.03
+
+
+def test_all_members_of_a_class_are_donors():
+    sampler = make_sampler((3, 3))
+    rows = np.concatenate([sampler.indices(step)[:, 1] for step in range(50)])
+    assert set(rows) == set(range(6))
+
+
+def test_labels_of_one_class_are_refused():
+    with pytest.raises(ValueError, match=r"two classes or more.*\[0\]"):
+        make_sampler((5,))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match=r"train\.batch_size 4 .* 3 processes"):
+        make_sampler(process_count=3)
+
+
+def test_reading_ahead_goes_on_with_the_same_sequence_from_any_step():
+    sampler = make_sampler()
+    batches = list(pair_batches(sampler, 3, 8))
+    assert len(batches) == 5
+    for step, batch in enumerate(batches, 3):
+        np.testing.assert_array_equal(batch["images"].reshape(4, 2), sampler.indices(step))
+
+
+def naive_shifts(image, most):
+    """All shifted versions of `[height, width, channels]`, pixel by pixel."""
+    height, width, _ = image.shape
+    for down in range(-most, most + 1):
+        for right in range(-most, most + 1):
+            result = np.empty_like(image)
+            for row in range(height):
+                for column in range(width):
+                    result[row, column] = image[
+                        min(max(row + down, 0), height - 1), min(max(column + right, 0), width - 1)
+                    ]
+            yield (down, right), result
+
+
+def test_shift_moves_whole_images_and_repeats_their_edges():
+    images = np.random.default_rng(0).integers(0, 256, (300, 4, 5, 2), np.uint8)
+    shifted = shift(images, np.random.default_rng(1), 1)
+    assert shifted.dtype == np.uint8
+    seen = set()
+    for before, after in zip(images, shifted, strict=True):
+        matches = [move for move, candidate in naive_shifts(before, 1) if (candidate == after).all()]
+        assert len(matches) == 1
+        seen.add(matches[0])
+    assert len(seen) == 9
+
+
+def test_no_shift_is_the_identity():
+    images = np.random.default_rng(0).random((3, 4, 4, 1))
+    np.testing.assert_array_equal(shift(images, np.random.default_rng(0), 0), images)
+
+
+def test_mirroring_turns_about_half_of_the_images_around():
+    images = np.random.default_rng(0).random((400, 2, 3, 1))
+    mirrored = flip_horizontally(images, np.random.default_rng(1))
+    turned = [(after == before[:, ::-1]).all() for before, after in zip(images, mirrored, strict=True)]
+    same = [(after == before).all() for before, after in zip(images, mirrored, strict=True)]
+    assert np.logical_xor(turned, same).all()
+    assert 0.4 < np.mean(turned) < 0.6
+
+
+def test_a_stratified_split_keeps_proportions_and_shares_nothing():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [60, 30, 10]))
+    rest, aside = stratified_split(labels, 20)
+    assert sorted([*rest, *aside]) == list(range(100))
+    assert np.bincount(labels[aside]).tolist() == [12, 6, 2]
+    assert (np.diff(aside) > 0).all()
+    again = stratified_split(labels, 20)
+    np.testing.assert_array_equal(aside, again[1])
+
+
+def idx_bytes(array):
+    """The IDX format by its description: zeros, type 8 (unsigned byte), dimensions, big-endian sizes, values."""
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(struct.pack(">I", size) for size in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def test_an_idx_file_is_read(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (3, 2, 5), np.uint8)
+    file = tmp_path / "digits.gz"
+    file.write_bytes(gzip.compress(idx_bytes(array)))
+    np.testing.assert_array_equal(read_idx(file), array)
+
+
+WHOLE = idx_bytes(np.arange(40).reshape(10, 2, 2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(WHOLE)[:-12],
+        b"<html>not found</html>",
+        b"",
+        gzip.compress(WHOLE[:-1]),
+        gzip.compress(WHOLE + b"\0"),
+        gzip.compress(b"\0\0\x09" + WHOLE[3:]),
+        gzip.compress(b"\0\0"),
+        gzip.compress(WHOLE)[:20] + b"\xff\xff\xff\xff" + gzip.compress(WHOLE)[24:],
+    ],
+    ids=["truncated", "no gzip", "empty", "one byte less", "one byte more", "signed", "no header", "damaged"],
+)
+def test_a_damaged_idx_file_is_named(tmp_path, content):
+    file = tmp_path / "digits.gz"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"digits\.gz"):
+        read_idx(file)
+
+
+def write_digits(folder):
+    """Puts 120 train and 20 test digits of noise, all ten classes, where `mnist` looks for its files."""
+    manual = folder / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 120), ("test", 20)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = np.tile(np.arange(10, dtype=np.uint8), count // 10)
+    for key, array in arrays.items():
+        (manual / FILES[key]).write_bytes(gzip.compress(idx_bytes(array), 1))
+    return arrays
+
+
+def test_mnist_is_built_from_files_that_are_already_there(tmp_path):
+    arrays = write_digits(tmp_path)
+    dataset = open_dataset("mnist", str(tmp_path))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (110, 10, 20)
+    assert dataset.image_shape == (28, 28, 1)
+    assert dataset.class_names == tuple("0123456789")
+    assert dataset.num_classes == 10
+    assert dataset.note == ""
+    assert sorted(dataset.validation.labels) == list(range(10))
+    expected = {"train": {}, "test": {}}
+    for split, known in expected.items():
+        known.update(zip((i.tobytes() for i in arrays[f"{split}_images"]), arrays[f"{split}_labels"], strict=True))
+    for name in ("train", "validation", "test"):
+        source = dataset.split(name)
+        known = expected["test" if name == "test" else "train"]
+        for image, label in zip(source.take(np.arange(len(source))), source.labels, strict=True):
+            assert known.pop(image.tobytes()) == label
+    assert not expected["train"]
+    assert not expected["test"]
+
+
+def test_mnist_that_is_prepared_is_read_again_without_its_files(tmp_path, monkeypatch):
+    write_digits(tmp_path)
+    first = open_dataset("mnist", str(tmp_path))
+    for file in FILES.values():
+        (tmp_path / "downloads" / "manual" / file).unlink()
+    monkeypatch.setattr(opening.requests, "head", lambda *_, **__: pytest.fail("there is no need for the network"))
+    second = open_dataset("mnist", str(tmp_path))
+    np.testing.assert_array_equal(first.train.take(np.arange(110)), second.train.take(np.arange(110)))
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def mnist_5k(shared_folder):
+    return open_dataset("mnist_5k", str(shared_folder))
+
+
+def test_mnist_5k_has_stratified_splits(mnist_5k):
+    for name, each in (("train", 350), ("validation", 50), ("test", 100)):
+        assert np.bincount(mnist_5k.split(name).labels).tolist() == [each] * 10
+
+
+def test_mnist_5k_shares_no_image_between_splits(mnist_5k):
+    images = {
+        name: {image.tobytes() for image in mnist_5k.split(name).take(np.arange(len(mnist_5k.split(name))))}
+        for name in ("train", "validation", "test")
+    }
+    assert not images["train"] & images["validation"]
+    assert not images["train"] & images["test"]
+    assert not images["validation"] & images["test"]
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*_, **__):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(opening.requests, "head", refuse)
+
+
+@pytest.mark.usefixtures("offline", "mnist_5k")
+def test_the_fallback_says_what_was_asked_for_and_what_is_used(shared_folder):
+    dataset = open_dataset("mnist", str(shared_folder), "mnist_5k")
+    assert dataset.name == "mnist_5k"
+    assert len(dataset.train) == 3500
+    assert "mnist is not available" in dataset.note
+    assert "uses mnist_5k instead" in dataset.note
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("fallback", ["", "mnist"])
+def test_without_a_network_the_missing_files_and_their_folder_are_named(tmp_path, fallback):
+    with pytest.raises(DataUnavailable) as caught:
+        open_dataset("mnist", str(tmp_path), fallback)
+    for part in (*FILES.values(), str(tmp_path), "ConnectionError"):
+        assert part in str(caught.value)
+
+
+def test_an_unknown_data_set_is_named_with_ours(tmp_path):
+    with pytest.raises(DataUnavailable, match=r"'no_such_digits'.*mnist, mnist_5k"):
+        open_dataset("no_such_digits", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.zeros((2, 4, 4, 1), np.float32), [0, 1]),
+        (np.zeros((2, 4, 4), np.uint8), [0, 1]),
+        (np.zeros((2, 4, 4, 1), np.uint8), [0, 1, 2]),
+    ],
+    ids=["float", "no channels", "other number of labels"],
+)
+def test_bad_arrays_are_refused_with_their_shape(images, labels):
+    with pytest.raises(ValueError, match=r"uint8 images \[N, height, width, channels\] and N labels.*\(2, 4, 4"):
+        ArraySource(images, labels)
+
+
+def test_an_unknown_split_is_refused(mnist_5k):
+    with pytest.raises(ValueError, match="not 'testing'"):
+        mnist_5k.split("testing")

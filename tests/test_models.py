@@ -1,0 +1,183 @@
+"""The networks: shapes, ranges, the norms against numpy, and the fast upsampling against the published form."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cae_jax.models import CAE
+from cae_jax.models.layers import SampleLayerNorm, adaptive_instance_norm, instance_norm
+from cae_jax.models.upsample import UpsampleConv, upsample_convolve, upsample_convolve_reference
+
+SIZES = ((2, 2), (3, 3), (5, 4), (7, 2))
+TINY = {
+    "width": 4,
+    "class_code_size": 5,
+    "class_downsamplings": 2,
+    "individual_downsamplings": 1,
+    "residual_blocks": 1,
+    "mlp_width": 8,
+    "stem_kernel": 3,
+    "output_kernel": 3,
+}
+
+
+def naive_upsample(x, kernel):
+    """Repeats, reflects and convolves pixel by pixel, in float64."""
+    high = np.asarray(x, np.float64).repeat(2, axis=1).repeat(2, axis=2)
+    half = kernel.shape[0] // 2
+    padded = np.pad(high, ((0, 0), (half, half), (half, half), (0, 0)), mode="reflect")
+    result = np.zeros((*high.shape[:3], kernel.shape[3]))
+    for row, column in itertools.product(range(kernel.shape[0]), repeat=2):
+        window = padded[:, row : row + high.shape[1], column : column + high.shape[2]]
+        result += window @ np.asarray(kernel[row, column], np.float64)
+    return result
+
+
+def random_upsampling(size, kernel, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, *size, 3)).astype(np.float32)
+    return x, rng.normal(size=(kernel, kernel, 3, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", SIZES)
+def test_upsampling_equals_the_published_form_everywhere(size, kernel):
+    x, weights = random_upsampling(size, kernel)
+    fast = upsample_convolve(x, weights)
+    expected = naive_upsample(x, weights)
+    assert fast.shape == (2, 2 * size[0], 2 * size[1], 2)
+    np.testing.assert_allclose(fast, expected, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(upsample_convolve_reference(x, weights), expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(2, 2), (3, 4)])
+def test_upsampling_has_the_gradients_of_the_published_form(size, kernel):
+    x, weights = random_upsampling(size, kernel)
+    cotangent = np.random.default_rng(1).normal(size=(2, 2 * size[0], 2 * size[1], 2)).astype(np.float32)
+
+    def gradients(function):
+        return jax.jit(jax.grad(lambda x, w: (function(x, w) * cotangent).sum(), argnums=(0, 1)))(x, weights)
+
+    for fast, plain in zip(gradients(upsample_convolve), gradients(upsample_convolve_reference), strict=True):
+        np.testing.assert_allclose(fast, plain, atol=1e-4, rtol=1e-5)
+
+
+def test_upsample_conv_adds_its_bias_to_the_published_form():
+    x, weights = random_upsampling((3, 4), 5)
+    bias = np.asarray([0.5, -2.0], np.float32)
+    result = UpsampleConv(2, 5).apply({"params": {"kernel": weights, "bias": bias}}, x)
+    np.testing.assert_allclose(result, naive_upsample(x, weights) + bias, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 7])
+def test_other_upsampling_kernels_are_refused(kernel):
+    with pytest.raises(ValueError, match=f"3 or 5 wide, not {kernel}"):
+        upsample_convolve(jnp.zeros((1, 8, 8, 1)), jnp.zeros((kernel, kernel, 1, 1)))
+
+
+def test_instance_norm_uses_the_biased_variance_of_each_channel():
+    x = np.random.default_rng(0).normal(3.0, 0.01, (2, 3, 4, 5)).astype(np.float32)
+    wide = x.astype(np.float64)
+    expected = (wide - wide.mean((1, 2), keepdims=True)) / np.sqrt(wide.var((1, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(instance_norm(x), expected, atol=1e-3)
+    scale, bias = np.arange(10.0).reshape(2, 5).astype(np.float32), np.ones((2, 5), np.float32)
+    adapted = adaptive_instance_norm(jnp.asarray(x), jnp.asarray(scale), jnp.asarray(bias))
+    np.testing.assert_allclose(adapted, expected * scale[:, None, None] + 1.0, atol=1e-2)
+
+
+def test_layer_norm_divides_by_unbiased_deviation_plus_eps():
+    # So small a spread that eps inside the root, or the biased deviation, would show.
+    x = np.random.default_rng(0).normal(0.0, 2e-5, (2, 2, 3, 2)).astype(np.float32)
+    scale, bias = np.asarray([2.0, -1.0], np.float32), np.asarray([0.25, 0.5], np.float32)
+    wide = x.astype(np.float64)
+    deviation = wide.std((1, 2, 3), keepdims=True, ddof=1)
+    expected = (wide - wide.mean((1, 2, 3), keepdims=True)) / (deviation + 1e-5) * scale + bias
+    result = SampleLayerNorm().apply({"params": {"scale": scale, "bias": bias}}, x)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("head", "bottleneck", "norm"), [(0, 0, "instance"), (6, 0, "layer"), (0, 3, "layer"), (6, 3, "instance")]
+)
+def test_codes_and_images_have_the_documented_shapes_and_are_float32(channels, head, bottleneck, norm, dtype):
+    model = CAE(
+        channels, **TINY, class_head_width=head, individual_code_channels=bottleneck, individual_norm=norm, dtype=dtype
+    )
+    images = jax.ShapeDtypeStruct((2, 8, 12, channels), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    codes = jax.eval_shape(lambda v, x: model.apply(v, x, method="encode"), variables, images)
+    individual_code, class_code = codes
+    decoded = jax.eval_shape(lambda v, *codes: model.apply(v, *codes, method="decode"), variables, *codes)
+    assert model.stride == 4
+    assert individual_code.shape == (2, 4, 6, bottleneck or 8)
+    assert class_code.shape == (2, 5)
+    assert decoded.shape == images.shape
+    for array in (individual_code, class_code, decoded, *jax.tree.leaves(variables)):
+        assert array.dtype == jnp.float32
+
+
+def draw_variables(model, images):
+    """Parameters drawn with numpy, which compiles nothing: about as large as He's."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    scale = lambda x: np.sqrt(2 / np.prod(x.shape[:-1])) if len(x.shape) > 1 else 0.3  # noqa: E731
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, scale(x), x.shape), x.dtype), shapes)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A tiny CAE in float32 with random images and its compiled functions."""
+    model = CAE(1, **TINY, class_head_width=6, individual_code_channels=3)
+    images = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1.0)
+    variables = draw_variables(model, images)
+    encode = jax.jit(lambda x: model.apply(variables, x, method="encode"))
+    decode = jax.jit(lambda c, s: model.apply(variables, c, s, method="decode"))
+    return encode, decode, images
+
+
+def test_images_stay_within_minus_one_and_one(tiny):
+    encode, decode, images = tiny
+    individual_code, class_code = encode(images)
+    decoded = np.asarray(decode(100.0 * individual_code, 100.0 * class_code))
+    assert np.isfinite(decoded).all()
+    assert decoded.min() >= -1.0
+    assert decoded.max() <= 1.0
+
+
+def test_the_class_code_changes_what_is_decoded(tiny):
+    encode, decode, images = tiny
+    individual_code, class_code = encode(images)
+    change = np.abs(decode(individual_code, class_code + 1.0) - decode(individual_code, class_code))
+    assert (change.max((1, 2, 3)) > 1e-3).all()
+
+
+def test_a_bottlenecked_individual_code_has_a_root_mean_square_of_one(tiny):
+    individual_code, _ = tiny[0](tiny[2])
+    np.testing.assert_allclose(np.sqrt(np.square(individual_code).mean((1, 2, 3))), 1.0, atol=1e-3)
+
+
+def test_samples_do_not_influence_each_other(tiny):
+    encode, decode, images = tiny
+    others = images.at[1:].set(-images[1:])
+    codes, with_others = encode(images), encode(others)
+    for first, second in zip(codes, with_others, strict=True):
+        np.testing.assert_allclose(first[0], second[0], atol=1e-6)
+        assert np.abs(first[1:] - second[1:]).max() > 1e-3
+    np.testing.assert_allclose(decode(*codes)[0], decode(*with_others)[0], atol=1e-6)
+
+
+def test_bfloat16_computes_about_the_same_images():
+    images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 1), minval=-1.0)
+    precise, coarse = (CAE(1, **TINY, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    variables = draw_variables(precise, images)
+    reconstructions = jax.jit(precise.apply)(variables, images), jax.jit(coarse.apply)(variables, images)
+    assert reconstructions[1].dtype == jnp.float32
+    difference = np.abs(reconstructions[0] - reconstructions[1])
+    assert difference.max() > 0.0
+    assert difference.mean() < 0.1

@@ -1,0 +1,277 @@
+"""The training step against a naive one in two passes, on one device and on two, and the loop's check of its terms."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.special
+from jax.sharding import AxisType
+
+from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.training.loop import NonFiniteLoss, check_finite
+from cae_jax.training.sharding import data_mesh, replicated, split_batch
+from cae_jax.training.state import TrainState
+from cae_jax.training.step import (
+    Networks,
+    Weights,
+    critics_loss,
+    exchange,
+    generate,
+    generator_loss,
+    make_train_step,
+    update_ema,
+)
+
+CLASSES = 3
+RATES = {"generator": 0.01, "critics": 0.05}
+EVERY_TERM = Weights(
+    squared=2.0, neighbourhood=0.5, consistency=1.5, leakage=0.7, gradient_penalty=0.3, discriminator_class=2.0
+)
+
+
+def draw_params(module, key, *inputs):
+    """Parameters drawn with numpy, which compiles nothing: about as large as He's."""
+    rng = np.random.default_rng(key)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+    scale = lambda x: np.sqrt(2 / np.prod(x.shape[:-1])) if len(x.shape) > 1 else 0.3  # noqa: E731
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, scale(x), x.shape), x.dtype), shapes)
+
+
+def toy_predict(images):
+    """A fixed linear classifier of 8×8 grey images."""
+    weights = np.random.default_rng(7).normal(size=(64, CLASSES)).astype(np.float32)
+    return jax.nn.softmax(images.reshape(images.shape[0], -1) @ weights)
+
+
+NETWORKS = Networks(
+    CAE(
+        1,
+        width=4,
+        class_code_size=4,
+        class_downsamplings=2,
+        individual_downsamplings=1,
+        individual_code_channels=2,
+        residual_blocks=1,
+        mlp_width=8,
+        stem_kernel=3,
+        output_kernel=3,
+    ),
+    Discriminator(CLASSES, width=4, downsamplings=2, residual_blocks=1, hidden=8, dropout=0.4),
+    LeakageProbe(CLASSES, width=4),
+    toy_predict,
+    (8, 8),
+)
+GENERATOR_OPTIMIZER, CRITICS_OPTIMIZER = optax.sgd(RATES["generator"]), optax.sgd(RATES["critics"])
+
+
+# The compiler's last optimisations take most of its time and change nothing here.
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def make_step(weights):
+    return make_train_step(NETWORKS, weights, GENERATOR_OPTIMIZER, CRITICS_OPTIMIZER, 0.9)
+
+
+@pytest.fixture(scope="module")
+def state():
+    images = jnp.zeros((1, 8, 8, 1))
+    generator = draw_params(NETWORKS.model, 0, images)
+    critics = {
+        "discriminator": draw_params(NETWORKS.discriminator, 1, images),
+        "probe": draw_params(NETWORKS.probe, 2, jnp.zeros((1, 4, 4, 2))),
+    }
+    return TrainState(
+        step=jnp.asarray(5, jnp.int32),
+        key=jax.random.key(3),
+        generator=generator,
+        critics=critics,
+        generator_optimizer=GENERATOR_OPTIMIZER.init(generator),
+        critics_optimizer=CRITICS_OPTIMIZER.init(critics),
+        ema=jax.tree.map(lambda x: x - 1.0, generator),
+    )
+
+
+@pytest.fixture(scope="module")
+def batch():
+    images = np.random.default_rng(0).random((2, 2, 8, 8, 1), np.float32)
+    return {"images": images, "labels": np.asarray([[0, 1], [2, 0]], np.int32)}
+
+
+@pytest.fixture(scope="module")
+def step():
+    """The compiled step; to trace it a second time is an error."""
+    chex.clear_trace_counter()
+    return quick_jit(chex.assert_max_traces(make_step(EVERY_TERM), n=1))
+
+
+@pytest.fixture(scope="module")
+def stepped(step, state, batch):
+    """The state after one step, and its terms."""
+    return step(state, batch)
+
+
+@pytest.fixture(scope="module")
+def naive(state, batch):
+    """Parameters after one step in two passes, each differentiating a network's own loss from the images on."""
+    x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
+    labels = jnp.asarray(batch["labels"].reshape(4))
+    critics_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+
+    def loss_of_critics(critics):
+        generated = jax.lax.stop_gradient(generate(NETWORKS.model, state.generator, x))
+        return critics_loss(critics, NETWORKS, EVERY_TERM, x, labels, generated, critics_key)[0]
+
+    def loss_of_generator(generator, critics):
+        generated = generate(NETWORKS.model, generator, x)
+        return generator_loss(generated, critics, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
+
+    descend = lambda rate: lambda value, gradient: value - rate * gradient  # noqa: E731
+    gradients = quick_jit(jax.grad(loss_of_critics))(state.critics)
+    critics = jax.tree.map(descend(RATES["critics"]), state.critics, gradients)
+    gradients = quick_jit(jax.grad(loss_of_generator))(state.generator, critics)
+    return jax.tree.map(descend(RATES["generator"]), state.generator, gradients), critics
+
+
+@pytest.fixture(scope="module")
+def generated(state, batch):
+    x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
+    return x, quick_jit(lambda params, x: generate(NETWORKS.model, params, x))(state.generator, x)
+
+
+def largest_change(before, after):
+    return max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+
+def test_one_forward_pass_gives_the_gradients_of_two(stepped, naive, state):
+    generator, critics = naive
+    assert largest_change(state.generator, generator) > 1e-3
+    assert largest_change(state.critics, critics) > 1e-3
+    chex.assert_trees_all_close(stepped[0].critics, critics, atol=1e-5)
+    chex.assert_trees_all_close(stepped[0].generator, generator, atol=1e-5)
+
+
+def test_a_step_counts_keeps_the_key_and_moves_the_average(stepped, state):
+    new, terms = stepped
+    assert int(new.step) == 6
+    assert (jax.random.key_data(new.key) == jax.random.key_data(state.key)).all()
+    rate = min(0.9, (1 + 5) / (10 + 5))
+    expected = jax.tree.map(lambda old, value: rate * old + (1 - rate) * value, state.ema, new.generator)
+    chex.assert_trees_all_close(new.ema, expected, atol=1e-6)
+    assert all(np.isfinite(value) and np.shape(value) == () for value in terms.values())
+
+
+def test_the_totals_are_weighted_sums_of_the_terms(stepped):
+    _, terms = stepped
+    weights = EVERY_TERM
+    ours = ("image", "class_code", "individual_code", "cycle", "adversarial", "swap_class", "squared", "neighbourhood")
+    total = sum(getattr(weights, name) * float(terms[name]) for name in (*ours, "consistency", "leakage"))
+    assert float(terms["generator_total"]) == pytest.approx(total, rel=1e-4)
+    total = float(terms["discriminator_fake"] + terms["discriminator_real"] + terms["probe"])
+    total += 2.0 * float(terms["discriminator_class"]) + 0.3 * float(terms["gradient_penalty"])
+    assert float(terms["critics_total"]) == pytest.approx(total, rel=1e-4)
+
+
+def test_critics_learn_nothing_from_the_losses_of_the_generator_nor_it_from_theirs(stepped, state, batch):
+    silent = Weights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, discriminator_class=2.0, gradient_penalty=0.3)
+    new, _ = quick_jit(make_step(silent))(state, batch)
+    chex.assert_trees_all_close(new.critics, stepped[0].critics, atol=1e-6)
+    assert largest_change(new.generator, state.generator) == 0.0
+
+
+def test_the_step_is_traced_once(step, state, batch):
+    for _ in range(3):
+        state, _ = step(state, batch)
+    assert int(state.step) == 8
+
+
+def test_two_devices_give_the_result_of_one(stepped, state, batch):
+    mesh = data_mesh()
+    assert mesh.devices.size == jax.device_count() == 2
+    everywhere = replicated(mesh)
+    step = quick_jit(make_step(EVERY_TERM), out_shardings=everywhere)
+    shared = split_batch(mesh, batch)
+    assert {shard.data.shape[0] for shard in shared["images"].addressable_shards} == {1}
+    new, terms = step(jax.device_put(state, everywhere), shared)
+    chex.assert_trees_all_close(jax.device_get(new.generator), jax.device_get(stepped[0].generator), atol=1e-5)
+    chex.assert_trees_all_close(jax.device_get(new.critics), jax.device_get(stepped[0].critics), atol=1e-5)
+    chex.assert_trees_all_close(jax.device_get(terms), jax.device_get(stepped[1]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_mesh_has_one_automatic_axis():
+    mesh = data_mesh()
+    assert mesh.axis_names == ("data",)
+    assert mesh.axis_types == (AxisType.Auto,)
+
+
+def test_pairs_that_devices_cannot_share_are_refused():
+    with pytest.raises(ValueError, match=r"3 pairs .* 2 devices.*train\.batch_size"):
+        split_batch(data_mesh(), {"images": np.zeros((3, 2, 8, 8, 1))})
+
+
+def test_exchange_swaps_the_rows_of_every_pair():
+    np.testing.assert_array_equal(exchange(jnp.asarray([[0], [1], [2], [3]])), [[1], [0], [3], [2]])
+    np.testing.assert_array_equal(exchange(jnp.asarray([5, 6])), [6, 5])
+
+
+def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state):
+    x, made = generated
+    encode = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))
+    decode = quick_jit(lambda c, s: NETWORKS.model.apply({"params": state.generator}, c, s, method="decode"))
+    individual, classes = encode(x)
+    partners = np.asarray([1, 0, 3, 2])
+    np.testing.assert_allclose(made.reconstructions, decode(individual, classes), atol=1e-5)
+    np.testing.assert_allclose(made.swaps, decode(individual, classes[partners]), atol=1e-5)
+    assert np.abs(made.swaps - made.reconstructions).max() > 1e-3
+    swap_individual, swap_classes = encode(made.swaps)
+    np.testing.assert_allclose(made.swap_individual_code, swap_individual, atol=1e-4)
+    np.testing.assert_allclose(made.swap_class_code, swap_classes, atol=1e-4)
+    np.testing.assert_allclose(made.cycles, decode(swap_individual, classes), atol=1e-4)
+
+
+def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generated, state, batch):
+    x, made = generated
+    still = NETWORKS._replace(discriminator=NETWORKS.discriminator.clone(dropout=0.0))
+    labels = batch["labels"].reshape(4)
+    _, terms = generator_loss(made, state.critics, still, EVERY_TERM, x, jnp.asarray(labels), jax.random.key(0))
+    partners = np.asarray([1, 0, 3, 2])
+    real_fake, classes = still.discriminator.apply({"params": state.critics["discriminator"]}, made.swaps)
+    chosen = scipy.special.log_softmax(np.asarray(classes), axis=-1)[np.arange(4), labels[partners]]
+    real = scipy.special.log_softmax(np.asarray(real_fake), axis=-1)[:, 1]
+    answers = np.asarray(toy_predict(made.swaps * 0.5 + 0.5))[np.arange(4), labels[partners]]
+    expected = {
+        "swap_class": -chosen,
+        "adversarial": -real,
+        "consistency": -np.log(answers),
+        "class_code": np.abs(made.swap_class_code - np.asarray(made.class_code)[partners]).mean(-1),
+        "individual_code": np.abs(made.swap_individual_code - made.individual_code).mean((1, 2, 3)),
+        "image": np.abs(made.reconstructions - x).mean((1, 2, 3)),
+        "cycle": np.abs(made.cycles - x).mean((1, 2, 3)),
+    }
+    for name, values in expected.items():
+        pairs = values.reshape(2, 2).sum(-1).mean()
+        assert float(terms[name]) == pytest.approx(float(pairs), rel=1e-4), name
+
+
+def test_a_decay_of_zero_copies_and_early_steps_weigh_more():
+    ema, params = {"w": jnp.asarray([1.0])}, {"w": jnp.asarray([3.0])}
+    assert update_ema(ema, params, jnp.asarray(1000), 0.0)["w"] == 3.0
+    assert update_ema(ema, params, jnp.asarray(0), 0.99)["w"] == pytest.approx(0.1 * 1.0 + 0.9 * 3.0)
+    assert update_ema(ema, params, jnp.asarray(10**6), 0.99)["w"] == pytest.approx(0.99 * 1.0 + 0.01 * 3.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_named_with_its_step(value):
+    terms = {"image": jnp.asarray(1.0), "cycle": jnp.asarray(value), "generator_total": jnp.asarray(value)}
+    with pytest.raises(NonFiniteLoss, match=r"step 17 .*: cycle\.") as caught:
+        check_finite(terms, 17)
+    assert "image" not in str(caught.value)
+    assert check_finite({"image": jnp.asarray(1.5)}, 17) == {"image": 1.5}
+
+
+def test_a_total_that_alone_overflows_is_named():
+    with pytest.raises(NonFiniteLoss, match="generator_total"):
+        check_finite({"image": jnp.asarray(1.0), "generator_total": jnp.asarray(np.inf)}, 1)
