@@ -1,6 +1,7 @@
 """The shipped config, shrunk, on a few real digits: train, interrupt, go on, break, explain."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -38,8 +39,10 @@ SMALL = {
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Dataset:
     full = open_dataset("mnist_5k", str(tmp_path_factory.mktemp("data")))
-    few = lambda source, count: ArraySource(  # noqa: E731
-        source.take(rows := np.random.default_rng(0).permutation(len(source))[:count]), source.labels[rows]
+    few = (
+        lambda source, count: ArraySource(  # noqa: E731
+            source.take(rows := np.random.default_rng(0).permutation(len(source))[:count]), source.labels[rows]
+        )
     )
     return Dataset(full.name, full.class_names, few(full.train, 400), few(full.validation, 60), few(full.test, 60))
 
@@ -124,8 +127,6 @@ def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, monkeypat
 
 
 def test_a_damaged_checkpoint_is_skipped_by_name(trained, tmp_path, caplog):
-    import shutil
-
     workdir = tmp_path / "damaged"
     shutil.copytree(trained[0], workdir)
     store = CheckpointStore(workdir / "checkpoints")
@@ -153,7 +154,7 @@ def test_a_non_finite_loss_stops_with_step_and_term(tmp_path):
 
 
 def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.steps": "2"})
+    config = small_config(**{"classifier.path": str(trained[0] / "classifier")})
     loop.train(config, tmp_path / "reuse", Console(quiet=True))
     assert not (tmp_path / "reuse" / "classifier").exists()
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
@@ -220,8 +221,8 @@ def test_explain_program(trained, tmp_path, capsys):
     ],
 )
 def test_explain_program_bad_input(trained, tmp_path, options, message):
+    parsed = explain_program.parse(["--workdir", str(trained[0]), "--out", str(tmp_path), *options])
     with pytest.raises(InputError, match=message):
-        parsed = explain_program.parse(["--workdir", str(trained[0]), "--out", str(tmp_path), *options])
         explain_program.explain(parsed, Console(quiet=True))
 
 

@@ -80,9 +80,7 @@ def official() -> Config:
                 "batch_size": 1,  # pairs
                 "ema_decay": 0.0,
                 "log_every": 20,
-                "validate_every": 5000,
-                "pictures_every": 5000,
-                "checkpoint_every": 5000,
+                "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
             "evaluation": {"swaps": 10_000},
         }
@@ -107,15 +105,13 @@ def default() -> Config:
     )
     config.discriminator.update(width=16, downsamplings=3, residual_blocks=1, hidden=128, dropout=0.0)
     config.loss.update(
-        squared=10.0, neighbourhood=1.0, consistency=1.0, fidelity=1.0, leakage=1.0, gradient_penalty=0.05
+        squared=10.0, neighbourhood=1.0, consistency=1.0, fidelity=1.0, leakage=4.0, gradient_penalty=0.05
     )
     config.optimizer.update(generator_rate=3e-3, critics_rate=1e-3, schedule="cosine", l2=0.0)
     config.train.update(
-        steps=1000,
+        steps=1400,
         batch_size=16,
         ema_decay=0.99,
-        validate_every=100,
-        pictures_every=100,
-        checkpoint_every=100,
+        checkpoint_every=200,
     )
     return config
