@@ -1,6 +1,7 @@
 """Checkpoints: whole ones come back as they were, damaged ones are found out, failing writes harm nothing else."""
 
 import errno
+import gc
 import logging
 import pathlib
 
@@ -56,6 +57,12 @@ def test_a_tree_comes_back_as_it_was_typed_key_included(saved):
         assert loaded["params"][name].dtype == tree["params"][name].dtype
         np.testing.assert_array_equal(loaded["params"][name], tree["params"][name])
     assert int(loaded["step"]) == 7
+
+
+@pytest.mark.xfail(reason="load_tree: a key is recognised in arrays only, so that shapes bring back its bare data")
+def test_a_typed_key_comes_back_where_shapes_are_handed_in(saved):
+    loaded = load_tree(saved, "state", jax.eval_shape(make_tree))
+    assert loaded["key"].dtype == jax.random.key(0).dtype
 
 
 def test_facts_come_back(saved):
@@ -144,6 +151,8 @@ def test_a_folder_that_does_not_exist_is_a_checkpoint_error(tmp_path):
         read_facts(tmp_path / "nowhere")
 
 
+# Orbax abandons the reads that go on beside the one that failed; they complain when they are collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("change", ["shape", "missing", "extra", "renamed", "other tree"])
 def test_a_tree_of_another_structure_is_refused(saved, change):
     like, name = empty_like(make_tree()), "state"
@@ -157,8 +166,14 @@ def test_a_tree_of_another_structure_is_refused(saved, change):
         like["params"]["core"] = like["params"].pop("kernel")
     else:
         name = "ema"
-    with pytest.raises(CheckpointError, match="does not fit"):
+    try:
         load_tree(saved, name, like)
+    except CheckpointError as error:
+        message = str(error)  # and the error, which holds on to those reads, is let go
+    else:
+        message = "nothing was raised"
+    gc.collect()
+    assert "does not fit" in message
 
 
 @pytest.fixture(scope="module")

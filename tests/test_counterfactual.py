@@ -80,9 +80,7 @@ def test_flips_and_confident_points_of_thousands_of_logistic_paths(tolerance):
     expected, confident = (level - first for level in (0.0, np.log(9.0)))
     expected, confident = expected / (last - first), confident / (last - first)
     usable = (first < 0) & (np.abs(last) > 1e-2) & (np.abs(last - np.log(9.0)) > 1e-2)
-    start, end, first, last, expected, confident = (
-        x[usable] for x in (start, end, first, last, expected, confident)
-    )
+    start, end, first, last, expected, confident = (x[usable] for x in (start, end, first, last, expected, confident))
     assert len(start) > 1000
     expected = np.where(last > 0, expected, np.nan)
     confident = np.where(last > np.log(9.0), confident, np.nan)

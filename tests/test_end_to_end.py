@@ -14,6 +14,7 @@ from cae_jax.cli import train as train_program
 from cae_jax.data import ArraySource, Dataset, open_dataset
 from cae_jax.explaining import InputError, explainer
 from cae_jax.training import loop
+from cae_jax.training import run as assembly
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.training.config import ConfigError, apply_overrides, find_config, load_config
 
@@ -39,17 +40,17 @@ SMALL = {
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Dataset:
     full = open_dataset("mnist_5k", str(tmp_path_factory.mktemp("data")))
-    few = (
-        lambda source, count: ArraySource(  # noqa: E731
-            source.take(rows := np.random.default_rng(0).permutation(len(source))[:count]), source.labels[rows]
-        )
-    )
+
+    def few(source, count: int) -> ArraySource:
+        rows = np.random.default_rng(0).permutation(len(source))[:count]
+        return ArraySource(source.take(rows), source.labels[rows])
+
     return Dataset(full.name, full.class_names, few(full.train, 400), few(full.validation, 60), few(full.test, 60))
 
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch, digits):
-    for module in (loop, explainer):
+    for module in (assembly, explainer):
         monkeypatch.setattr(module, "open_dataset", lambda *_: digits)
 
 
@@ -62,7 +63,7 @@ def trained(tmp_path_factory, digits):
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     console = Console(record=True, width=200)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "open_dataset", lambda *_: digits)
+        patch.setattr(assembly, "open_dataset", lambda *_: digits)
         result = loop.train(small_config(), workdir, console)
     return workdir, result, console.export_text()
 

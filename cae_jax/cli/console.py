@@ -13,7 +13,8 @@ from cae_jax.data import DataUnavailable
 from cae_jax.explaining import InputError
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
-from cae_jax.training.loop import NonFiniteLoss, OneClass
+from cae_jax.training.loop import NonFiniteLoss
+from cae_jax.training.run import OneClass
 
 KNOWN = (CheckpointError, ConfigError, DataUnavailable, InputError, NonFiniteLoss, OneClass)
 

@@ -1,5 +1,6 @@
 """Data sets by name, as image sources, and batches of pairs drawn from them. No networks, nothing of JAX's devices."""
 
+from cae_jax.data.augment import Augment, make_augment
 from cae_jax.data.dataset import Dataset, stratified_split
 from cae_jax.data.opening import DataUnavailable, open_dataset
 from cae_jax.data.pairs import PairSampler, pair_batches
@@ -7,10 +8,12 @@ from cae_jax.data.sources import ArraySource, RecordSource
 
 __all__ = [
     "ArraySource",
+    "Augment",
     "DataUnavailable",
     "Dataset",
     "PairSampler",
     "RecordSource",
+    "make_augment",
     "open_dataset",
     "pair_batches",
     "stratified_split",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import grain
 import numpy as np
 
-from cae_jax.data import augment
+from cae_jax.data.augment import Augment
 from cae_jax.types import ImageSource
 
 
@@ -23,8 +23,7 @@ class PairSampler:
         labels: `[N]`, the classes that pairs must differ in (the classifier's predictions, or the data set's labels).
         batch_size: pairs over all processes.
         seed: of the whole run.
-        max_shift: pixels, see `augment.shift`.
-        mirror: whether images may be mirrored.
+        augment: changes the images at random, or None.
         process_index: of this process.
         process_count: processes that share a batch.
     """
@@ -33,8 +32,7 @@ class PairSampler:
     labels: np.ndarray
     batch_size: int
     seed: int
-    max_shift: int = 0
-    mirror: bool = False
+    augment: Augment | None = None
     process_index: int = 0
     process_count: int = 1
 
@@ -78,9 +76,9 @@ class PairSampler:
         share = self.batch_size // self.process_count
         rows = self.indices(step)[self.process_index * share : (self.process_index + 1) * share].reshape(-1)
         rng = np.random.default_rng((self.seed, 2, step, self.process_index))
-        images = augment.shift(self.source.take(rows), rng, self.max_shift)
-        if self.mirror:
-            images = augment.flip_horizontally(images, rng)
+        images = self.source.take(rows)
+        if self.augment is not None:
+            images = self.augment(images, rng)
         return {
             "images": images.reshape(share, 2, *images.shape[1:]),
             "labels": self.labels[rows].astype(np.int32).reshape(share, 2),

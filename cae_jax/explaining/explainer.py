@@ -120,7 +120,9 @@ class Explainer:
             raise InputError(f"{len(individual_code)} individual codes do not go with {len(class_code)} class codes")
         return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=BATCH)
 
-    def _rows(self, predictions: np.ndarray, target: str | int | Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(
+        self, predictions: np.ndarray, target: str | int | Sequence[int] | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Which image each row explains and the class it aims at, -1 for any."""
         classes, count = len(self.record.class_names), len(predictions)
         everyone = np.arange(count)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.data import Dataset, augment
+from cae_jax.data import Augment, Dataset
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
 from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.evaluation import predicted_classes
@@ -43,7 +43,7 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     return LoadedClassifier(classifiers.make_predict(network, load_tree(folder, "params", like)), facts)
 
 
-def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, max_shift: int, name: str) -> None:
+def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
     log.info("training the %s (%s, %d steps)", name, settings.architecture, settings.steps)
     params = classifiers.fit_classifier(
@@ -53,7 +53,7 @@ def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, 
         steps=settings.steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        augment=lambda images, rng: augment.shift(images, rng, max_shift),
+        augment=augment,
     )
     predictions = predicted_classes(classifiers.make_predict(network, params), dataset.test)
     facts = {
@@ -68,7 +68,7 @@ def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, 
 
 
 def train_or_load(
-    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, max_shift: int, name: str
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str
 ) -> LoadedClassifier:
     """Reads the classifier that a config names, or else the workdir's own, which is trained first if need be.
 
@@ -77,7 +77,7 @@ def train_or_load(
         settings: the config's `classifier` or `oracle` part.
         dataset: to train on.
         seed: of its training.
-        max_shift: pixels of augmentation.
+        augment: changes training images at random.
         name: 'classifier' or 'oracle', for messages.
 
     Raises:
@@ -86,14 +86,14 @@ def train_or_load(
     if settings.path:
         folder = pathlib.Path(settings.path)
     elif not (folder / MANIFEST).exists():
-        _train(folder, settings, dataset, seed, max_shift, name)
+        _train(folder, settings, dataset, seed, augment, name)
     try:
         loaded = load_classifier(folder)
     except CheckpointError as error:
         if settings.path:
             raise
         log.warning("training the %s again: %s", name, error)
-        _train(folder, settings, dataset, seed, max_shift, name)
+        _train(folder, settings, dataset, seed, augment, name)
         loaded = load_classifier(folder)
     expected = [dataset.num_classes, list(dataset.image_shape)]
     if [loaded.facts["num_classes"], loaded.facts["image_shape"]] != expected:

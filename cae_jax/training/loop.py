@@ -1,6 +1,5 @@
 """The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
 
-import dataclasses
 import json
 import logging
 import math
@@ -10,34 +9,26 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cae_jax import metrics, report
-from cae_jax.data import Dataset, PairSampler, open_dataset, pair_batches
+from cae_jax.data import PairSampler, make_augment, pair_batches
 from cae_jax.images import to_unit
-from cae_jax.training.build import Trainer, build_trainer
-from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
 from cae_jax.training.config import Config
-from cae_jax.training.evaluation import Evaluator, Functions, collapse_reason, make_functions, predicted_classes
+from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.journal import Journal
-from cae_jax.training.run_record import claim_workdir, versions, write_whole
-from cae_jax.training.sharding import data_mesh, split_batch
+from cae_jax.training.run import Run, prepare
+from cae_jax.training.run_record import versions, write_whole
+from cae_jax.training.sharding import split_batch
 from cae_jax.training.state import TrainState
 
-ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 GRID_COLUMNS = 12
 log = logging.getLogger(__name__)
 
 
 class NonFiniteLoss(RuntimeError):
     """A loss term is infinite or not a number; the message names the step and the terms."""
-
-
-class OneClass(RuntimeError):
-    """The images, or the classifier's answers to them, are all of one class, so that no pair can be formed."""
 
 
 def check_finite(terms: dict[str, jax.Array], step: int) -> dict[str, float]:
@@ -55,82 +46,6 @@ def check_finite(terms: dict[str, jax.Array], step: int) -> dict[str, float]:
             f"try a lower optimizer.generator_rate or optimizer.critics_rate"
         )
     return values
-
-
-@dataclasses.dataclass
-class Run:
-    """A run's fixed parts, put together once by `prepare`.
-
-    Attributes:
-        config: the settings.
-        workdir: where everything is written.
-        console: for people.
-        dataset: the images.
-        mesh: of all devices.
-        classifier: what is explained.
-        oracle: what only scores.
-        predictions: the classifier's classes by split.
-        trainer: networks and compiled step.
-        functions: the model, compiled.
-        store: the checkpoints.
-    """
-
-    config: Config
-    workdir: pathlib.Path
-    console: Console
-    dataset: Dataset
-    mesh: Mesh
-    classifier: LoadedClassifier
-    oracle: LoadedClassifier
-    predictions: dict[str, np.ndarray]
-    trainer: Trainer
-    functions: Functions
-    store: CheckpointStore
-
-    def evaluator(self, split: str) -> Evaluator:
-        """Scores on a split."""
-        return Evaluator(
-            self.functions,
-            self.dataset.train,
-            self.predictions["train"],
-            self.dataset.split(split),
-            self.predictions[split],
-            self.config.seed,
-        )
-
-
-def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
-    """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
-    dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback)
-    if dataset.note:
-        console.rule("[bold red]other data than asked for", style="red")
-        console.print(dataset.note, style="bold red")
-        console.rule(style="red")
-    workdir.mkdir(parents=True, exist_ok=True)
-    claim_workdir(workdir, config, dataset)
-    shift = config.augment.max_shift
-    with console.status("classifier and oracle"):
-        classifier = train_or_load(workdir / "classifier", config.classifier, dataset, config.seed, shift, "classifier")
-        oracle = train_or_load(workdir / "oracle", config.oracle, dataset, config.seed + ORACLE_SEED, shift, "oracle")
-    console.print(
-        f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
-        f"images {dataset.image_shape}; classifier {classifier.facts['accuracy']:.3f}, oracle "
-        f"{oracle.facts['accuracy']:.3f} accurate on test"
-    )
-    predictions = {
-        name: predicted_classes(classifier.predict, dataset.split(name)) for name in ("train", "validation", "test")
-    }
-    for name, classes in predictions.items():
-        if len(set(classes.tolist())) < 2:
-            raise OneClass(
-                f"the classifier gives all {name} images of {dataset.name} the class {classes[0]}; a CAE needs two "
-                f"classes or more. Check the classifier ({classifier.facts['accuracy']:.3f} accurate on test)"
-            )
-    mesh = data_mesh()
-    trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, classifier.predict)
-    store = CheckpointStore(workdir / "checkpoints")
-    functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.predict, oracle.predict)
-    return Run(config, workdir, console, dataset, mesh, classifier, oracle, predictions, trainer, functions, store)
 
 
 def validation_score(scores: dict[str, float]) -> float:
@@ -224,8 +139,7 @@ def fit(run: Run) -> dict[str, Any]:
         run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,
         config.train.batch_size,
         config.seed,
-        config.augment.max_shift,
-        config.augment.mirror,
+        make_augment(**config.augment.to_dict()),
         jax.process_index(),
         jax.process_count(),
     )

@@ -1,0 +1,73 @@
+"""The layers of the package, read from its imports, and its docstrings."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
+LEVELS = (
+    {"types", "images", "batching"},
+    {"models", "losses", "data", "classifiers", "counterfactual", "metrics", "report"},
+    {"training", "interop"},
+    {"explaining"},
+    {"cli"},
+)
+LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+NEVER = {"torch", "tensorflow", "onnxruntime"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+by_path = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+
+
+def part_of(file):
+    """The package, or the module beside `__init__`, that a file belongs to."""
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(file):
+    """Dotted names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import in line {node.lineno}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(file):
+    """The parts of our package that a file imports."""
+    dotted = [name.split(".") for name in imports(file)]
+    return {names[1] for names in dotted if names[0] == "cae_jax" and len(names) > 1}
+
+
+def test_every_part_has_a_level():
+    assert {part_of(file) for file in FILES} - {"__init__"} == LEVEL.keys()
+
+
+@by_path
+def test_imports_go_down_only(file):
+    part = part_of(file)
+    if part == "__init__":
+        return
+    for other in own_imports(file) - {part}:
+        assert LEVEL[other] < LEVEL[part], f"{part} (level {LEVEL[part]}) imports {other} (level {LEVEL[other]})"
+
+
+@by_path
+def test_nothing_imports_the_command_line_but_itself(file):
+    if part_of(file) != "cli":
+        assert "cli" not in own_imports(file)
+
+
+@by_path
+def test_no_other_framework_is_imported(file):
+    assert not {name.split(".")[0] for name in imports(file)} & NEVER
+
+
+@by_path
+def test_modules_and_their_public_functions_and_classes_have_docstrings(file):
+    tree = ast.parse(file.read_text())
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"

@@ -1,0 +1,194 @@
+"""Images that people hand in: what is accepted, and that what is not is named."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cae_jax.explaining.inputs import InputError, check_images, read_images
+
+GREY, RGB = (8, 6, 1), (8, 6, 3)
+
+
+def make_images(count=2, shape=GREY, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)
+
+
+def test_uint8_and_float_images_are_equal():
+    images = make_images()
+    expected = images.astype(np.float64) / 255
+    for given in (images, expected, expected.astype(np.float32)):
+        checked = check_images(given, GREY)
+        assert checked.dtype == np.float32
+        np.testing.assert_allclose(checked, expected, atol=1e-6)
+
+
+def test_grey_images_may_lack_the_channel():
+    images = make_images()
+    np.testing.assert_array_equal(check_images(images[..., 0], GREY), check_images(images, GREY))
+
+
+def test_lists_of_arrays_are_accepted():
+    images = make_images()
+    np.testing.assert_array_equal(check_images(list(images), GREY), check_images(images, GREY))
+
+
+def test_rounding_errors_beyond_the_range_are_clipped():
+    checked = check_images(np.full((1, *GREY), 1.0005), GREY)
+    assert checked.max() == 1.0
+
+
+def test_other_sizes_are_resized_with_a_warning():
+    images = np.full((2, 16, 12, 3), 0.25, np.float32)
+    images[1, :, :, 2] = 0.75
+    with pytest.warns(UserWarning, match="16×12 are resized to the trained 8×6"):
+        checked = check_images(images, RGB)
+    assert checked.shape == (2, 8, 6, 3)
+    np.testing.assert_allclose(checked[1, :, :, 2], 0.75, atol=1e-6)
+    np.testing.assert_allclose(checked[1, :, :, :2], 0.25, atol=1e-6)
+
+
+def test_the_right_size_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_images(make_images(), GREY)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_named_by_index(value):
+    images = make_images(3) / 255
+    images[1, 2, 2, 0] = value
+    with pytest.raises(InputError, match="image 1 has values that are not finite"):
+        check_images(images, GREY)
+
+
+@pytest.mark.parametrize("value", [-0.5, 255.0])
+def test_floats_out_of_range_are_named_by_index(value):
+    images = make_images(3) / 255
+    images[2, 0, 0, 0] = value
+    with pytest.raises(InputError, match=r"image 2 has values .* must lie in \[0, 1\]"):
+        check_images(images, GREY)
+
+
+@pytest.mark.parametrize(
+    ("images", "shape", "message"),
+    [
+        (make_images(shape=RGB), GREY, r"trained on 1 channel.* have 3"),
+        (make_images(shape=GREY), RGB, r"trained on 3 channel.* have 1"),
+        (make_images().astype(np.int64), GREY, "not int64"),
+        (make_images().astype(bool), GREY, "not bool"),
+        (make_images().astype(object), GREY, "not object"),
+        (make_images(0), GREY, r"N of 1 or more, not \(0, 8, 6, 1\)"),
+        (make_images()[0], RGB, r"not \(8, 6, 1\)"),
+        (make_images()[..., 0], RGB, r"not \(2, 8, 6\)"),
+        (np.zeros(0), GREY, r"not \(0,\)"),
+    ],
+    ids=["colour", "grey", "int64", "bool", "object", "no images", "one image", "no channels", "nothing"],
+)
+def test_other_arrays_are_refused(images, shape, message):
+    with pytest.raises(InputError, match=message):
+        check_images(images, shape)
+
+
+def save(folder, name, pixels):
+    Image.fromarray(pixels.squeeze()).save(folder / name)
+    return folder / name
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
+    images = make_images(16)
+    for number in np.random.default_rng(1).permutation(16):
+        save(tmp_path, f"{number:02d}.png", images[number])
+    (tmp_path / "notes.txt").write_text("not an image")
+    read, names = read_images(tmp_path, GREY)
+    assert names == [f"{number:02d}.png" for number in range(16)]
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, images)
+
+
+def test_one_file_is_read(tmp_path):
+    images = make_images(1, RGB)
+    read, names = read_images(save(tmp_path, "one.PNG", images[0]), RGB)
+    assert names == ["one.PNG"]
+    np.testing.assert_array_equal(read, images)
+
+
+def test_transparency_is_dropped(tmp_path):
+    image = make_images(1, (8, 6, 4))[0]
+    read, _ = read_images(save(tmp_path, "clear.png", image), RGB)
+    np.testing.assert_array_equal(read[0], image[..., :3])
+
+
+def test_a_file_of_another_size_is_resized_with_a_warning_that_names_it(tmp_path):
+    file = save(tmp_path, "big.png", np.full((16, 12), 77, np.uint8))
+    with pytest.warns(UserWarning, match=r"big\.png is 16×12 and is resized to the trained 8×6"):
+        read, _ = read_images(file, GREY)
+    np.testing.assert_array_equal(read, np.full((1, *GREY), 77))
+
+
+def test_an_empty_folder_and_a_missing_path_are_named(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path} has no images"):
+        read_images(tmp_path, GREY)
+    with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
+        read_images(tmp_path / "nowhere.png", GREY)
+
+
+def write_broken(folder, kind):
+    file = save(folder, "broken.png", make_images(1, (64, 64, 1))[0])
+    whole = file.read_bytes()
+    if kind == "text":
+        file.write_text("this is no image")
+    elif kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "truncated":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif kind == "cut in its header":
+        file.write_bytes(whole[:20])
+    else:
+        file.write_bytes(whole[:200] + bytes([whole[200] ^ 255]) + whole[201:])
+    return file
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "cut in its header", "changed byte"])
+def test_a_broken_file_is_named(tmp_path, kind):
+    save(tmp_path, "a_good_one.png", make_images(1, (64, 64, 1))[0])
+    write_broken(tmp_path, kind)
+    with pytest.raises(InputError, match=r"broken\.png cannot be read as an image"):
+        read_images(tmp_path, (64, 64, 1))
+
+
+def test_files_of_other_channels_are_named(tmp_path):
+    colour = save(tmp_path, "colour.png", make_images(1, RGB)[0])
+    grey = save(tmp_path, "grey.png", make_images(1, GREY)[0])
+    with pytest.raises(InputError, match=r"colour\.png .*in colour.*grey"):
+        read_images(colour, GREY)
+    with pytest.raises(InputError, match=r"grey\.png is grey.*RGB"):
+        read_images(grey, RGB)
+
+
+@pytest.mark.xfail(raises=InputError, reason="_read_image takes the one band of a palette for grey")
+def test_a_palette_file_is_read_in_its_colours(tmp_path):
+    image = Image.fromarray(make_images(1, RGB)[0]).quantize(16)
+    image.save(tmp_path / "palette.png")
+    read, _ = read_images(tmp_path / "palette.png", RGB)
+    np.testing.assert_array_equal(read[0], np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.xfail(reason="_read_image takes the one band of a palette for grey")
+def test_a_palette_file_of_colours_is_not_taken_for_grey(tmp_path):
+    Image.fromarray(make_images(1, RGB)[0]).quantize(16).save(tmp_path / "palette.png")
+    with pytest.raises(InputError, match=r"palette\.png .*in colour"):
+        read_images(tmp_path / "palette.png", GREY)
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="_read_image: convert('L') clips 16-bit values at 255")
+def test_sixteen_bit_grey_is_scaled_or_refused_but_not_clipped(tmp_path):
+    levels = np.linspace(0, 65535, 48).astype(np.uint16).reshape(8, 6)
+    file = save(tmp_path, "deep.png", levels)
+    try:
+        read, _ = read_images(file, GREY)
+    except InputError as error:
+        assert "deep.png" in str(error)  # noqa: PT017
+    else:
+        np.testing.assert_allclose(read[0, ..., 0], levels / 257.0, atol=1.0)
