@@ -16,6 +16,7 @@ from rich.console import Console
 from cae_jax.cli import console as program
 from cae_jax.training import loop
 from cae_jax.training.config import apply_overrides, find_config, load_config
+from cae_jax.training.run import prepare
 
 SETTINGS = {
     "16 channels, no adversary": {"model.individual_code_channels": "16", "loss.leakage": "0"},
@@ -42,7 +43,7 @@ def measure(workdir: pathlib.Path, steps: int, console: Console) -> list[dict[st
     for name, changes in SETTINGS.items():
         folder = workdir / name.replace(" ", "_").replace(",", "")
         config = apply_overrides(load_config(find_config("mnist_5k")), shared | changes)
-        run = loop.prepare(config, folder, console)
+        run = prepare(config, folder, console)
         for part in ("classifier", "oracle"):  # those of the first setting serve all
             shared.setdefault(f"{part}.path", str(folder / part))
         loop.fit(run)

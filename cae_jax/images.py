@@ -19,7 +19,7 @@ def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
     images = jnp.asarray(images)
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255.0
-    return images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    return images.astype(jnp.float64 if images.dtype == jnp.float64 else jnp.float32)
 
 
 def to_model(images: jax.Array | np.ndarray, stride: int) -> jax.Array:

@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ def make_sampler(counts=(7, 5, 3), **settings):
 
 def test_a_batch_is_a_function_of_seed_and_step_only():
     first, second = make_sampler(), make_sampler()
-    first(9), first(0)
+    _ = first(9), first(0)
     for name, values in first(5).items():
         np.testing.assert_array_equal(values, second(5)[name])
     assert (first.indices(5) != first.indices(6)).any()
@@ -189,10 +188,7 @@ WHOLE = idx_bytes(np.arange(40).reshape(10, 2, 2))
         gzip.compress(WHOLE + b"\0"),
         gzip.compress(b"\0\0\x09" + WHOLE[3:]),
         gzip.compress(b"\0\0"),
-        pytest.param(
-            gzip.compress(WHOLE)[:20] + b"\xff\xff\xff\xff" + gzip.compress(WHOLE)[24:],
-            marks=pytest.mark.xfail(raises=zlib.error, reason="read_idx: zlib.error is no OSError and is not caught"),
-        ),
+        gzip.compress(WHOLE)[:20] + b"\xff\xff\xff\xff" + gzip.compress(WHOLE)[24:],
     ],
     ids=["truncated", "no gzip", "empty", "one byte less", "one byte more", "signed", "no header", "damaged"],
 )

@@ -26,7 +26,6 @@ def test_floats_pass_as_float32(dtype):
     np.testing.assert_array_equal(unit, [0.0, 0.5, 1.0])
 
 
-@pytest.mark.xfail(reason="to_unit: jnp.promote_types refuses two float types under strict promotion")
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("dtype", FLOATS[1:])
 def test_short_floats_pass_as_float32_without_implicit_promotion(dtype):

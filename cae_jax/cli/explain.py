@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def explain(options: argparse.Namespace, console) -> None:
     """Explains what the options name and writes the results."""
     import numpy as np
-    from rich.progress import track
+    from rich.progress import Progress
     from rich.table import Table
 
     from cae_jax.explaining import Explainer, InputError, read_images, write_explanation
@@ -77,11 +77,16 @@ def explain(options: argparse.Namespace, console) -> None:
     with console.status("searching"):
         explanation = explainer.explain(images, target)
     out = options.out or options.workdir / "explained"
-    rows = iter(track(range(len(explanation)), "drawing", console=console))
-    next(rows)
-    write_explanation(
-        out, explanation, np.asarray(to_unit(images)), names, record.class_names, lambda row: next(rows, None)
-    )
+    with Progress(console=console) as progress:
+        task = progress.add_task("drawing", total=len(explanation))
+        write_explanation(
+            out,
+            explanation,
+            np.asarray(to_unit(images)),
+            names,
+            record.class_names,
+            report=lambda row: progress.advance(task),
+        )
     table = Table(title=f"{len(explanation)} explanations in {out}")
     for column in ("image", "answer", "target", "flip at", "confident at", "ending"):
         table.add_column(column)

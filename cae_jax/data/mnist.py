@@ -2,6 +2,7 @@
 
 import gzip
 import pathlib
+import zlib
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     """
     try:
         data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not a whole gzip file: {error}") from error
     dimensions = data[3] if len(data) > 3 else 0
     header = 4 + 4 * dimensions

@@ -66,19 +66,36 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
     return images.clip(0.0, 1.0)
 
 
+def _decode(picture: Image.Image, channels: int, path: pathlib.Path) -> np.ndarray:
+    """Pixels of a picture as uint8 in the channels asked for; refuses where that would lose or invent something."""
+    if picture.mode.startswith("I;16"):
+        grey = (np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)
+    elif picture.mode in ("1", "L", "LA"):
+        grey = np.asarray(picture.convert("L"))
+    elif picture.mode in ("I", "F"):
+        raise InputError(f"{path} has pixels of 32 bits, whose range is not known; convert it to 8 or 16 bits first")
+    else:
+        colours = np.asarray(picture.convert("RGB"))
+        if channels == 3:
+            return colours
+        if (colours != colours[..., :1]).any():
+            raise InputError(
+                f"{path} is in colour; the model was trained on grey images: convert it first, so that it is you who "
+                f"decides how"
+            )
+        return colours[..., 0]
+    if channels == 3:
+        raise InputError(f"{path} is grey, but the model was trained on RGB images")
+    return grey
+
+
 def _read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     height, width, channels = image_shape
     try:
         with Image.open(path) as picture:
-            bands = len(picture.getbands())
-            if channels == 3 and bands in (1, 2):
-                raise InputError(f"{path} is grey, but the model was trained on RGB images")
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+            pixels = _decode(picture, channels, path)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as an image: {error}") from error
-    if channels == 1 and bands >= 3:
-        colours = "in colour; the model was trained on grey images"
-        raise InputError(f"{path} is {colours}: convert it first, so that it is you who decides how")
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     if pixels.shape[:2] != (height, width):
         warnings.warn(

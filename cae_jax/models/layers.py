@@ -12,7 +12,7 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 def at_least_float32(x: jax.Array) -> jax.Array:
     """Widens low-precision floats to float32, for statistics, codes and logits; float64 stays."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
 def reflect_pad(x: jax.Array, padding: int) -> jax.Array:

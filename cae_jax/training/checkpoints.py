@@ -25,7 +25,7 @@ class CheckpointError(RuntimeError):
 
 
 def _is_key(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return hasattr(x, "dtype") and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _unwrap_keys(tree: Any) -> Any:
@@ -93,7 +93,7 @@ def read_facts(folder: epath.PathLike) -> dict[str, Any]:
         intact = seal == _seal(record)
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} is half-written: it has no {MANIFEST}") from error
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
     if not intact:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: its contents do not match their seal")
