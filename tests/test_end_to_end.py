@@ -24,6 +24,7 @@ SMALL = {
     "oracle.steps": "4",
     "oracle.architecture": "small_cnn",
     "model.width": "4",
+    "model.class_width": "4",
     "model.residual_blocks": "1",
     "model.mlp_width": "16",
     "model.class_head_width": "16",

@@ -14,6 +14,7 @@ from cae_jax.models.upsample import UpsampleConv, upsample_convolve, upsample_co
 SIZES = ((2, 2), (3, 3), (5, 4), (7, 2))
 TINY = {
     "width": 4,
+    "class_width": 4,
     "class_code_size": 5,
     "class_downsamplings": 2,
     "individual_downsamplings": 1,

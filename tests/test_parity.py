@@ -18,7 +18,7 @@ from cae_jax.training.state import TrainState
 from cae_jax.training.step import Networks, Weights, make_train_step
 
 DATA = pathlib.Path(__file__).parent / "data"
-MODEL = models.CAE(width=8, residual_blocks=2, mlp_width=16)
+MODEL = models.CAE(width=8, class_width=8, residual_blocks=2, mlp_width=16)
 DISCRIMINATOR = models.Discriminator(num_classes=2, width=8, dropout=0.0)
 
 

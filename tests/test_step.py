@@ -51,6 +51,7 @@ NETWORKS = Networks(
     CAE(
         1,
         width=4,
+        class_width=4,
         class_code_size=4,
         class_downsamplings=2,
         individual_downsamplings=1,

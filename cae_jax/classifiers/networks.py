@@ -23,7 +23,7 @@ class SmallCNN(nn.Module):
         h = nn.relu(nn.Conv(4 * self.width, (3, 3), strides=2, name="conv_2")(h))
         h = h.reshape(h.shape[0], -1)
         h = nn.relu(nn.Dense(4 * self.width, name="hidden")(h))
-        h = nn.Dropout(0.3, deterministic=not train)(h)
+        h = nn.Dropout(0.5, deterministic=not train)(h)
         return nn.Dense(self.num_classes, name="logits")(h)
 
 

@@ -16,7 +16,8 @@ class CAE(nn.Module):
 
     Attributes:
         channels: of the images, 1 or 3.
-        width: channels at full resolution.
+        width: channels at full resolution, of the individual encoder and the decoder.
+        class_width: channels at full resolution, of the class encoder.
         class_code_size: numbers in a class code.
         class_downsamplings: of the class encoder.
         class_head_width: 0 for the published head, else the hidden width (see `ClassEncoder`).
@@ -33,6 +34,7 @@ class CAE(nn.Module):
 
     channels: int = 3
     width: int = 64
+    class_width: int = 64
     class_code_size: int = 8
     class_downsamplings: int = 4
     class_head_width: int = 0
@@ -55,7 +57,12 @@ class CAE(nn.Module):
         """Makes the parts."""
         dtype = jnp.dtype(self.dtype)
         self.class_encoder = ClassEncoder(
-            self.width, self.class_downsamplings, self.class_code_size, self.class_head_width, self.stem_kernel, dtype
+            self.class_width,
+            self.class_downsamplings,
+            self.class_code_size,
+            self.class_head_width,
+            self.stem_kernel,
+            dtype,
         )
         self.individual_encoder = IndividualEncoder(
             self.width,

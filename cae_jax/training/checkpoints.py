@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -29,7 +30,20 @@ def _is_key(x: Any) -> bool:
 
 
 def _unwrap_keys(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+    def unwrap(x: Any) -> Any:
+        if not _is_key(x):
+            return x
+        shapes_only = isinstance(x, jax.ShapeDtypeStruct)
+        return jax.eval_shape(jax.random.key_data, x) if shapes_only else jax.random.key_data(x)
+
+    return jax.tree.map(unwrap, tree)
+
+
+def _wrap_key(like: Any, data: jax.Array) -> jax.Array:
+    if not _is_key(like):
+        return data
+    with_shape = jnp.zeros(0, like.dtype) if isinstance(like, jax.ShapeDtypeStruct) else like
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(with_shape))
 
 
 def _digest(path: epath.Path) -> str:
@@ -123,11 +137,7 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
             tree = checkpointer.restore(path, jax.tree.map(ocp.utils.to_shape_dtype_struct, _unwrap_keys(like)))
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise CheckpointError(f"{path} does not fit this model: {error}") from error
-    return jax.tree.map(
-        lambda old, new: jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new,
-        like,
-        tree,
-    )
+    return jax.tree.map(_wrap_key, like, tree)
 
 
 class CheckpointStore:

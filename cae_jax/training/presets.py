@@ -20,7 +20,7 @@ def official() -> Config:
             "classifier": {
                 "path": "",  # folder of a classifier saved by an earlier run; empty to train one
                 "architecture": "small_cnn",
-                "steps": 600,
+                "steps": 900,
                 "batch_size": 128,
                 "learning_rate": 3e-3,
             },
@@ -33,6 +33,7 @@ def official() -> Config:
             },
             "model": {
                 "width": 64,
+                "class_width": 64,
                 "class_code_size": 8,
                 "class_downsamplings": 4,
                 "class_head_width": 0,
@@ -94,6 +95,7 @@ def default() -> Config:
     config.augment.update(max_shift=2, max_rotation=10.0)
     config.model.update(
         width=8,
+        class_width=16,
         class_downsamplings=3,
         class_head_width=128,
         individual_downsamplings=3,
@@ -111,7 +113,7 @@ def default() -> Config:
     config.train.update(
         steps=1400,
         batch_size=16,
-        ema_decay=0.99,
+        ema_decay=0.995,
         checkpoint_every=200,
     )
     return config
