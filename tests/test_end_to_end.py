@@ -128,6 +128,12 @@ def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, monkeypat
     assert_same(state_of(workdir, 6), state_of(tmp_path / "cut", 6))
 
 
+def test_a_finished_run_started_again_says_the_same(trained):
+    workdir, result, _ = trained
+    again = loop.train(small_config(), workdir, Console(quiet=True))
+    assert again | {"prepare_seconds": 0} == result | {"prepare_seconds": 0}
+
+
 def test_a_damaged_checkpoint_is_skipped_by_name(trained, tmp_path, caplog):
     workdir = tmp_path / "damaged"
     shutil.copytree(trained[0], workdir)

@@ -85,14 +85,12 @@ class Checkpointer:
         self._evaluator = run.evaluator("validation")
         self.collapsed = ""
 
-    def __call__(self, state: TrainState, seconds: float, progress: Progress | None = None) -> None:
-        """Validates and saves a state that has trained for some seconds."""
+    def __call__(self, state: TrainState, seconds: float, speed: float | None) -> None:
+        """Validates and saves a state that has trained for some seconds, at some images a second."""
         run, step = self._run, int(state.step)
         scores = self._evaluator.validate(state.ema)
         self._journal.write(step, "validation", scores)
         _draw_swaps(run, state.ema, step)
-        facts = {"step": step, "score": validation_score(scores), "seconds": seconds}
-        run.store.save(step, {"state": state, "ema": state.ema}, facts)
         line = (
             f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
             f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "
@@ -108,6 +106,14 @@ class Checkpointer:
                 f"higher loss.gradient_penalty.",
                 style="bold red",
             )
+        facts = {
+            "step": step,
+            "score": validation_score(scores),
+            "train_seconds": seconds,
+            "images_per_second": speed,
+            "collapsed": self.collapsed,
+        }
+        run.store.save(step, {"state": state, "ema": state.ema}, facts)
 
 
 def _restore(run: Run) -> tuple[TrainState, float]:
@@ -116,7 +122,7 @@ def _restore(run: Run) -> tuple[TrainState, float]:
     step = run.store.newest()
     if step is None:
         return state, 0.0
-    seconds = run.store.facts(step)["seconds"]
+    seconds = run.store.facts(step)["train_seconds"]
     run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
     return run.store.load(step, "state", state), seconds
 
@@ -127,7 +133,8 @@ def fit(run: Run) -> dict[str, Any]:
     Ctrl-C saves a checkpoint first.
 
     Returns:
-        `train_seconds`, `images_per_second` and `collapsed` (a reason, or '').
+        `train_seconds`, `images_per_second` (None where too few steps were timed) and `collapsed` (a reason, or ''), as
+        the last checkpoint has them.
     """
     config = run.config
     state, earlier = _restore(run)
@@ -144,10 +151,10 @@ def fit(run: Run) -> dict[str, Any]:
         jax.process_count(),
     )
     began = time.monotonic()
-    step_seconds, counted = 0.0, 0
+    step_seconds, counted, saved = 0.0, 0, start
+    speed: float | None = None
     seconds = lambda: earlier + time.monotonic() - began  # noqa: E731
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-    saved = start
     with Progress(*columns, TimeRemainingColumn(), console=run.console) as progress:
         task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
         try:
@@ -157,26 +164,24 @@ def fit(run: Run) -> dict[str, Any]:
                 values = check_finite(terms, number)
                 if number > start + 1:  # the first step compiles
                     step_seconds, counted = step_seconds + time.monotonic() - tick, counted + 1
-                speed = counted * 2 * config.train.batch_size / max(step_seconds, 1e-9)
+                    speed = counted * 2 * config.train.batch_size / step_seconds
                 losses = f"generator {values['generator_total']:.2f} critics {values['critics_total']:.2f}"
-                progress.update(task, completed=number, losses=f"{losses} {speed:.0f} images/s")
+                progress.update(task, completed=number, losses=f"{losses} {speed or 0.0:.0f} images/s")
                 if number % config.train.log_every == 0:
                     journal.write(number, "train", values)
                 if number % config.train.checkpoint_every == 0 or number == config.train.steps:
-                    checkpoint(state, seconds())
+                    checkpoint(state, seconds(), speed)
                     saved = number
         except KeyboardInterrupt:
             if int(state.step) > saved:
                 run.console.print("interrupted; saving")
-                checkpoint(state, seconds())
+                checkpoint(state, seconds(), speed)
             raise
         finally:
             journal.close()
-    return {
-        "train_seconds": seconds(),
-        "images_per_second": counted * 2 * config.train.batch_size / step_seconds if counted else float("nan"),
-        "collapsed": checkpoint.collapsed,
-    }
+    last = run.store.newest()
+    assert last is not None  # the last step is always saved
+    return {name: run.store.facts(last)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
 
 
 def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
