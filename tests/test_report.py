@@ -67,7 +67,7 @@ def make_explanation(channels=1):
 def test_every_ending_is_drawn_and_says_so(ending):
     explanation = make_explanation(channels=3 if ending == Ending.FLIPPED else 1)
     image = np.random.default_rng(1).random(explanation.counterfactual.shape[1:])
-    figure = draw_explanation(explanation, ending.value, image, NAMES)
+    figure = draw_explanation(explanation, ending.value, image, NAMES, "digit")
     file = io.BytesIO()
     figure.savefig(file, dpi=40)
     drawn = np.asarray(Image.open(file).convert("L"))

@@ -58,7 +58,7 @@ def write_explanation(
                 "picture": picture,
             }
         )
-        figure = draw_explanation(explanation, row, images[index], class_names)
+        figure = draw_explanation(explanation, row, images[index], class_names, names[index])
         figure.savefig(folder / picture, dpi=110)
         report(row)
     (folder / "explanations.json").write_text(json.dumps(rows, indent=1))

@@ -17,7 +17,9 @@ def _show(axes, image: np.ndarray, title: str) -> None:
     axes.axis("off")
 
 
-def draw_explanation(explanation: Explanation, row: int, image: np.ndarray, class_names: Sequence[str]) -> Figure:
+def draw_explanation(
+    explanation: Explanation, row: int, image: np.ndarray, class_names: Sequence[str], name: str
+) -> Figure:
     """Draws one row of an explanation.
 
     Args:
@@ -25,6 +27,7 @@ def draw_explanation(explanation: Explanation, row: int, image: np.ndarray, clas
         row: which of its rows.
         image: the exemplar, `[height, width, channels]` in [0, 1].
         class_names: K names.
+        name: of the image.
     """
     prediction, target = int(explanation.prediction[row]), int(explanation.target[row])
     ending = Ending(int(explanation.status[row]))
@@ -47,7 +50,7 @@ def draw_explanation(explanation: Explanation, row: int, image: np.ndarray, clas
     axes.imshow(image.mean(-1), cmap="gray", vmin=0.0, vmax=1.0, alpha=0.35)
     limit = max(float(np.abs(saliency).max()), 1e-6)
     axes.imshow(saliency, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.75)
-    axes.set_title("saliency\nred: added, blue: removed", fontsize=8)
+    axes.set_title("saliency\nadded / removed", fontsize=8)
     axes.axis("off")
 
     axes = figure.add_subplot(grid[1, 1 : 1 + len(path)])
@@ -62,10 +65,9 @@ def draw_explanation(explanation: Explanation, row: int, image: np.ndarray, clas
     axes.set_xticks([])
     axes.set_ylabel("probability", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=7, loc="center left")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     figure.suptitle(
-        f"image {int(explanation.image_index[row])}: {class_names[prediction]} → {aim}.  "
-        f"{ending.name}: {ending.message}",
+        f"{name}: {class_names[prediction]} → {aim}.  {ending.name}: {ending.message}",
         fontsize=9,
     )
     return figure
