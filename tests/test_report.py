@@ -74,7 +74,7 @@ def test_every_ending_is_drawn_and_says_so(ending):
     assert drawn.std() > 5.0
     title = figure.get_suptitle()
     aim = {-1: "none", 0: "cat", 1: "dog", 2: "fish"}[int(explanation.target[ending.value])]
-    for part in (ending.name, ending.message, f"→ {aim}", f"image {ending.value}:"):
+    for part in (ending.name, ending.message, f"→ {aim}", "digit:"):
         assert part in title
     captions = " ".join(axes.get_title() for axes in figure.axes)
     assert ("no counterfactual" in captions) == (ending != Ending.FLIPPED)
