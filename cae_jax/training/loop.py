@@ -24,6 +24,7 @@ from cae_jax.training.sharding import split_batch
 from cae_jax.training.state import TrainState
 
 GRID_COLUMNS = 12
+LEARNING = 400  # steps before which a class code that carries nothing is no news
 log = logging.getLogger(__name__)
 
 
@@ -97,8 +98,7 @@ class Checkpointer:
             f"{scores['reconstruction_l1']:.3f}, class code kNN {scores['class_code_knn_accuracy']:.3f}"
         )
         run.console.print(line, highlight=False)
-        # Every run starts out with a class code that carries nothing.
-        early = step < run.config.train.steps // 4
+        early = step < min(run.config.train.steps, LEARNING)
         self.collapsed = "" if early else collapse_reason(scores, self._evaluator.chance)
         if self.collapsed:
             run.console.print(
