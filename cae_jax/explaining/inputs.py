@@ -1,6 +1,5 @@
 """Reads and checks the images that people hand in."""
 
-import logging
 import pathlib
 import warnings
 
@@ -8,7 +7,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-log = logging.getLogger(__name__)
 
 
 class InputError(ValueError):

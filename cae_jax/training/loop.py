@@ -1,7 +1,6 @@
 """The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
 
 import json
-import logging
 import math
 import pathlib
 import time
@@ -25,7 +24,6 @@ from cae_jax.training.state import TrainState
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news
-log = logging.getLogger(__name__)
 
 
 class NonFiniteLoss(RuntimeError):
