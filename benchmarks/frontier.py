@@ -19,11 +19,11 @@ from cae_jax.training.config import apply_overrides, find_config, load_config
 from cae_jax.training.run import prepare
 
 SETTINGS = {
-    "16 channels, no adversary": {"model.individual_code_channels": "16", "loss.leakage": "0"},
-    "16 channels": {"model.individual_code_channels": "16"},
-    "8 channels": {"model.individual_code_channels": "8"},
-    "4 channels": {"model.individual_code_channels": "4"},
-    "2 channels": {"model.individual_code_channels": "2"},
+    f"{channels} channels, weight {weight}": {
+        "model.individual_code_channels": str(channels),
+        "loss.leakage": str(weight),
+    }
+    for channels, weight in ((8, 0), (8, 4), (8, 10), (8, 20), (8, 50), (4, 10), (16, 10))
 }
 COLUMNS = (
     "swap_flip_rate",
@@ -58,23 +58,27 @@ def measure(workdir: pathlib.Path, steps: int, console: Console) -> list[dict[st
 
 
 def plot(rows: list[dict[str, float | str]], path: pathlib.Path) -> None:
-    """Draws leakage over reconstruction L1, a labelled point a setting."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
+    """Draws leakage over reconstruction L1, and the rates that pay for it, a labelled point a setting."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    reconstruction = [row["reconstruction_l1"] for row in rows]
     for kind, marker in (("linear", "o"), ("convolutional", "s")):
-        points = [(row["reconstruction_l1"], row[f"individual_code_leakage_{kind}"]) for row in rows]
-        axes.plot(*zip(*points, strict=True), marker=marker, linestyle=":", label=f"{kind} probe")
+        leakage = [row[f"individual_code_leakage_{kind}"] for row in rows]
+        left.plot(reconstruction, leakage, marker, label=f"{kind} probe")
+    for kind, marker in (("swap_flip_rate", "o"), ("swap_oracle_rate", "s"), ("reconstruction_keep_rate", "^")):
+        right.plot(reconstruction, [row[kind] for row in rows], marker, label=kind)
     for row in rows:
-        axes.annotate(
-            str(row["setting"]), (row["reconstruction_l1"], row["individual_code_leakage_linear"]), fontsize=7
-        )
-    axes.axhline(0.1, color="black", linewidth=0.8, label="chance")
-    axes.set_xlabel("reconstruction L1 (validation, in [0, 1])")
-    axes.set_ylabel("individual-code leakage")
-    axes.set_ylim(0, 1)
-    axes.legend(fontsize=8)
+        place = (row["reconstruction_l1"], row["individual_code_leakage_linear"])
+        left.annotate(str(row["setting"]), place, (4, -10), textcoords="offset points", fontsize=7)
+    left.axhline(0.1, color="black", linewidth=0.8, label="chance")
+    left.set_ylabel("individual-code leakage")
+    left.set_ylim(0, 1)
+    right.set_ylabel("rate")
+    for axes in (left, right):
+        axes.set_xlabel("reconstruction L1 (validation, in [0, 1])")
+        axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> int:

@@ -72,8 +72,10 @@ def test_every_image_is_an_exemplar_once_an_epoch():
 
 
 def test_the_shares_of_two_processes_make_up_the_batch_of_one():
-    alone = make_sampler(batch_size=6)
-    shares = [make_sampler(batch_size=6, process_index=index, process_count=2) for index in (0, 1)]
+    noise = lambda images, rng: images + rng.integers(0, 200, images.shape, np.uint8)  # noqa: E731
+    settings = {"batch_size": 6, "augment": noise}
+    alone = make_sampler(**settings)
+    shares = [make_sampler(**settings, process_index=index, process_count=2) for index in (0, 1)]
     for step in (0, 3, 8):
         for name, whole in alone(step).items():
             np.testing.assert_array_equal(np.concatenate([share(step)[name] for share in shares]), whole)

@@ -1,5 +1,7 @@
 """The losses against values by hand, plain numpy and closed forms."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,12 +64,50 @@ def test_a_probability_of_zero_costs_a_finite_amount_with_a_finite_gradient():
     assert np.isfinite(gradient).all()
 
 
-def test_confusion_is_zero_on_uniform_logits_and_a_divergence_elsewhere():
-    np.testing.assert_allclose(losses.confusion_to_uniform(jnp.full((2, 7), 3.0)), [0.0, 0.0], atol=1e-6)
-    logits = np.random.default_rng(0).normal(0.0, 2.0, (5, 4)).astype(np.float32)
-    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=-1)
-    expected = (0.25 * np.log(0.25 / probabilities)).sum(-1)
-    np.testing.assert_allclose(losses.confusion_to_uniform(jnp.asarray(logits)), expected, rtol=1e-4)
+def naive_alignment(codes, labels):
+    """The unbiased criterion of Song et al., from its definition as a sum over distinct quadruples of samples."""
+    n = len(labels)
+    flat = codes.reshape(n, -1)
+    distances = np.square(flat[:, None] - flat[None]).sum(-1)
+    k = np.exp(-distances / (distances.sum() / (n * (n - 1))))
+    m = (labels[:, None] == labels[None]).astype(float)
+
+    def criterion(a, b):
+        total, count = 0.0, 0
+        for i, j, q, r in itertools.permutations(range(n), 4):
+            total += a[i, j] * (b[i, j] + b[q, r] - 2.0 * b[i, q])
+            count += 1
+        return total / count
+
+    return criterion(k, m) / np.sqrt(criterion(k, k) * criterion(m, m))
+
+
+def test_dependence_equals_its_definition_over_quadruples():
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(7, 2, 2, 3)).astype(np.float32)
+    labels = np.asarray([0, 0, 1, 1, 1, 2, 0], np.int32)
+    value = losses.dependence_loss(jnp.asarray(codes), jnp.asarray(labels))
+    np.testing.assert_allclose(value, np.full(7, naive_alignment(codes.astype(np.float64), labels)), rtol=1e-3)
+
+
+def test_dependence_is_zero_in_the_mean_of_unrelated_codes_and_near_one_of_separated_ones():
+    rng = np.random.default_rng(1)
+    labels = jnp.asarray(rng.integers(0, 3, (200, 16)), jnp.int32)
+    noise = jnp.asarray(rng.normal(size=(200, 16, 5)), jnp.float32)
+    values = jax.vmap(losses.dependence_loss)(noise, labels)[:, 0]
+    assert abs(values.mean()) < 3 * values.std() / np.sqrt(200) + 1e-3
+    apart = noise * 0.01 + jax.nn.one_hot(labels, 5) * 10.0
+    assert jax.vmap(losses.dependence_loss)(apart, labels).min() > 0.8
+
+
+@pytest.mark.parametrize("codes", [np.zeros((6, 4)), np.eye(6)], ids=["equal", "equidistant"])
+def test_dependence_and_its_gradient_are_finite_for_codes_without_structure(codes):
+    labels = jnp.asarray([0, 1, 0, 1, 2, 2])
+    value, gradient = jax.value_and_grad(lambda c: losses.dependence_loss(c, labels).sum())(
+        jnp.asarray(codes, jnp.float32)
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
 
 
 def naive_neighbourhood(codes, labels):

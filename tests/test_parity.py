@@ -70,17 +70,17 @@ def test_discriminator_logits(figures, discriminator):
 
 def run_steps(figures, generator, discriminator, dtype: str, count: int) -> list[dict[str, jax.Array]]:
     cast = functools.partial(jax.tree.map, lambda x: jnp.asarray(x, dtype))
-    generator, critics = cast(generator), cast({"discriminator": discriminator})
+    generator, discriminator = cast(generator), cast(discriminator)
     optimizer = make_optimizer(1e-3, l2=1e-4)
-    networks = Networks(MODEL.clone(dtype=dtype), DISCRIMINATOR.clone(dtype=jnp.dtype(dtype)), None, None, (64, 64))
-    step = jax.jit(make_train_step(networks, Weights(), optimizer, optimizer, ema_decay=0.0))
+    networks = Networks(MODEL.clone(dtype=dtype), DISCRIMINATOR.clone(dtype=jnp.dtype(dtype)), None, (64, 64))
+    step = jax.jit(make_train_step(networks, Weights(), optimizer, optimizer, ema_decay=0.0, relabel=False))
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key(0),
         generator=generator,
-        critics=critics,
+        discriminator=discriminator,
         generator_optimizer=optimizer.init(generator),
-        critics_optimizer=optimizer.init(critics),
+        discriminator_optimizer=optimizer.init(discriminator),
         ema=generator,
     )
     images = np.stack([nhwc(figures["x_a"]), nhwc(figures["x_b"])], axis=1).astype(dtype) * 0.5 + 0.5
@@ -100,7 +100,7 @@ def check_first_step(figures, terms: dict[str, jax.Array]) -> None:
         "individual_code": both("recon_c"),
         "cycle": both("cycrecon_x"),
         "generator_total": figures["loss_gen_total"],
-        "critics_total": figures["loss_dis_total"],
+        "discriminator_total": figures["loss_dis_total"],
     }
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=name)
@@ -118,5 +118,5 @@ def test_three_steps_in_float64(figures, generator, discriminator):
         first, second, third = run_steps(figures, generator, discriminator, "float64", 3)
         check_first_step(figures, first)
         for terms, number, tolerance in ((second, 2, 1e-5), (third, 3, 1e-4)):
-            for total, name in (("generator_total", "loss_gen_total"), ("critics_total", "loss_dis_total")):
+            for total, name in (("generator_total", "loss_gen_total"), ("discriminator_total", "loss_dis_total")):
                 np.testing.assert_allclose(terms[total], figures[f"{name}_step{number}"], rtol=tolerance)

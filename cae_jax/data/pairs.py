@@ -15,8 +15,8 @@ class PairSampler:
     """Draws the batch of a step.
 
     Exemplars run through the data set in a new order every epoch; each one's donor is an image of another class, drawn
-    by class first, so that rare classes are donors as often as common ones. The pairs of a step do not depend on how
-    many processes share them: each process draws all and reads its own.
+    by class first, so that rare classes are donors as often as common ones. The pairs of a step, and what augmentation
+    makes of each, do not depend on how many processes share them: each process draws all and reads its own.
 
     Attributes:
         source: the images.
@@ -74,15 +74,16 @@ class PairSampler:
             `images`, `[pairs, 2, height, width, channels]` uint8, and `labels`, `[pairs, 2]` int32.
         """
         share = self.batch_size // self.process_count
-        rows = self.indices(step)[self.process_index * share : (self.process_index + 1) * share].reshape(-1)
-        rng = np.random.default_rng((self.seed, 2, step, self.process_index))
-        images = self.source.take(rows)
+        mine = np.arange(self.process_index * share, (self.process_index + 1) * share)
+        rows = self.indices(step)[mine]
+        images = self.source.take(rows.reshape(-1))
+        images = images.reshape(share, 2, *images.shape[1:])
         if self.augment is not None:
-            images = self.augment(images, rng)
-        return {
-            "images": images.reshape(share, 2, *images.shape[1:]),
-            "labels": self.labels[rows].astype(np.int32).reshape(share, 2),
-        }
+            seeds = [(self.seed, 2, step, pair) for pair in mine.tolist()]
+            images = np.stack(
+                [self.augment(pair, np.random.default_rng(s)) for pair, s in zip(images, seeds, strict=True)]
+            )
+        return {"images": images, "labels": self.labels[rows].astype(np.int32)}
 
 
 def pair_batches(sampler: PairSampler, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:

@@ -4,7 +4,6 @@ Every function returns one number per sample, or per pair and side; the caller r
 """
 
 from cae_jax.losses.classification import (
-    confusion_to_uniform,
     cross_entropy,
     prediction_divergence,
     probability_cross_entropy,
@@ -16,14 +15,15 @@ from cae_jax.losses.coherency import (
     individual_code_loss,
     squared_error,
 )
+from cae_jax.losses.dependence import dependence_loss
 from cae_jax.losses.neighbourhood import neighbourhood_loss
 from cae_jax.losses.penalties import gradient_penalty
 
 __all__ = [
     "class_code_loss",
-    "confusion_to_uniform",
     "cross_entropy",
     "cycle_loss",
+    "dependence_loss",
     "gradient_penalty",
     "image_reconstruction_loss",
     "individual_code_loss",

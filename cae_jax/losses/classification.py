@@ -1,6 +1,5 @@
-"""Cross-entropies: of the discriminator's two heads, of the classifier on swaps, of the leakage probe."""
+"""Cross-entropies: of the discriminator's two heads, of the classifier on swaps; divergences."""
 
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -17,15 +16,6 @@ def probability_cross_entropy(
     """The same from probabilities, for classifiers that return nothing else; a probability of 0 counts as 1e-30."""
     chosen = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)[:, 0]
     return -jnp.log(jnp.maximum(chosen, 1e-30))
-
-
-def confusion_to_uniform(logits: Float[Array, "batch classes"]) -> Float[Array, " batch"]:
-    """Kullback-Leibler divergence of a prediction from the uniform distribution, in nats: 0 when it tells nothing.
-
-    What the encoder minimises against the leakage probe (domain confusion, Tzeng et al. 2015, arXiv 1510.02192).
-    """
-    log_probabilities = jax.nn.log_softmax(logits)
-    return -(log_probabilities.mean(-1) + jnp.log(logits.shape[-1]))
 
 
 def prediction_divergence(

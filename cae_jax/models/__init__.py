@@ -6,6 +6,5 @@ from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
 from cae_jax.models.individual_encoder import IndividualEncoder
-from cae_jax.models.probe import LeakageProbe
 
-__all__ = ["CAE", "ClassEncoder", "Decoder", "Discriminator", "IndividualEncoder", "LeakageProbe", "apply"]
+__all__ = ["CAE", "ClassEncoder", "Decoder", "Discriminator", "IndividualEncoder", "apply"]

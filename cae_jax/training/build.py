@@ -8,7 +8,7 @@ import optax
 from jax.sharding import Mesh
 
 from cae_jax.images import padded_side
-from cae_jax.models import CAE, Discriminator, LeakageProbe
+from cae_jax.models import CAE, Discriminator
 from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
 from cae_jax.training.sharding import replicated
@@ -74,10 +74,13 @@ def build_trainer(
     """
     if predict is None and (config.loss.consistency or config.loss.fidelity):
         raise ConfigError("loss.consistency and loss.fidelity need a differentiable classifier; set them to 0")
+    if config.loss.leakage and config.train.batch_size < 2:
+        raise ConfigError(
+            "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
+        )
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
-    probe = LeakageProbe(num_classes) if config.loss.leakage else None
-    networks = Networks(model, discriminator, probe, predict, image_shape[:2])
+    networks = Networks(model, discriminator, predict, image_shape[:2])
 
     def optimizer(peak: float) -> optax.GradientTransformation:
         return make_optimizer(
@@ -85,18 +88,24 @@ def build_trainer(
         )
 
     generator_optimizer = optimizer(config.optimizer.generator_rate)
-    critics_optimizer = optimizer(config.optimizer.critics_rate)
+    discriminator_optimizer = optimizer(config.optimizer.discriminator_rate)
     weights = Weights(**config.loss.to_dict())
-    step = make_train_step(networks, weights, generator_optimizer, critics_optimizer, config.train.ema_decay)
+    step = make_train_step(
+        networks,
+        weights,
+        generator_optimizer,
+        discriminator_optimizer,
+        config.train.ema_decay,
+        relabel=config.labels == "classifier",
+    )
 
     def init() -> TrainState:
         return create_state(
             jax.random.key(config.seed),
             model,
             discriminator,
-            probe,
             generator_optimizer,
-            critics_optimizer,
+            discriminator_optimizer,
             padded_shape(model, image_shape),
         )
 

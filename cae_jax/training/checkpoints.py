@@ -120,6 +120,11 @@ def read_facts(folder: epath.PathLike) -> dict[str, Any]:
     return record["facts"]
 
 
+def read_seal(folder: epath.PathLike) -> str:
+    """A checkpoint's fingerprint: that of its facts and of every file's contents, as `save_trees` wrote them."""
+    return json.loads((epath.Path(folder) / MANIFEST).read_text())["seal"]
+
+
 def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     """Reads one tree of a checkpoint that `read_facts` found whole.
 
@@ -201,6 +206,10 @@ class CheckpointStore:
         """The whole step of the best validation score, the later one of two equals, or None."""
         scores = {step: facts["score"] for step, facts in self.whole().items()}
         return max(scores, key=lambda step: (scores[step], step), default=None)
+
+    def seal(self, step: int) -> str:
+        """The fingerprint of a whole step."""
+        return read_seal(self._path(step))
 
     def load(self, step: int, name: str, like: Any) -> Any:
         """Reads one tree of a whole step, see `load_tree`."""

@@ -109,24 +109,27 @@ class Evaluator:
 
         def answers(exemplar, donor):
             swaps = self._functions.decode(params, individual_codes[exemplar], class_codes[donor])
-            return self._functions.predict(swaps).argmax(-1), self._functions.oracle(swaps).argmax(-1)
+            return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1)
 
-        by_classifier, by_oracle = map_batches(answers, exemplars, donors)
+        probabilities, by_oracle = map_batches(answers, exemplars, donors)
         wanted = self._predictions[donors]
         return {
-            "swap_flip_rate": float((by_classifier == wanted).mean()),
+            "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
             "swap_oracle_rate": float((by_oracle == wanted).mean()),
+            "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
         }
 
     def _reconstructions(self, params: Any, codes: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
         def compare(rows):
             images = image_ranges.to_unit(self._source.take(rows))
             reconstructions = self._functions.decode(params, codes[0][rows], codes[1][rows])
-            return self._functions.predict(reconstructions).argmax(-1), abs(reconstructions - images).mean((1, 2, 3))
+            return self._functions.predict(reconstructions), abs(reconstructions - images).mean((1, 2, 3))
 
-        predictions, distances = map_batches(compare, np.arange(len(self._source)))
+        rows = np.arange(len(self._source))
+        probabilities, distances = map_batches(compare, rows)
         return {
-            "reconstruction_keep_rate": float((predictions == self._predictions).mean()),
+            "reconstruction_keep_rate": float((probabilities.argmax(-1) == self._predictions).mean()),
+            "reconstruction_probability": float(probabilities[rows, self._predictions].mean()),
             "reconstruction_l1": float(distances.mean()),
         }
 

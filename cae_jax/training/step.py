@@ -1,4 +1,4 @@
-"""One training step: critics first, then the generator against the updated critics, with one generator forward pass."""
+"""One training step: discriminator, then generator against the updated one, with one generator forward pass."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import optax
 
 from cae_jax import images as image_ranges
 from cae_jax import losses
-from cae_jax.models import CAE, Discriminator, LeakageProbe, apply
+from cae_jax.models import CAE, Discriminator, apply
 from cae_jax.models.discriminator import FAKE, REAL
 from cae_jax.training.state import Params, TrainState
 
@@ -23,7 +23,6 @@ class Networks(NamedTuple):
     Attributes:
         model: the generator.
         discriminator: real or fake, and which class.
-        probe: adversary on the individual code, or None.
         predict: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`, traceable and
             differentiable, or None.
         image_size: height and width that `predict` expects.
@@ -31,7 +30,6 @@ class Networks(NamedTuple):
 
     model: CAE
     discriminator: Discriminator
-    probe: LeakageProbe | None
     predict: Callable[[jax.Array], jax.Array] | None
     image_size: tuple[int, int]
 
@@ -51,7 +49,7 @@ class Weights:
         neighbourhood: class codes should have neighbours of their own class.
         consistency: the classifier should see the donor's class in swaps.
         fidelity: the classifier should answer for reconstructions as it does for the images.
-        leakage: the probe should see no class in individual codes.
+        leakage: individual codes should not depend on the class.
         discriminator_class: in the discriminator's loss, the class of real images.
         gradient_penalty: in the discriminator's loss, R1 at real images.
     """
@@ -107,8 +105,8 @@ def _over_pair(per_sample: jax.Array) -> jax.Array:
     return 2.0 * per_sample.mean()
 
 
-def critics_loss(
-    critics: Params,
+def discriminator_loss(
+    discriminator: Params,
     networks: Networks,
     weights: Weights,
     x: jax.Array,
@@ -116,13 +114,13 @@ def critics_loss(
     generated: Generated,
     key: jax.Array,
 ) -> tuple[jax.Array, Terms]:
-    """Loss of discriminator and probe on real images, detached swaps and detached individual codes.
+    """Loss of the discriminator on real images and detached swaps.
 
     Returns:
         The total and its unweighted terms.
     """
     judge = lambda images, key: apply(  # noqa: E731
-        networks.discriminator, critics["discriminator"], images, train=True, rngs={"dropout": key}
+        networks.discriminator, discriminator, images, train=True, rngs={"dropout": key}
     )
     dropout_key, penalty_key = jax.random.split(key)
     real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
@@ -142,30 +140,26 @@ def critics_loss(
         score = lambda images: jnp.diff(judge(images, penalty_key)[0])[:, 0]  # noqa: E731
         terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
         total += weights.gradient_penalty * terms["gradient_penalty"]
-    if networks.probe is not None:
-        logits = apply(networks.probe, critics["probe"], generated.individual_code)
-        terms["probe"] = _over_pair(losses.cross_entropy(logits, labels))
-        total += terms["probe"]
     return total, terms
 
 
 def generator_loss(
     generated: Generated,
-    critics: Params,
+    discriminator: Params,
     networks: Networks,
     weights: Weights,
     x: jax.Array,
     labels: jax.Array,
     key: jax.Array,
 ) -> tuple[jax.Array, Terms]:
-    """Loss of the generator's outputs against the critics.
+    """Loss of the generator's outputs against the discriminator.
 
     Returns:
         The total and its unweighted terms.
     """
     donor_labels = exchange(labels)
     real_fake, classes = apply(
-        networks.discriminator, critics["discriminator"], generated.swaps, train=True, rngs={"dropout": key}
+        networks.discriminator, discriminator, generated.swaps, train=True, rngs={"dropout": key}
     )
     real = jnp.full(labels.shape, REAL)
     per_sample = {
@@ -180,6 +174,8 @@ def generator_loss(
         per_sample["squared"] = losses.squared_error(generated.reconstructions, x) + losses.squared_error(
             generated.cycles, x
         )
+    if weights.leakage:
+        per_sample["leakage"] = losses.dependence_loss(generated.individual_code, labels)
     if weights.neighbourhood:
         per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
     if networks.predict is not None:
@@ -189,9 +185,6 @@ def generator_loss(
             per_sample["consistency"] = losses.probability_cross_entropy(seen(generated.swaps), donor_labels)
         if weights.fidelity:
             per_sample["fidelity"] = losses.prediction_divergence(seen(x), seen(generated.reconstructions))
-    if networks.probe is not None:
-        logits = apply(networks.probe, critics["probe"], generated.individual_code)
-        per_sample["leakage"] = losses.confusion_to_uniform(logits)
     terms = {name: _over_pair(values) for name, values in per_sample.items()}
     total = sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))
     return total, terms
@@ -207,35 +200,51 @@ def make_train_step(
     networks: Networks,
     weights: Weights,
     generator_optimizer: optax.GradientTransformation,
-    critics_optimizer: optax.GradientTransformation,
+    discriminator_optimizer: optax.GradientTransformation,
     ema_decay: float,
+    relabel: bool,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]:
     """Builds the step, a pure function that the caller jits.
 
-    The generator runs forward once: its `vjp` is kept while the critics are updated on the detached outputs, then the
-    gradient of the generator's loss at the outputs is pulled back through it.
+    The generator runs forward once: its `vjp` is kept while the discriminator is updated on the detached outputs, then
+    the gradient of the generator's loss at the outputs is pulled back through it.
+
+    Args:
+        networks: what is called.
+        weights: of the terms.
+        generator_optimizer: of the generator.
+        discriminator_optimizer: of the discriminator.
+        ema_decay: of the generator's average.
+        relabel: whether the classifier, where it is differentiable, labels the images as augmentation has left them, so
+            that it and the class encoder see the same view (Beyer et al. 2022, arXiv 2106.05237); else the batch's
+            labels stand.
 
     Returns:
         `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
-        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name, with `generator_total` and `critics_total`.
+        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name, with `generator_total` and `discriminator_total`.
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
         x = image_ranges.to_model(batch["images"], networks.model.stride)
         x = x.reshape(-1, *x.shape[2:])
         labels = batch["labels"].reshape(-1)
-        critics_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        if relabel and networks.predict is not None:
+            answers = networks.predict(image_ranges.from_model(x, networks.image_size))
+            labels = answers.argmax(-1).astype(labels.dtype)
+        discriminator_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
         generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x), state.generator)
 
-        (critics_total, critics_terms), gradients = jax.value_and_grad(critics_loss, has_aux=True)(
-            state.critics, networks, weights, x, labels, generated, critics_key
+        (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
+            state.discriminator, networks, weights, x, labels, generated, discriminator_key
         )
-        updates, critics_optimizer_state = critics_optimizer.update(gradients, state.critics_optimizer, state.critics)
-        critics = optax.apply_updates(state.critics, updates)
+        updates, discriminator_optimizer_state = discriminator_optimizer.update(
+            gradients, state.discriminator_optimizer, state.discriminator
+        )
+        discriminator = optax.apply_updates(state.discriminator, updates)
 
         (generator_total, generator_terms), cotangent = jax.value_and_grad(generator_loss, has_aux=True)(
-            generated, critics, networks, weights, x, labels, generator_key
+            generated, discriminator, networks, weights, x, labels, generator_key
         )
         (gradients,) = pull_back(cotangent)
         updates, generator_optimizer_state = generator_optimizer.update(
@@ -247,12 +256,12 @@ def make_train_step(
             step=state.step + 1,
             key=state.key,
             generator=generator,
-            critics=critics,
+            discriminator=discriminator,
             generator_optimizer=generator_optimizer_state,
-            critics_optimizer=critics_optimizer_state,
+            discriminator_optimizer=discriminator_optimizer_state,
             ema=update_ema(state.ema, generator, state.step, ema_decay),
         )
-        totals = {"generator_total": generator_total, "critics_total": critics_total}
-        return state, totals | generator_terms | critics_terms
+        totals = {"generator_total": generator_total, "discriminator_total": discriminator_total}
+        return state, totals | generator_terms | discriminator_terms
 
     return train_step

@@ -1,0 +1,35 @@
+"""A loss without parameters that drives the class out of codes."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def _unbiased_hsic(k: Float[Array, "batch batch"], m: Float[Array, "batch batch"]) -> Float[Array, ""]:
+    """The unbiased estimate of Song et al. (JMLR 2012) from two kernel matrices whose diagonals are 0."""
+    n = k.shape[0]
+    total = jnp.sum(k * m) + k.sum() * m.sum() / ((n - 1) * (n - 2)) - 2.0 / (n - 2) * jnp.dot(k.sum(0), m.sum(0))
+    return total / (n * (n - 3))
+
+
+def dependence_loss(codes: Float[Array, "batch ..."], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:
+    """How far codes depend on labels: the Hilbert-Schmidt independence criterion as a correlation, at most about 1.
+
+    It is one number of the whole batch, returned for every sample.
+
+    Zero in the mean where they are independent (it can be below). Gaussian kernel of the codes, its width the batch's
+    mean squared distance; equality of the labels (Gretton et al. 2005; centred alignment: Cortes et al., JMLR 2012).
+
+    Args:
+        codes: at least 4.
+        labels: two classes or more.
+    """
+    flat = codes.reshape(codes.shape[0], -1)
+    squares = jnp.square(flat).sum(-1)
+    distances = squares[:, None] + squares[None, :] - 2.0 * flat @ flat.T
+    other = 1.0 - jnp.eye(len(labels), dtype=codes.dtype)
+    width = jax.lax.stop_gradient(jnp.maximum((distances * other).sum() / other.sum(), 1e-12))
+    k = jnp.exp(-distances / width) * other
+    m = (labels[:, None] == labels[None, :]).astype(codes.dtype) * other
+    scale = jnp.maximum(_unbiased_hsic(k, k) * _unbiased_hsic(m, m), 1e-12)
+    return jnp.broadcast_to(_unbiased_hsic(k, m) * jax.lax.rsqrt(scale), labels.shape)
