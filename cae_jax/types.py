@@ -58,14 +58,16 @@ class Explanation:
     Attributes:
         image_index: `[M]`, row of the image that was handed in.
         prediction: `[M]`, the classifier's class of the image.
-        target: `[M]`, the class aimed at; -1 where there was none to aim at.
+        target: `[M]`, the class at the path's end; -1 where there was none to aim at.
         status: `[M]`, an `Ending`.
         flip_shift: `[M]`, the first shift in [0, 1] at which the answer flips; NaN if it does not.
         shift: `[M]`, the first shift at which the target reaches the confidence asked for, where the counterfactual is
             drawn; NaN if it does not.
+        reference: `[M]`, row of the code table that the path leads to; -1 where it is not one image's code.
         counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
-        saliency: `[M, height, width]`, counterfactual minus reconstruction, mean over channels, in [-1, 1]; all zero
-            without a `shift`.
+        counterfactual_code: `[M, size]`, its class code.
+        counterfactual_probabilities: `[M, K]`, the classifier's of it.
+        saliency: `[M, height, width]` in [-1, 1]; all zero without a `shift`.
         path_shifts: `[P]`, from 0 to 1.
         path_images: `[M, P, height, width, channels]` in [0, 1]; the first is the reconstruction.
         path_probabilities: `[M, P, K]`.
@@ -77,7 +79,10 @@ class Explanation:
     status: np.ndarray
     flip_shift: np.ndarray
     shift: np.ndarray
+    reference: np.ndarray
     counterfactual: np.ndarray
+    counterfactual_code: np.ndarray
+    counterfactual_probabilities: np.ndarray
     saliency: np.ndarray
     path_shifts: np.ndarray
     path_images: np.ndarray

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from cae_jax.data import DataUnavailable
-from cae_jax.explaining import InputError
+from cae_jax.explaining import ClassifierError, InputError
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 from cae_jax.training.loop import NonFiniteLoss
 from cae_jax.training.run import OneClass
 
-KNOWN = (CheckpointError, ConfigError, DataUnavailable, InputError, NonFiniteLoss, OneClass)
+KNOWN = (CheckpointError, ClassifierError, ConfigError, DataUnavailable, InputError, NonFiniteLoss, OneClass)
 
 
 def cache_folder() -> pathlib.Path:

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 EXAMPLES = """\
 examples:
   python explain.py --workdir runs/mnist
-      explains the first 8 images of the test split
+      the first 8 images of the test split: what is the least change to another answer?
   python explain.py --workdir runs/mnist --index 3,7 --target 8
       two images of the test split: what would make each an 8?
+  python explain.py --workdir runs/mnist --limit 1000 --target all --strategy geodesic
+      many images, toward every other class, along the manifold of class codes
   python explain.py --workdir runs/mnist --input my_digits/ --out explained/mine
       all image files of a folder
+  python explain.py --workdir runs/mnist --input seven.png --reference nine.png
+      one image toward another
+
+Open index.html in the folder that it names. Interrupted, the same command goes on where it was.
 """
 
 
@@ -23,40 +29,124 @@ def _indices(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected numbers like 3,7, not {text!r}") from error
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, not {text!r}")
+    return int(text)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="explain.py",
         description="For each image: the classifier's answer, the guided path toward another class, the counterfactual "
-        "where the answer has flipped, and the saliency map of what changed.",
+        "where the answer has flipped, and the saliency map of what changed. Writes a page, pictures and numbers.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
-    images = parser.add_mutually_exclusive_group()
+    what = parser.add_argument_group("which images")
+    images = what.add_mutually_exclusive_group()
     images.add_argument("--input", type=pathlib.Path, metavar="PATH", help="an image file, or a folder of them")
-    images.add_argument(
-        "--index", type=_indices, metavar="I,J,...", help="images of the test split by position (default: 0 to 7)"
+    images.add_argument("--index", type=_indices, metavar="I,J,...", help="images of the split by position")
+    what.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="of the data set (default: test)"
     )
-    parser.add_argument(
+    what.add_argument(
+        "--limit", type=_count, metavar="N", help="the first N images (default: 8 of a split, all of a folder)"
+    )
+    where = parser.add_argument_group("where paths lead")
+    where.add_argument(
         "--target", default="any", metavar="CLASS", help="a class by name or number, 'any' (default) or 'all'"
     )
-    parser.add_argument(
-        "--out", type=pathlib.Path, metavar="DIR", help="where to write (default: explained/ in the workdir)"
+    where.add_argument(
+        "--strategy",
+        default="medoid",
+        choices=("nearest", "medoid", "centroid", "geodesic"),
+        help="straight to the nearest code of the target class, its medoid (default) or its centroid; or over "
+        "neighbouring codes to the medoid",
     )
+    where.add_argument("--reference", type=pathlib.Path, metavar="FILE", help="an image that all paths lead to")
+    where.add_argument(
+        "--references", type=_count, default=3, metavar="N", help="paths tried for each image (default: 3)"
+    )
+    how = parser.add_argument_group("when a counterfactual is reached, and what is drawn")
+    how.add_argument(
+        "--confidence", type=float, default=0.9, metavar="P", help="probability that the target must reach (0.9)"
+    )
+    how.add_argument(
+        "--tolerance", type=float, default=1 / 256, metavar="T", help="of the shifts, a share of the path (1/256)"
+    )
+    how.add_argument(
+        "--diverse", type=_count, default=1, metavar="K", help="different counterfactuals for each image and target (1)"
+    )
+    how.add_argument(
+        "--saliency",
+        default="reconstruction",
+        choices=("reconstruction", "input", "path"),
+        help="change against the reconstruction (default), against the input, or accumulated where the target gains",
+    )
+    how.add_argument("--smoothing", type=float, default=0.0, metavar="SIGMA", help="of saliency maps, in pixels (0)")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="where to write (default: in explained/ of the workdir)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the results of another job in --out")
     return parser.parse_args(arguments)
+
+
+OPTIONS = ("strategy", "references", "confidence", "tolerance", "diverse", "saliency", "smoothing")
+
+
+def _default_out(options: argparse.Namespace) -> pathlib.Path:
+    """A folder named after what is asked for, so that another question does not meet the answers to this one."""
+    if options.input:
+        what = options.input.stem
+    else:
+        what = options.split + "".join(f"_{index}" for index in (options.index or [])[:8])
+    what += f"_first_{options.limit}" if options.limit else ""
+    aim = options.reference.stem if options.reference else options.target
+    return options.workdir / "explained" / f"{what}_to_{aim}".replace("/", "_").replace(" ", "_")
+
+
+def _images(options: argparse.Namespace, explainer):
+    from cae_jax.explaining import FileInputs, SplitInputs
+
+    if options.input:
+        return FileInputs(options.input, explainer.record.image_shape, options.limit)
+    source = explainer.dataset.split(options.split)
+    rows = options.index or list(range(min(options.limit or 8, len(source))))
+    return SplitInputs(source, options.split, rows[: options.limit])
+
+
+def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
+    from rich.table import Table
+
+    from cae_jax.types import Ending
+
+    table = Table(title=f"{len(rows)} explanations in {out}")
+    for column in ("image", "answer", "target", "flip at", "confident at", "ending"):
+        table.add_column(column)
+    number = lambda value: "" if value is None else f"{value:.3f}"  # noqa: E731
+    for row in rows[:20]:
+        shifts = (number(row["flip_shift"]), number(row["shift"]))
+        table.add_row(row["image"], row["prediction"], row["target"], *shifts, row["ending"])
+    if len(rows) > 20:
+        table.add_row("...")
+    console.print(table)
+    counts = {ending.name: sum(row["ending"] == ending.name for row in rows) for ending in Ending}
+    console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
+    console.print(f"open {out / 'index.html'}", highlight=False)
 
 
 def explain(options: argparse.Namespace, console) -> None:
     """Explains what the options name and writes the results."""
-    import numpy as np
     from rich.progress import Progress
-    from rich.table import Table
 
-    from cae_jax.explaining import Explainer, InputError, read_images, write_explanation
-    from cae_jax.images import to_unit
-    from cae_jax.types import Ending
+    from cae_jax.explaining import Explainer, InputError, explain_to_folder, read_image
 
     explainer = Explainer.load(options.workdir)
     record = explainer.record
@@ -65,44 +155,22 @@ def explain(options: argparse.Namespace, console) -> None:
         target = record.class_names.index(str(target))
     elif target not in ("any", "all"):
         raise InputError(f"target class {target!r} does not exist; the classes are {', '.join(record.class_names)}")
-    if options.input:
-        images, names = read_images(options.input, record.image_shape)
-    else:
-        indices = options.index or list(range(min(8, len(explainer.dataset.test))))
-        for index in indices:
-            if not 0 <= index < len(explainer.dataset.test):
-                raise InputError(f"--index {index}: the test split has images 0 to {len(explainer.dataset.test) - 1}")
-        images, names = explainer.dataset.test.take(np.asarray(indices)), [f"test_{index}" for index in indices]
-
-    with console.status("searching"):
-        explanation = explainer.explain(images, target)
-    out = options.out or options.workdir / "explained"
+    inputs = _images(options, explainer)
+    out = options.out or _default_out(options)
     with Progress(console=console) as progress:
-        task = progress.add_task("drawing", total=len(explanation))
-        write_explanation(
+        task = progress.add_task("explaining", total=len(inputs.names))
+        rows = explain_to_folder(
+            explainer,
+            inputs,
+            target,
             out,
-            explanation,
-            np.asarray(to_unit(images)),
-            names,
-            record.class_names,
-            report=lambda row: progress.advance(task),
+            reference=read_image(options.reference, record.image_shape) if options.reference else None,
+            reference_name=options.reference.name if options.reference else "",
+            overwrite=options.overwrite,
+            report=lambda images: progress.advance(task, images),
+            **{name: getattr(options, name) for name in OPTIONS},
         )
-    table = Table(title=f"{len(explanation)} explanations in {out}")
-    for column in ("image", "answer", "target", "flip at", "confident at", "ending"):
-        table.add_column(column)
-    for row in range(min(len(explanation), 40)):
-        aim = int(explanation.target[row])
-        table.add_row(
-            names[int(explanation.image_index[row])],
-            record.class_names[int(explanation.prediction[row])],
-            record.class_names[aim] if aim >= 0 else "none",
-            f"{explanation.flip_shift[row]:.3f}",
-            f"{explanation.shift[row]:.3f}",
-            Ending(int(explanation.status[row])).name,
-        )
-    console.print(table)
-    counts = {ending.name: int((explanation.status == ending).sum()) for ending in Ending}
-    console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
+    _print_totals(rows, out, console)
 
 
 def main() -> int:

@@ -1,7 +1,30 @@
 """Guided paths through class-code space and the search for the flip, from `decode` and `predict` as plain functions."""
 
+from cae_jax.counterfactual.code_table import CodeTable
 from cae_jax.counterfactual.endings import decide_endings
-from cae_jax.counterfactual.references import CodeTable, nearest_references
-from cae_jax.counterfactual.search import Crossings, along_path, search
+from cae_jax.counterfactual.paths import along_path, pad_waypoints
+from cae_jax.counterfactual.saliency import input_saliency, path_saliency, reconstruction_saliency, smooth
+from cae_jax.counterfactual.search import Crossings, host_while_loop, search
+from cae_jax.counterfactual.selection import select, select_diverse
+from cae_jax.counterfactual.strategies import STRATEGIES, Candidates, Strategy, nearest_classes, straight
 
-__all__ = ["CodeTable", "Crossings", "along_path", "decide_endings", "nearest_references", "search"]
+__all__ = [
+    "STRATEGIES",
+    "Candidates",
+    "CodeTable",
+    "Crossings",
+    "Strategy",
+    "along_path",
+    "decide_endings",
+    "host_while_loop",
+    "input_saliency",
+    "nearest_classes",
+    "pad_waypoints",
+    "path_saliency",
+    "reconstruction_saliency",
+    "search",
+    "select",
+    "select_diverse",
+    "smooth",
+    "straight",
+]

@@ -1,7 +1,20 @@
-"""From a trained workdir to explanations: the `Explainer`, reading images, writing results."""
+"""From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
+from cae_jax.explaining.answers import ClassifierError
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError, read_images
-from cae_jax.explaining.outputs import write_explanation
+from cae_jax.explaining.inputs import InputError, read_image, read_images
+from cae_jax.explaining.job import explain_to_folder
+from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.sources import FileInputs, SplitInputs
 
-__all__ = ["Explainer", "InputError", "read_images", "write_explanation"]
+__all__ = [
+    "ClassifierError",
+    "ExplainOptions",
+    "Explainer",
+    "FileInputs",
+    "InputError",
+    "SplitInputs",
+    "explain_to_folder",
+    "read_image",
+    "read_images",
+]

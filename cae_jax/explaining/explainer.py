@@ -2,27 +2,44 @@
 
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.batching import map_batches
-from cae_jax.counterfactual import CodeTable, along_path, decide_endings, nearest_references, search
+from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, search
 from cae_jax.data import Dataset, open_dataset
+from cae_jax.explaining.answers import check_answers
+from cae_jax.explaining.code_tables import keep_code_table, load_code_table, make_code_table
+from cae_jax.explaining.engine import (
+    Compiled,
+    Exemplars,
+    Route,
+    concatenate,
+    explain_batch,
+    route_along,
+    route_by_strategy,
+)
 from cae_jax.explaining.inputs import InputError, check_images
+from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.requests import Target, check_target, make_requests
+from cae_jax.images import to_unit
 from cae_jax.training.build import build_model, padded_shape
-from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
 from cae_jax.training.classifier_store import load_classifier
 from cae_jax.training.config import ConfigError
 from cae_jax.training.evaluation import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
 from cae_jax.types import Ending, Explanation, Predict
 
-PATH_IMAGES = 7
 BATCH = 128  # rows a compiled call; memory does not grow with the number of images
+HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
+IMAGES = 64  # images explained at once
+
+HostClassifier = Callable[[np.ndarray], np.ndarray]
+"""A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
 
 
 class Explainer:
@@ -34,29 +51,47 @@ class Explainer:
     Attributes:
         record: config, class names and image shape of the run.
         step: of the checkpoint.
+        fingerprint: of checkpoint and classifier.
     """
 
-    def __init__(self, record: RunRecord, step: int, params: Any, predict: Predict):
+    def __init__(
+        self,
+        record: RunRecord,
+        step: int,
+        params: Any,
+        predict: Predict,
+        *,
+        workdir: pathlib.Path,
+        fingerprint: str,
+        host_classifier: HostClassifier | None = None,
+    ):
         self.record, self.step = record, step
+        self.fingerprint = fingerprint + ("-host" if host_classifier else "")
+        self._workdir, self._keeps_table = workdir, host_classifier is None
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
+        self._strategies: dict[tuple[str, float], Any] = {}
         encode, decode = make_codec(build_model(record.config, record.image_shape), record.image_shape[:2])
-        self._predict = jax.jit(predict)
         self._encode = jax.jit(lambda images: encode(params, images))
         self._decode = jax.jit(lambda individual_code, class_code: decode(params, individual_code, class_code))
-        self._at = jax.jit(
-            lambda code, start, end, shift: self._decode(
-                code, along_path(start, end, jnp.broadcast_to(shift, len(code)))
-            )
-        )
-        self._search = jax.jit(
-            functools.partial(search, self._decode, self._predict),
-            static_argnames=("any_flip", "confidence", "tolerance"),
-        )
+        self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
+        if host_classifier is None:
+            self._batch = BATCH
+            self._predict = jax.jit(predict)
+            self._search = jax.jit(functools.partial(search, self._decode, self._predict))
+        else:
+            self._batch = HOST_BATCH
+            self._predict = self._checking(host_classifier)
+            self._search = functools.partial(search, self._decode, self._predict, while_loop=host_while_loop)
 
     @classmethod
-    def load(cls, workdir: str | pathlib.Path) -> "Explainer":
+    def load(cls, workdir: str | pathlib.Path, host_classifier: HostClassifier | None = None) -> "Explainer":
         """Loads the best whole checkpoint of a workdir and its classifier.
+
+        Args:
+            workdir: of a trained run.
+            host_classifier: explained instead of the workdir's own classifier; it need not be traceable by JAX. Its
+                classes must be the run's.
 
         Raises:
             ConfigError: if the folder holds no run, or a damaged record of one.
@@ -69,11 +104,23 @@ class Explainer:
         if step is None:
             raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
         path = record.config.classifier.path
-        classifier = load_classifier(pathlib.Path(path) if path else workdir / "classifier")
+        folder = pathlib.Path(path) if path else workdir / "classifier"
+        classifier = load_classifier(folder)
         model = build_model(record.config, record.image_shape)
         images = jax.ShapeDtypeStruct((1, *padded_shape(model, record.image_shape)), np.float32)
         like = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-        return cls(record, step, store.load(step, "ema", like), classifier.predict)
+        return cls(
+            record,
+            step,
+            store.load(step, "ema", like),
+            classifier.predict,
+            workdir=workdir,
+            fingerprint=f"{store.seal(step)[:16]}-{read_seal(folder)[:16]}",
+            host_classifier=host_classifier,
+        )
+
+    def _checking(self, classifier: HostClassifier) -> Callable[[Any], np.ndarray]:
+        return lambda images: check_answers(classifier(np.asarray(images)), len(images), len(self.record.class_names))
 
     @property
     def dataset(self) -> Dataset:
@@ -88,27 +135,39 @@ class Explainer:
     @property
     def code_table(self) -> CodeTable:
         """Class codes of the training images, with the classifier's answers to their reconstructions."""
+        if self._table is None and self._keeps_table:
+            self._table = load_code_table(self._workdir, self.fingerprint)
         if self._table is None:
-            source = self.dataset.train
-
-            def row(indices):
-                individual_code, class_code = self._encode(source.take(indices))
-                return class_code, self._predict(self._decode(individual_code, class_code))
-
-            class_codes, probabilities = map_batches(row, np.arange(len(source)), batch_size=BATCH)
-            self._table = CodeTable(class_codes, probabilities.argmax(-1), probabilities.max(-1))
+            self._table = make_code_table(
+                self.dataset.train,
+                lambda images: self._encode(to_unit(images)),
+                lambda *codes: self._predict(self._decode(*codes)),
+                self.record.config.seed,
+                self._batch,
+            )
+            if self._keeps_table:
+                keep_code_table(self._workdir, self._table, self.fingerprint)
         return self._table
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         return check_images(images, self.record.image_shape)
 
+    def _answers(self, images: np.ndarray) -> np.ndarray:
+        answers = map_batches(self._predict, images, batch_size=self._batch)
+        return check_answers(answers, len(images), len(self.record.class_names))
+
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """The classifier's probabilities, `[N, K]`."""
-        return map_batches(self._predict, self._checked(images), batch_size=BATCH)
+        """The classifier's probabilities, `[N, K]`.
+
+        Raises:
+            InputError: for images that cannot be used, with the index.
+            ClassifierError: if its answers are no probabilities.
+        """
+        return self._answers(self._checked(images))
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
-        return map_batches(self._encode, self._checked(images), batch_size=BATCH)
+        return map_batches(self._encode, self._checked(images), batch_size=self._batch)
 
     def decode(self, individual_code: np.ndarray, class_code: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
@@ -118,108 +177,117 @@ class Explainer:
         """
         if len(individual_code) != len(class_code):
             raise InputError(f"{len(individual_code)} individual codes do not go with {len(class_code)} class codes")
-        return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=BATCH)
+        return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=self._batch)
 
-    def _rows(
-        self, predictions: np.ndarray, target: str | int | Sequence[int] | np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Which image each row explains and the class it aims at, -1 for any."""
-        classes, count = len(self.record.class_names), len(predictions)
-        everyone = np.arange(count)
-        if isinstance(target, str):
-            if target == "any":
-                return everyone, np.full(count, -1)
-            if target == "all":
-                image_index = np.repeat(everyone, classes)
-                targets = np.tile(np.arange(classes), count)
-                others = targets != predictions[image_index]
-                return image_index[others], targets[others]
-            raise InputError(f"target is 'any', 'all', a class or an array of classes, not {target!r}")
-        targets = np.asarray(target)
-        if not np.issubdtype(targets.dtype, np.integer) or targets.ndim > 1:
-            raise InputError(f"target must be a class number or a list of them, not {target!r}")
-        if targets.ndim == 1 and len(targets) != count:
-            raise InputError(f"{len(targets)} targets do not go with {count} images")
-        for value in np.unique(targets):
-            if not 0 <= value < classes:
-                raise InputError(f"target class {value} does not exist; the classes are 0 to {classes - 1}")
-        return everyone, np.broadcast_to(targets, count).astype(int)
+    def search(
+        self, individual_codes: np.ndarray, waypoints: np.ndarray, *rows: np.ndarray, confidence=0.9, tolerance=1 / 256
+    ) -> Crossings:
+        """`counterfactual.search` over any number of rows, in batches of one shape."""
+        count = len(waypoints)
+        padded = np.arange(-(-count // self._batch) * self._batch)
+        filled = [array[np.minimum(padded, count - 1)] for array in (individual_codes, waypoints, *rows)]
+        found = map_batches(
+            lambda *batch: self._search(*batch, confidence=confidence, tolerance=tolerance),
+            *filled,
+            padded < count,
+            batch_size=self._batch,
+        )
+        return Crossings(*(field[:count] for field in found))
+
+    def _compiled(self) -> Compiled:
+        return Compiled(
+            at=lambda *arrays: map_batches(self._at, *arrays, batch_size=self._batch),
+            predict=self._answers,
+            search=self.search,
+        )
+
+    def _route(self, options: ExplainOptions, waypoints: np.ndarray | None) -> Route:
+        if waypoints is not None:
+            return route_along(waypoints)
+        key = (options.strategy, options.confidence)
+        if key not in self._strategies:
+            self._strategies[key] = STRATEGIES[options.strategy](self.code_table, options.confidence)
+        return route_by_strategy(self.code_table, self._strategies[key], options)
+
+    def _toward_reference(self, reference: np.ndarray, target: str | np.ndarray, predictions: np.ndarray) -> Any:
+        """Waypoints and target for paths to a given image."""
+        reference = self._checked(np.asarray(reference)[None])
+        wanted = int(self._answers(reference).argmax(-1)[0])
+        name = self.record.class_names[wanted]
+        if isinstance(target, str) and target == "all":
+            raise InputError(f"a reference image has one class, {name}, so target 'all' does not go with it")
+        if isinstance(target, np.ndarray) and (target != wanted).any():
+            raise InputError(f"the reference image is of class {name}, but the target is another")
+        _, code = self.encode(reference)
+        return code, np.full(len(predictions), wanted)
+
+    def explain_batches(
+        self,
+        images: np.ndarray,
+        target: Target = "any",
+        *,
+        reference: np.ndarray | None = None,
+        waypoints: np.ndarray | None = None,
+        **options: Any,
+    ) -> Iterator[Explanation]:
+        """`explain` for any number of images, 64 at a time; `image_index` counts over all of them."""
+        settings = ExplainOptions(**options)
+        images = self._checked(images)
+        classes = len(self.record.class_names)
+        targets = check_target(target, len(images), classes)
+        predictions = self._answers(images).argmax(-1)
+        if reference is not None:
+            waypoints, targets = self._toward_reference(reference, targets, predictions)
+        elif waypoints is not None:
+            waypoints = np.asarray(waypoints, np.float32)
+            size = self.record.config.model.class_code_size
+            if waypoints.shape[-1:] != (size,) or waypoints.ndim not in (2, 3) or 0 in waypoints.shape:
+                raise InputError(f"waypoints are [points, {size}] or [N, points, {size}], not {waypoints.shape}")
+            if waypoints.ndim == 3 and len(waypoints) != len(images):
+                raise InputError(f"{len(waypoints)} rows of waypoints do not go with {len(images)} images")
+            if isinstance(targets, str):
+                raise InputError("waypoints need a target class: the one at their end")
+        compiled = self._compiled()
+        for start in range(0, len(images), IMAGES):
+            part = slice(start, start + IMAGES)
+            exemplars = Exemplars(images[part], predictions[part], *self.encode(images[part]))
+            chunk = targets if isinstance(targets, str) else targets[part]
+            requests = make_requests(exemplars.predictions, chunk, classes)
+            along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints
+            found = explain_batch(compiled, exemplars, requests, self._route(settings, along), settings)
+            found.image_index[:] += start
+            yield found
 
     def explain(
         self,
         images: np.ndarray,
-        target: str | int | Sequence[int] | np.ndarray = "any",
+        target: Target = "any",
         *,
-        confidence: float = 0.9,
-        tolerance: float = 1 / 256,
+        reference: np.ndarray | None = None,
+        waypoints: np.ndarray | None = None,
+        **options: Any,
     ) -> Explanation:
-        """Shifts each image's class code toward a reference until the classifier's answer flips.
+        """Shifts each image's class code along guided paths until the classifier's answer flips.
 
         Args:
             images: see the class.
-            target: 'any' other class (the nearest reference decides which), 'all' other classes (a row each), a class
-                for all images, or a class for each.
-            confidence: the target's probability that a counterfactual must reach, and a reference must have.
-            tolerance: of `flip_shift` and `shift`.
+            target: 'any' other class (whichever is confident first), 'all' other classes (a row each), a class for all
+                images, or a class for each.
+            reference: an image `[height, width, channels]` that the paths lead to, instead of a strategy's choice.
+            waypoints: class codes that the paths go through, `[points, size]` or, for each image,
+                `[N, points, size]`, from the exemplar's own to the last; `target` is the class there.
+            **options: see `ExplainOptions`.
 
         Returns:
             The record, see `Explanation`.
 
         Raises:
-            InputError: for images or targets that cannot be used, with the index.
+            InputError: for images, targets or options that cannot be used, with the index.
+            ClassifierError: if the classifier's answers are no probabilities.
         """
-        if not 0.0 < confidence <= 1.0 or not 0.0 < tolerance <= 1.0:
-            raise InputError(f"confidence and tolerance must lie in (0, 1], not {confidence} and {tolerance}")
-        images = self._checked(images)
-        predictions = map_batches(self._predict, images, batch_size=BATCH).argmax(-1)
-        individual_codes, class_codes = map_batches(self._encode, images, batch_size=BATCH)
-        image_index, aims = self._rows(predictions, target)
-        prediction, start = predictions[image_index], class_codes[image_index]
-
-        table = self.code_table
-        references = nearest_references(table, start, prediction, aims, confidence)
-        has_reference = references >= 0
-        end = np.where(has_reference[:, None], table.class_codes[references], start)
-        targets = np.where(aims >= 0, aims, np.where(has_reference, table.predictions[references], -1))
-
-        def explore(rows):
-            code, s, e = individual_codes[image_index[rows]], start[rows], end[rows]
-            crossings = self._search(
-                code,
-                s,
-                e,
-                prediction[rows],
-                np.maximum(targets[rows], 0),
-                any_flip=isinstance(target, str) and target == "any",
-                confidence=confidence,
-                tolerance=tolerance,
-            )
-            shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
-            path = [self._at(code, s, e, shift) for shift in shifts]
-            stop = np.nan_to_num(crossings.shift, nan=1.0)
-            return {
-                "crossings": crossings,
-                "counterfactual": self._at(code, s, e, stop),
-                "path_images": np.stack(path, axis=1),
-                "path_probabilities": np.stack([self._predict(step) for step in path], axis=1),
-            }
-
-        found = map_batches(explore, np.arange(len(image_index)), batch_size=BATCH)
-        flip_shift, shift, start_prediction = found["crossings"]
-        status = decide_endings(prediction, targets, has_reference, start_prediction, flip_shift, shift)
-        pathless = ~np.isin(status, (Ending.FLIPPED, Ending.WEAK, Ending.NOT_FLIPPED))
-        flip_shift, shift = np.where(pathless, np.nan, flip_shift), np.where(pathless, np.nan, shift)
-        change = (found["counterfactual"] - found["path_images"][:, 0]).mean(-1)
-        return Explanation(
-            image_index=image_index,
-            prediction=prediction,
-            target=targets,
-            status=status,
-            flip_shift=flip_shift,
-            shift=shift,
-            counterfactual=found["counterfactual"],
-            saliency=np.where(np.isnan(shift)[:, None, None], 0.0, change),
-            path_shifts=np.linspace(0.0, 1.0, PATH_IMAGES),
-            path_images=found["path_images"],
-            path_probabilities=found["path_probabilities"],
-        )
+        parts = list(self.explain_batches(images, target, reference=reference, waypoints=waypoints, **options))
+        found = concatenate(parts)
+        if reference is not None and (found.status == Ending.ALREADY_TARGET).all():
+            name = self.record.class_names[int(found.target[0])]
+            raise InputError(f"the reference image is of the exemplar's own class, {name}; take one of another class")
+        return found

@@ -87,7 +87,12 @@ def _decode(picture: Image.Image, channels: int, path: pathlib.Path) -> np.ndarr
     return grey
 
 
-def _read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Reads one image file as `[height, width, channels]` uint8; another size is resized, with a warning.
+
+    Raises:
+        InputError: naming the file, if it cannot be read or has other channels.
+    """
     height, width, channels = image_shape
     try:
         with Image.open(path) as picture:
@@ -104,6 +109,22 @@ def _read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.nda
     return pixels
 
 
+def list_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """An image file, or all image files of a folder by name (PNG, JPEG, BMP, TIFF).
+
+    Raises:
+        InputError: naming the path that does not exist, or the folder that has no images.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)})")
+        return files
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    return [path]
+
+
 def read_images(path: pathlib.Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """Reads an image file, or all image files of a folder by name.
 
@@ -117,12 +138,5 @@ def read_images(path: pathlib.Path, image_shape: tuple[int, int, int]) -> tuple[
     Raises:
         InputError: naming the file that cannot be read or has other channels, or the folder that has no images.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)})")
-    elif path.is_file():
-        files = [path]
-    else:
-        raise InputError(f"{path} does not exist")
-    return np.stack([_read_image(file, image_shape) for file in files]), [file.name for file in files]
+    files = list_files(path)
+    return np.stack([read_image(file, image_shape) for file in files]), [file.name for file in files]

@@ -1,7 +1,8 @@
-"""Records to pictures and tables. Nothing here computes results or knows models."""
+"""Records to pictures, tables and pages. Nothing here computes results or knows models."""
 
 from cae_jax.report.grids import picture_grid
+from cae_jax.report.page import Page
 from cae_jax.report.strips import draw_explanation
 from cae_jax.report.tables import metrics_table
 
-__all__ = ["draw_explanation", "metrics_table", "picture_grid"]
+__all__ = ["Page", "draw_explanation", "metrics_table", "picture_grid"]

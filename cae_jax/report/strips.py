@@ -2,24 +2,72 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
+from cae_jax.images import to_uint8
 from cae_jax.types import Ending, Explanation
 
-matplotlib.use("Agg", force=False)
+TILE = 84  # least side of a tile in a strip; larger images keep their size up to MOST
+MOST = 256
+GAP, HEADER, CAPTION, BARS, FOOT = 8, 26, 30, 52, 8
+GREY, RED, BLUE, BLACK = (120, 120, 120), (200, 40, 40), (40, 80, 200), (20, 20, 20)
 
 
-def _show(axes, image: np.ndarray, title: str) -> None:
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0.0, vmax=1.0)
-    axes.set_title(title, fontsize=8)
-    axes.axis("off")
+def _to_rgb(image: np.ndarray) -> np.ndarray:
+    pixels = to_uint8(image)
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
+def saliency_tile(saliency: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A map over the pale image: what was added red, what was removed blue, as strong as the map's own largest value.
+
+    Args:
+        saliency: `[height, width]`.
+        image: `[height, width, channels]` in [0, 1].
+
+    Returns:
+        `[height, width, 3]` uint8.
+    """
+    pale = 1.0 - 0.25 * np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+    strength = np.abs(saliency) / max(float(np.abs(saliency).max()), 1e-6)
+    colour = np.where((saliency > 0)[..., None], np.asarray(RED), np.asarray(BLUE)) / 255.0
+    return to_uint8(pale + strength[..., None] * (colour - pale))
+
+
+def explanation_tiles(explanation: Explanation, row: int, image: np.ndarray) -> np.ndarray:
+    """Exemplar, path, counterfactual and saliency map of a row, `[tiles, height, width, 3]` uint8.
+
+    Args:
+        explanation: the record.
+        row: which of its rows.
+        image: the exemplar, `[height, width, channels]` in [0, 1].
+    """
+    pictures = [image, *explanation.path_images[row], explanation.counterfactual[row]]
+    return np.stack([*(_to_rgb(picture) for picture in pictures), saliency_tile(explanation.saliency[row], image)])
+
+
+def resize_tiles(tiles: np.ndarray, side: int) -> np.ndarray:
+    """Brings tiles to a height: whole multiples of small ones, so that pixels stay pixels, and reduced large ones."""
+    height = tiles.shape[1]
+    if height <= side:
+        times = max(side // height, 1)
+        return tiles.repeat(times, axis=1).repeat(times, axis=2)
+    size = (max(round(tiles.shape[2] * side / height), 1), side)
+    return np.stack([np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)) for tile in tiles])
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, left: int, top: int, width: int, values: Sequence[tuple[float, tuple]]):
+    draw.line([(left, top + BARS), (left + width, top + BARS)], fill=(200, 200, 200))
+    bar = width // (2 * len(values) + 1)
+    for i, (value, colour) in enumerate(values):
+        x = left + bar * (2 * i + 1)
+        draw.rectangle([x, top + BARS - round(value * BARS), x + bar, top + BARS], fill=colour)
 
 
 def draw_explanation(
     explanation: Explanation, row: int, image: np.ndarray, class_names: Sequence[str], name: str
-) -> Figure:
+) -> Image.Image:
     """Draws one row of an explanation.
 
     Args:
@@ -31,43 +79,36 @@ def draw_explanation(
     """
     prediction, target = int(explanation.prediction[row]), int(explanation.target[row])
     ending = Ending(int(explanation.status[row]))
-    shifts, path = explanation.path_shifts, explanation.path_images[row]
-    probabilities = explanation.path_probabilities[row]
+    shifts, probabilities = explanation.path_shifts, explanation.path_probabilities[row]
     shift, flip = explanation.shift[row], explanation.flip_shift[row]
     aim = class_names[target] if target >= 0 else "none"
 
-    figure = Figure(figsize=(1.15 * (len(path) + 3), 3.0), layout="constrained")
-    grid = figure.add_gridspec(2, len(path) + 3, height_ratios=[1.0, 0.8])
-    _show(figure.add_subplot(grid[0, 0]), image, f"exemplar\n{class_names[prediction]}")
-    for i, step in enumerate(path):
-        answer = class_names[int(probabilities[i].argmax())]
-        _show(figure.add_subplot(grid[0, 1 + i]), step, f"shift {shifts[i]:.2f}\n{answer}")
-    caption = f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"
-    _show(figure.add_subplot(grid[0, -2]), explanation.counterfactual[row], caption)
+    tiles = explanation_tiles(explanation, row, image)
+    tiles = resize_tiles(tiles, min(max(tiles.shape[1], TILE), MOST))
+    height, width = tiles.shape[1:3]
+    captions = [f"exemplar\n{class_names[prediction]}"]
+    captions += [f"shift {s:.2f}\n{class_names[int(p.argmax())]}" for s, p in zip(shifts, probabilities, strict=True)]
+    captions += [f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"]
+    captions += ["saliency\nadded / removed"]
+    column = max(width, 84) + GAP
+    font, small = ImageFont.load_default(13), ImageFont.load_default(11)
+    top = HEADER + CAPTION
+    sheet = Image.new("RGB", (GAP + len(tiles) * column, top + height + GAP + BARS + FOOT), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, 6), f"{name}: {class_names[prediction]} to {aim}.  {ending.name}: {ending.message}", BLACK, font)
+    for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        left = GAP + i * column
+        draw.multiline_text((left, HEADER), caption, BLACK, small, spacing=2)
+        sheet.paste(Image.fromarray(tile), (left, top))
 
-    saliency = explanation.saliency[row]
-    axes = figure.add_subplot(grid[0, -1])
-    axes.imshow(image.mean(-1), cmap="gray", vmin=0.0, vmax=1.0, alpha=0.35)
-    limit = max(float(np.abs(saliency).max()), 1e-6)
-    axes.imshow(saliency, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.75)
-    axes.set_title("saliency\nadded / removed", fontsize=8)
-    axes.axis("off")
-
-    axes = figure.add_subplot(grid[1, 1 : 1 + len(path)])
-    width = 0.35 * (shifts[1] - shifts[0])
-    axes.bar(shifts - width / 2, probabilities[:, prediction], width, color="tab:gray", label=class_names[prediction])
-    if target >= 0 and target != prediction:
-        axes.bar(shifts + width / 2, probabilities[:, target], width, color="tab:red", label=aim)
+    bars = top + height + GAP
+    aimed = target >= 0 and target != prediction
+    for i, p in enumerate([*probabilities, explanation.counterfactual_probabilities[row]]):
+        values = [(float(p[prediction]), GREY), *([(float(p[target]), RED)] if aimed else [])]
+        _draw_bars(draw, GAP + (i + 1) * column, bars, width, values)
+    draw.text((GAP, bars), f"probability\nof {class_names[prediction]}", GREY, small)
+    if aimed:
+        draw.text((GAP, bars + 28), f"of {aim}", RED, small)
     if np.isfinite(flip):
-        axes.axvline(flip, color="black", linestyle=":", label=f"flip at {flip:.3f}")
-    axes.set_xlim(-0.5 / (len(path) - 1), 1 + 0.5 / (len(path) - 1))
-    axes.set_ylim(0, 1.02)
-    axes.set_xticks([])
-    axes.set_ylabel("probability", fontsize=8)
-    axes.tick_params(labelsize=7)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
-    figure.suptitle(
-        f"{name}: {class_names[prediction]} → {aim}.  {ending.name}: {ending.message}",
-        fontsize=9,
-    )
-    return figure
+        draw.multiline_text((GAP + (len(tiles) - 1) * column, bars), f"flip at\nshift {flip:.3f}", BLACK, small)
+    return sheet

@@ -1,0 +1,59 @@
+"""Paths over the neighbourhood graph of a code table."""
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import KDTree
+
+from cae_jax.counterfactual.code_table import CodeTable, nearest_rows
+from cae_jax.counterfactual.paths import pad_waypoints
+
+NEIGHBOURS = 10
+MAX_POINTS = 32
+
+
+class Geodesics:
+    """Shortest paths over class codes where a long hop costs more than many short ones.
+
+    Each code is joined to its 10 nearest and to the nearest of every other predicted class, so that every class can be
+    reached however well codes gather by class. An edge costs its length squared (a Fermat distance: Groisman et al.
+    2022, arXiv 1810.09398), which keeps paths where codes are dense; with plain lengths the straight hop would win.
+    """
+
+    def __init__(self, table: CodeTable):
+        self._codes = table.class_codes.astype(np.float64)
+        self._tree = KDTree(self._codes)
+        count = len(self._codes)
+        pairs = [self._edges(np.arange(count), *nearest_rows(self._tree, self._codes, NEIGHBOURS + 1))]
+        for target in np.unique(table.predictions):
+            members = np.flatnonzero(table.predictions == target)
+            others = np.flatnonzero(table.predictions != target)
+            if len(others):
+                distances, found = nearest_rows(KDTree(self._codes[members]), self._codes[others], 1)
+                pairs.append(self._edges(others, distances, members[found]))
+        rows, columns, costs = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        # Entries of the same edge would be summed; the larger way round is kept and the graph read as undirected.
+        low, high = np.minimum(rows, columns), np.maximum(rows, columns)
+        _, once = np.unique(low * count + high, return_index=True)
+        once = once[low[once] != high[once]]
+        self._graph = coo_matrix((costs[once], (low[once], high[once])), shape=(count, count)).tocsr()
+
+    @staticmethod
+    def _edges(
+        rows: np.ndarray, distances: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        costs = np.maximum(np.square(distances), 1e-12)  # an edge of 0 would be no edge
+        return np.repeat(rows, columns.shape[1]), columns.reshape(-1), costs.reshape(-1)
+
+    def paths(self, codes: np.ndarray, end: int) -> np.ndarray:
+        """The cheapest paths from codes `[M, size]` to a row of the table: waypoints `[M, 32, size]`."""
+        costs, toward = dijkstra(self._graph, directed=False, indices=end, return_predecessors=True)
+        distances, neighbours = nearest_rows(self._tree, codes, NEIGHBOURS)
+        best = (np.square(distances) + costs[neighbours]).argmin(1)
+        paths = []
+        for code, node in zip(codes, neighbours[np.arange(len(codes)), best], strict=True):
+            trail = [int(node)]
+            while trail[-1] != end:
+                trail.append(int(toward[trail[-1]]))
+            paths.append(np.concatenate([code[None], self._codes[trail]]))
+        return pad_waypoints(paths, MAX_POINTS)

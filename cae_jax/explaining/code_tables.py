@@ -1,0 +1,67 @@
+"""Makes the code table of a run, and keeps it in the workdir so that the next start need not encode again."""
+
+import logging
+import pathlib
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from cae_jax.batching import map_batches
+from cae_jax.counterfactual import CodeTable
+from cae_jax.explaining.files import write_npz
+from cae_jax.types import ImageSource
+
+FILE = "code_table.npz"
+SIZE = 20_000  # training images whose codes are kept, drawn by the run's seed where there are more
+log = logging.getLogger(__name__)
+
+
+def make_code_table(
+    source: ImageSource,
+    encode: Callable,
+    answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    seed: int,
+    batch_size: int,
+) -> CodeTable:
+    """Encodes a data set's training images.
+
+    Args:
+        source: the images.
+        encode: uint8 images to individual and class codes.
+        answer: individual and class codes to the classifier's probabilities of the reconstructions.
+        seed: of the draw, where the data set is larger than `SIZE`.
+        batch_size: rows a call.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(source))[:SIZE])
+
+    def codes_of(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        individual_code, class_code = encode(source.take(indices))
+        return class_code, answer(individual_code, class_code)
+
+    class_codes, probabilities = map_batches(codes_of, rows, batch_size=batch_size)
+    names = np.asarray([f"train_{row}" for row in rows])
+    labels = np.asarray(source.labels)[rows]
+    return CodeTable(names, class_codes, labels, probabilities.argmax(-1), probabilities.max(-1))
+
+
+def load_code_table(workdir: pathlib.Path, fingerprint: str) -> CodeTable | None:
+    """Reads the table kept in a workdir, or None where there is none of this model and classifier."""
+    path = workdir / FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["fingerprint"]) == fingerprint:
+                return CodeTable(**{name: arrays[name] for name in CodeTable._fields})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s is damaged (%s) and is made again", path, error)
+    return None
+
+
+def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str) -> None:
+    """Writes a table into a workdir; one that cannot be written to costs time at the next start, and says so."""
+    try:
+        write_npz(workdir / FILE, fingerprint=np.asarray(fingerprint), **table._asdict())
+    except OSError as error:
+        log.warning("the code table could not be kept in %s (%s); the next start makes it again", workdir, error)

@@ -1,0 +1,223 @@
+"""From images and requests to a record: route paths, search them all at once, choose, draw."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from cae_jax.batching import map_batches
+from cae_jax.counterfactual import (
+    Candidates,
+    CodeTable,
+    Crossings,
+    Strategy,
+    along_path,
+    decide_endings,
+    input_saliency,
+    nearest_classes,
+    path_saliency,
+    reconstruction_saliency,
+    select,
+    select_diverse,
+    smooth,
+    straight,
+)
+from cae_jax.explaining.answers import ClassifierError
+from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.types import Explanation
+
+PATH_IMAGES = 7
+SALIENCY_STEPS = 16
+DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactuals
+
+
+class Compiled(NamedTuple):
+    """A model and its classifier as functions of NumPy arrays of any number of rows.
+
+    Attributes:
+        at: individual codes, waypoints, shifts to images.
+        predict: images to checked probabilities.
+        search: individual codes, waypoints, predictions, targets, any_flip, and by keyword confidence and
+            tolerance, to `Crossings`.
+    """
+
+    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    predict: Callable[[np.ndarray], np.ndarray]
+    search: Callable[..., Crossings]
+
+
+class Exemplars(NamedTuple):
+    """Encoded images, N rows.
+
+    Attributes:
+        images: `[N, height, width, channels]` in [0, 1].
+        predictions: `[N]`, the classifier's classes.
+        individual_codes: `[N, h, w, code]`.
+        class_codes: `[N, size]`.
+    """
+
+    images: np.ndarray
+    predictions: np.ndarray
+    individual_codes: np.ndarray
+    class_codes: np.ndarray
+
+
+_input_saliency = jax.jit(input_saliency)
+_reconstruction_saliency = jax.jit(reconstruction_saliency)
+_path_saliency = jax.jit(path_saliency)
+_along_path = jax.jit(along_path)
+
+Route = Callable[[Exemplars, Requests], Candidates]
+"""Exemplars and requests to the paths that are to be searched."""
+
+
+def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:
+    """Paths to references that a strategy chooses from the code table; see `ExplainOptions.references`."""
+    count = max(options.references, DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1)
+
+    def route(exemplars: Exemplars, requests: Requests) -> Candidates:
+        codes = exemplars.class_codes[requests.image_index]
+        predictions = exemplars.predictions[requests.image_index]
+        anything = np.flatnonzero(requests.aim == ANY)
+        aimed = np.flatnonzero((requests.aim != ANY) & (requests.aim != predictions))
+        which, classes = nearest_classes(table, codes[anything], predictions[anything], count, options.confidence)
+        parts = []
+        for asked, targets, tries in ((anything[which], classes, 1), (aimed, requests.aim[aimed], count)):
+            if len(asked):
+                found = strategy(codes[asked], targets, tries)
+                parts.append(found._replace(request=asked[found.request]))
+        if not parts:
+            none = np.empty(0, np.int64)
+            return straight(none, none, none, codes[:0], codes[:0])
+        return Candidates(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+    return route
+
+
+def route_along(waypoints: np.ndarray) -> Route:
+    """Paths from the exemplars' codes along given points, `[points, size]` or, for each image, `[N, points, size]`."""
+
+    def route(exemplars: Exemplars, requests: Requests) -> Candidates:
+        predictions = exemplars.predictions[requests.image_index]
+        request = np.flatnonzero(requests.aim != predictions)
+        image = requests.image_index[request]
+        given = waypoints[image] if waypoints.ndim == 3 else np.broadcast_to(waypoints, (len(image), *waypoints.shape))
+        path = np.concatenate([exemplars.class_codes[image][:, None], given], axis=1).astype(np.float32)
+        return Candidates(request, requests.aim[request], np.full(len(request), -1), path)
+
+    return route
+
+
+def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Requests) -> tuple[Candidates, np.ndarray]:
+    """Adds a path that stays where it is for every request without one; `[Q]` tells the real ones."""
+    missing = np.setdiff1d(np.arange(len(requests.aim)), candidates.request)
+    codes = exemplars.class_codes[requests.image_index[missing]]
+    stay = np.repeat(codes[:, None], candidates.waypoints.shape[1], axis=1)
+    filler = Candidates(missing, requests.aim[missing], np.full(len(missing), -1), stay)
+    has_path = np.repeat([True, False], [len(candidates.request), len(missing)])
+    return Candidates(*(np.concatenate(fields) for fields in zip(candidates, filler, strict=True))), has_path
+
+
+def _search(
+    compiled: Compiled, exemplars: Exemplars, requests: Requests, candidates: Candidates, options: ExplainOptions
+) -> Crossings:
+    image = requests.image_index[candidates.request]
+    crossings = compiled.search(
+        exemplars.individual_codes[image],
+        candidates.waypoints,
+        exemplars.predictions[image].astype(np.int32),
+        np.maximum(candidates.target, 0).astype(np.int32),
+        requests.aim[candidates.request] == ANY,
+        confidence=options.confidence,
+        tolerance=options.tolerance,
+    )
+    if not crossings.finite.all():
+        index = image[np.argmin(crossings.finite)]
+        raise ClassifierError(f"the classifier's answer is not finite somewhere on the path of image {index}")
+    return Crossings(*(np.asarray(field) for field in crossings))
+
+
+def _saliency(
+    compiled: Compiled,
+    exemplars: Exemplars,
+    image: np.ndarray,
+    chosen: Candidates,
+    shift: np.ndarray,
+    drawn: dict[str, np.ndarray],
+    options: ExplainOptions,
+) -> np.ndarray:
+    """Maps `[M, height, width]`, all zero where there is no shift."""
+    if options.saliency == "input":
+        maps = map_batches(_input_saliency, drawn["counterfactual"], exemplars.images[image])
+    elif options.saliency == "reconstruction":
+        maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
+    else:
+        codes, target = exemplars.individual_codes[image], np.maximum(chosen.target, 0)
+        stop = np.nan_to_num(shift).astype(np.float32)
+        shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
+        path = [compiled.at(codes, chosen.waypoints, share * stop) for share in shares]
+        probabilities = [compiled.predict(images)[np.arange(len(target)), target] for images in path]
+        maps = map_batches(_path_saliency, np.stack(path, axis=1), np.stack(probabilities, axis=1))
+    return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
+
+
+def explain_batch(
+    compiled: Compiled, exemplars: Exemplars, requests: Requests, route: Route, options: ExplainOptions
+) -> Explanation:
+    """Explains encoded images.
+
+    Raises:
+        ClassifierError: if the classifier's answers on the way are no probabilities.
+    """
+    candidates, has_path = _with_pathless(route(exemplars, requests), exemplars, requests)
+    image = requests.image_index[candidates.request]
+    crossings = _search(compiled, exemplars, requests, candidates, options)
+    flip_shift = np.where(has_path, crossings.flip_shift, np.nan)
+    shift = np.where(has_path, crossings.shift, np.nan)
+    status = decide_endings(
+        exemplars.predictions[image],
+        candidates.target,
+        has_path,
+        np.asarray(crossings.start_prediction),
+        flip_shift,
+        shift,
+    )
+    stop = np.nan_to_num(shift, nan=1.0).astype(np.float32)
+    codes = map_batches(_along_path, candidates.waypoints, stop)
+    if options.diverse > 1:
+        rows = select_diverse(candidates.request, status, flip_shift, shift, codes, options.diverse)
+    else:
+        rows = select(candidates.request, status, flip_shift, shift)
+
+    chosen, image = Candidates(*(field[rows] for field in candidates)), image[rows]
+    individual_codes = exemplars.individual_codes[image]
+    shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
+    path = [compiled.at(individual_codes, chosen.waypoints, np.full(len(rows), shift)) for shift in shifts]
+    counterfactual = compiled.at(individual_codes, chosen.waypoints, stop[rows])
+    drawn = {"counterfactual": counterfactual, "path_images": np.stack(path, axis=1)}
+    return Explanation(
+        image_index=image,
+        prediction=exemplars.predictions[image],
+        target=chosen.target,
+        status=status[rows],
+        flip_shift=flip_shift[rows],
+        shift=shift[rows],
+        reference=chosen.reference,
+        counterfactual_code=codes[rows],
+        counterfactual_probabilities=compiled.predict(counterfactual),
+        saliency=_saliency(compiled, exemplars, image, chosen, shift[rows], drawn, options),
+        path_shifts=shifts,
+        path_probabilities=np.stack([compiled.predict(step) for step in path], axis=1),
+        **drawn,
+    )
+
+
+def concatenate(parts: list[Explanation]) -> Explanation:
+    """One record of several, row after row."""
+    fields = {
+        name: parts[0].path_shifts if name == "path_shifts" else np.concatenate([getattr(p, name) for p in parts])
+        for name in Explanation.__dataclass_fields__
+    }
+    return Explanation(**fields)

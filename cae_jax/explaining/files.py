@@ -1,0 +1,17 @@
+"""Writes files whole or not at all."""
+
+import os
+import pathlib
+
+import numpy as np
+
+
+def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    """Writes a compressed `.npz` so that a reader sees the old contents or the new ones, never a part."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""A job: many images, explained batch by batch into a folder."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cae_jax.explaining.explainer import IMAGES, Explainer
+from cae_jax.explaining.inputs import InputError
+from cae_jax.explaining.outputs import Part, ResultFolder
+from cae_jax.explaining.sources import Inputs
+from cae_jax.images import to_unit
+
+
+def explain_to_folder(
+    explainer: Explainer,
+    inputs: Inputs,
+    target: str | int,
+    path: pathlib.Path,
+    *,
+    reference: np.ndarray | None = None,
+    reference_name: str = "",
+    overwrite: bool = False,
+    report: Callable[[int], object] = lambda images: None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Explains images into a folder; started again on it, it goes on. Interrupted, it leaves a page of what is done.
+
+    Args:
+        explainer: of a trained run.
+        inputs: the images.
+        target: see `Explainer.explain`; a class, 'any' or 'all'.
+        path: of the folder, see `outputs`.
+        reference: an image that all paths lead to, or None.
+        reference_name: of that image.
+        overwrite: whether to replace the results of another job.
+        report: called with the number of images each time some are done.
+        **options: see `ExplainOptions`.
+
+    Returns:
+        The rows of `explanations.json`.
+
+    Raises:
+        InputError: if no image at all can be read or used, or the folder holds other results.
+        ClassifierError: if the classifier's answers are no probabilities.
+    """
+    request = {
+        "model": explainer.fingerprint,
+        "target": target,
+        "reference": reference_name,
+        "options": options,
+    }
+    folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite)
+    count = len(inputs.names)
+    parts = -(-count // IMAGES)
+    done = 0
+    try:
+        for number in range(parts):
+            rows = list(range(number * IMAGES, min((number + 1) * IMAGES, count)))
+            if folder.read(number) is None:
+                images, good, failures = inputs.read(rows)
+                found = None
+                if good:
+                    (found,) = explainer.explain_batches(images, target, reference=reference, **options)
+                names = [inputs.names[row] for row in good]
+                folder.write(number, Part(found, np.asarray(to_unit(images)), names, failures))
+            done += len(rows)
+            report(len(rows))
+    finally:
+        facts = {
+            "model": f"{explainer.record.data}, step {explainer.step}",
+            "target": str(target) if isinstance(target, str) else explainer.record.class_names[target],
+            **({"reference": reference_name} if reference_name else {}),
+            **{name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in options.items()},
+        }
+        written = folder.finish(parts, count - done, facts)
+    if not written:
+        first = folder.read(0)
+        raise InputError(f"none of the {count} images could be read; the first: {first and first.failures[0].reason}")
+    if reference is not None and all(row["ending"] == "ALREADY_TARGET" for row in written):
+        raise InputError(
+            f"the reference image is of the exemplar's own class, {written[0]['target']}; take one of another class"
+        )
+    return written

@@ -1,0 +1,70 @@
+"""What a batch of explanations reads from: image files, or a split of the data set."""
+
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from cae_jax.explaining.inputs import InputError, list_files, read_image
+from cae_jax.types import ImageSource
+
+
+class Failure(NamedTuple):
+    """An image that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+class Inputs(Protocol):
+    """Images by position, read when their turn comes."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all images, each its own."""
+        ...
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """Reads images `[n, height, width, channels]` uint8, the rows they are of, and what failed."""
+        ...
+
+
+class FileInputs:
+    """Image files; one that cannot be read is a failure, and the others go on."""
+
+    def __init__(self, path: pathlib.Path, image_shape: tuple[int, int, int], limit: int | None = None):
+        self._files, self._shape = list_files(path)[:limit], image_shape
+        self.names = [file.name for file in self._files]
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """See `Inputs`."""
+        images, good, failures = [], [], []
+        with warnings.catch_warnings(record=True) as resized:
+            warnings.simplefilter("always")
+            for row in rows:
+                try:
+                    images.append(read_image(self._files[row], self._shape))
+                    good.append(row)
+                except InputError as error:
+                    failures.append(Failure(self.names[row], str(error)))
+        if resized:
+            others = f" (and {len(resized) - 1} more)" if len(resized) > 1 else ""
+            warnings.warn(f"{resized[0].message}{others}", stacklevel=2)
+        return np.stack(images) if images else np.empty((0, *self._shape), np.uint8), good, failures
+
+
+class SplitInputs:
+    """Rows of a data set's split."""
+
+    def __init__(self, source: ImageSource, split: str, rows: Sequence[int]):
+        for row in rows:
+            if not 0 <= row < len(source):
+                raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
+        self._source, self._rows = source, np.asarray(rows, np.int64)
+        self.names = [f"{split}_{row}" for row in rows]
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """See `Inputs`."""
+        return self._source.take(self._rows[np.asarray(rows)]), list(rows), []
