@@ -19,3 +19,32 @@ def strict():
     """No implicit promotion of types or ranks: for our own functions; optax and linen rely on it."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+# What follows imports the package when it is used, after the run-time type checks of pyproject.toml are in place.
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A few hundred real digits."""
+    from small_run import few_digits
+
+    return few_digits(str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def small_data(monkeypatch, digits):
+    """Whatever opens a data set gets the few digits."""
+    from small_run import use_digits
+
+    use_digits(monkeypatch, digits)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, digits):
+    """A short run's workdir, its metrics and what it printed."""
+    from small_run import train_small, use_digits
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_digits(patch, digits)
+        return train_small(tmp_path_factory.mktemp("runs") / "whole")

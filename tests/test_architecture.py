@@ -11,6 +11,7 @@ LEVELS = (
     {"models", "losses", "data", "classifiers", "counterfactual", "metrics", "report"},
     {"training", "interop"},
     {"explaining"},
+    {"benchmark"},
     {"cli"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

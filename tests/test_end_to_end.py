@@ -1,4 +1,4 @@
-"""The shipped config, shrunk, on a few real digits: train, interrupt, go on, break, explain."""
+"""The shipped config, shrunk, on a few real digits: train, interrupt, go on, break."""
 
 import json
 import shutil
@@ -7,66 +7,15 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from small_run import small_config
 
-from cae_jax import Ending, Explainer
-from cae_jax.cli import explain as explain_program
+from cae_jax import Explainer
 from cae_jax.cli import train as train_program
-from cae_jax.data import ArraySource, Dataset, open_dataset
-from cae_jax.explaining import InputError, explainer
 from cae_jax.training import loop
-from cae_jax.training import run as assembly
-from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
-from cae_jax.training.config import ConfigError, apply_overrides, find_config, load_config
+from cae_jax.training.checkpoints import CheckpointStore
+from cae_jax.training.config import ConfigError
 
-SMALL = {
-    "data.name": "mnist_5k",
-    "classifier.steps": "60",
-    "oracle.steps": "4",
-    "oracle.architecture": "small_cnn",
-    "model.width": "4",
-    "model.class_width": "4",
-    "model.residual_blocks": "1",
-    "model.mlp_width": "16",
-    "model.class_head_width": "16",
-    "discriminator.width": "4",
-    "discriminator.hidden": "16",
-    "train.steps": "6",
-    "train.batch_size": "4",
-    "train.checkpoint_every": "2",
-    "train.log_every": "1",
-    "evaluation.swaps": "64",
-}
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory) -> Dataset:
-    full = open_dataset("mnist_5k", str(tmp_path_factory.mktemp("data")))
-
-    def few(source, count: int) -> ArraySource:
-        rows = np.random.default_rng(0).permutation(len(source))[:count]
-        return ArraySource(source.take(rows), source.labels[rows])
-
-    return Dataset(full.name, full.class_names, few(full.train, 400), few(full.validation, 60), few(full.test, 60))
-
-
-@pytest.fixture(autouse=True)
-def small_data(monkeypatch, digits):
-    for module in (assembly, explainer):
-        monkeypatch.setattr(module, "open_dataset", lambda *_: digits)
-
-
-def small_config(**changes: str):
-    return apply_overrides(load_config(find_config("mnist")), SMALL | changes)
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory, digits):
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    console = Console(record=True, width=200)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembly, "open_dataset", lambda *_: digits)
-        result = loop.train(small_config(), workdir, console)
-    return workdir, result, console.export_text()
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def state_of(workdir, step: int):
@@ -166,72 +115,6 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
     loop.train(config, tmp_path / "reuse", Console(quiet=True))
     assert not (tmp_path / "reuse" / "classifier").exists()
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
-
-
-def test_explainer_shapes_and_targets(trained, digits):
-    e = Explainer.load(trained[0])
-    images = digits.test.take(np.arange(5))
-    probabilities = e.predict(images)
-    np.testing.assert_allclose(probabilities.sum(-1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(e.predict(images[..., 0] / 255.0), probabilities, rtol=1e-4, atol=1e-6)
-    individual_code, class_code = e.encode(images)
-    assert class_code.shape == (5, 8)
-    decoded = e.decode(individual_code, class_code)
-    assert decoded.shape == (5, 28, 28, 1)
-    assert decoded.min() >= 0
-    assert decoded.max() <= 1
-    for target, rows in (("any", 5), ("all", 45), (8, 5), ([0, 1, 2, 3, 4], 5)):
-        record = e.explain(images, target, confidence=0.2)
-        assert len(record) == rows
-        assert record.counterfactual.shape == (rows, 28, 28, 1)
-        assert record.saliency.shape == (rows, 28, 28)
-        assert record.path_images.shape[:2] == (rows, len(record.path_shifts))
-        unreached = np.isnan(record.shift)
-        assert not record.saliency[unreached].any()
-        assert np.array_equal(unreached, record.status != Ending.FLIPPED)
-        assert (record.status[record.target == record.prediction] == Ending.ALREADY_TARGET).all()
-
-
-@pytest.mark.parametrize("target", [10, -1, "8", 2.5, [1, 2]])
-def test_targets_that_do_not_exist(trained, digits, target):
-    with pytest.raises(InputError, match="target"):
-        Explainer.load(trained[0]).explain(digits.test.take(np.arange(3)), target)
-
-
-def test_a_workdir_without_a_run(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run"):
-        Explainer.load(tmp_path)
-
-
-def test_a_run_without_a_checkpoint(trained, tmp_path):
-    (tmp_path / "run.json").write_bytes((trained[0] / "run.json").read_bytes())
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        Explainer.load(tmp_path)
-
-
-def test_explain_program(trained, tmp_path, capsys):
-    options = ["--workdir", str(trained[0]), "--index", "3,7", "--target", "8", "--out", str(tmp_path)]
-    explain_program.explain(explain_program.parse(options), Console(width=200))
-    rows = json.loads((tmp_path / "explanations.json").read_text())
-    assert [row["image"] for row in rows] == ["test_3", "test_7"]
-    assert all((tmp_path / row["picture"]).stat().st_size > 1000 for row in rows)
-    with np.load(tmp_path / "explanations.npz", allow_pickle=False) as arrays:
-        assert arrays["counterfactual"].shape == (2, 28, 28, 1)
-    assert "2 explanations" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--target", "nine"], "target class 'nine' does not exist"),
-        (["--index", "60"], "test split has images 0 to 59"),
-        (["--input", "nowhere.png"], "nowhere.png does not exist"),
-    ],
-)
-def test_explain_program_bad_input(trained, tmp_path, options, message):
-    parsed = explain_program.parse(["--workdir", str(trained[0]), "--out", str(tmp_path), *options])
-    with pytest.raises(InputError, match=message):
-        explain_program.explain(parsed, Console(quiet=True))
 
 
 def test_train_program_arguments(monkeypatch, capsys):

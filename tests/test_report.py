@@ -1,13 +1,16 @@
-"""Pictures: grids of the size and with the pixels that were asked for, and a figure for every ending."""
+"""Pictures and pages: grids with the pixels that were asked for, a strip and a card for every ending."""
 
+import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from cae_jax.report import draw_explanation, metrics_table, picture_grid
+from cae_jax.report import Page, draw_explanation, metrics_table, picture_grid
+from cae_jax.report.strips import saliency_tile
 from cae_jax.types import Ending, Explanation
 
 NAMES = ("cat", "dog", "fish")
@@ -40,13 +43,13 @@ def test_values_out_of_range_are_clipped_and_not_wrapped():
     assert grid[30, 92 + 62 + 30].tolist() == [255, 255, 255]
 
 
-def make_explanation(channels=1):
+def make_explanation(channels=1, side=8):
     """A row for every ending, as the explainer would write it."""
     rng = np.random.default_rng(0)
     count, nan = len(Ending), np.nan
-    size = (8, 8, channels)
+    size = (side, side, channels)
     shift = np.asarray([0.6, nan, nan, nan, nan, nan])
-    saliency = rng.uniform(-1.0, 1.0, (count, 8, 8))
+    saliency = rng.uniform(-1.0, 1.0, (count, side, side))
     saliency[np.isnan(shift)] = 0.0
     return Explanation(
         image_index=np.arange(count),
@@ -55,7 +58,10 @@ def make_explanation(channels=1):
         status=np.asarray([ending.value for ending in Ending]),
         flip_shift=np.asarray([0.4, 0.5, nan, nan, nan, nan]),
         shift=shift,
+        reference=np.full(count, -1),
         counterfactual=rng.random((count, *size)),
+        counterfactual_code=rng.random((count, 2)),
+        counterfactual_probabilities=rng.dirichlet(np.ones(3), count),
         saliency=saliency,
         path_shifts=np.linspace(0.0, 1.0, 4),
         path_images=rng.random((count, 4, *size)),
@@ -63,23 +69,71 @@ def make_explanation(channels=1):
     )
 
 
+@pytest.mark.parametrize(("channels", "side", "tile"), [(1, 8, 80), (3, 100, 100), (1, 300, 256)])
 @pytest.mark.parametrize("ending", list(Ending), ids=lambda ending: ending.name)
-def test_every_ending_is_drawn_and_says_so(ending):
-    explanation = make_explanation(channels=3 if ending == Ending.FLIPPED else 1)
-    image = np.random.default_rng(1).random(explanation.counterfactual.shape[1:])
-    figure = draw_explanation(explanation, ending.value, image, NAMES, "digit")
-    file = io.BytesIO()
-    figure.savefig(file, dpi=40)
-    drawn = np.asarray(Image.open(file).convert("L"))
-    assert drawn.std() > 5.0
-    title = figure.get_suptitle()
-    aim = {-1: "none", 0: "cat", 1: "dog", 2: "fish"}[int(explanation.target[ending.value])]
-    for part in (ending.name, ending.message, f"→ {aim}", "digit:"):
-        assert part in title
-    captions = " ".join(axes.get_title() for axes in figure.axes)
-    assert ("no counterfactual" in captions) == (ending != Ending.FLIPPED)
-    assert "nan" not in captions + title
-    assert captions.count("shift") == 4 + (ending == Ending.FLIPPED)
+def test_every_ending_is_drawn_with_its_images(ending, channels, side, tile):
+    explanation = make_explanation(channels, side)
+    image = np.zeros((side, side, channels))
+    image[: side // 4, : side // 4] = 1.0
+    picture = np.asarray(draw_explanation(explanation, ending.value, image, NAMES, "digit"))
+    top = 56  # title and captions
+    exemplar = picture[top : top + tile, 8 : 8 + tile]
+    assert exemplar[0, 0].tolist() == [255, 255, 255]
+    assert exemplar[tile // 2 :].max() < 30
+    assert (picture[:top].min(axis=(1, 2)) < 100).any()  # text
+    assert picture[top + tile :].std() > 1.0  # bars
+
+
+def test_a_saliency_tile_is_red_where_something_was_added_and_blue_where_removed():
+    saliency = np.asarray([[0.5, -0.25], [0.0, 0.0]])
+    tile = saliency_tile(saliency, np.zeros((2, 2, 1))).astype(int)
+    red, green, blue = tile[0, 0]
+    assert red > 150 > blue
+    assert tile[0, 1, 2] > tile[0, 1, 0]
+    assert tile[1].tolist() == [[255, 255, 255]] * 2
+    assert green < tile[0, 1, 1]  # the stronger, the more colour
+
+
+def page(explanation, **arguments):
+    report = Page(NAMES, {"model": "<toy>"})
+    images = np.random.default_rng(1).random((len(Ending), 8, 8, 1))
+    report.add(explanation, images, [f"image & {i}" for i in range(len(Ending))])
+    return report.render(**arguments)
+
+
+def test_a_page_shows_a_card_for_every_row_and_totals_and_asks_for_nothing_from_elsewhere():
+    html = page(make_explanation(), failures=[("broken.png", "it is <empty>")], missing=3)
+    assert html.count('<section class="card"') == len(Ending)
+    for ending in Ending:
+        assert html.count(f'data-ending="{ending.name}"') == 2  # its card and its button
+        assert ending.message.replace("'", "&#39;") in html
+    assert "16.7 %" in html  # one of six
+    assert "33.3 %" in html  # one of the three that were reconstructed and had somewhere to go
+    assert "0.600" in html
+    assert "broken.png" in html
+    assert "it is &lt;empty&gt;" in html
+    assert "image &amp; 0" in html
+    assert "&lt;toy&gt;" in html
+    assert "3 of the images" in html
+    addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)""", html)
+    assert len(addresses) == len(Ending)
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().replace("explanations", "")
+
+
+def test_the_pictures_of_a_page_hold_the_images_pixel_by_pixel():
+    explanation = make_explanation()
+    address = re.search(r'src="data:image/png;base64,([^"]+)"', page(explanation)).group(1)
+    sprite = np.asarray(Image.open(io.BytesIO(base64.b64decode(address))).convert("RGB"))
+    assert sprite.shape == (8, 8 * 7, 3)  # exemplar, four of the path, counterfactual, map
+    counterfactual = np.rint(explanation.counterfactual[0, ..., 0] * 255)
+    assert np.abs(sprite[:, 40:48, 0] - counterfactual).max() <= 8  # a palette of 256 colours
+
+
+def test_a_page_without_explanations_is_still_a_page():
+    html = Page(NAMES, {}).render(failures=[("a.png", "broken")])
+    assert "0 explanations" in html
+    assert "a.png" in html
 
 
 def test_a_metrics_table_has_a_row_for_every_number():

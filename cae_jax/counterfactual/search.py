@@ -41,6 +41,29 @@ def host_while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any],
     return state
 
 
+class _Slots(NamedTuple):
+    """Rows being searched, one a slot, and what is known of each.
+
+    A crossing lies above `low` and not above `high`, which is infinite until a shift beyond the crossing is met. The
+    first line is of the flip, the second of the confident point.
+    """
+
+    row: jax.Array  # [slots]; the number of rows where the slot is empty
+    scanned: jax.Array  # [slots], shifts of the scan that are done
+    low: jax.Array  # [2, slots]
+    high: jax.Array  # [2, slots]
+    start_prediction: jax.Array  # [slots], -1 until known
+    finite: jax.Array  # [slots]
+    decodes: jax.Array  # [slots]
+
+    @staticmethod
+    def of(row: jax.Array) -> "_Slots":
+        """Slots that begin with rows."""
+        zero = jnp.zeros_like(row)
+        low = jnp.zeros((2, len(row)))
+        return _Slots(row, zero, low, jnp.full_like(low, jnp.inf), zero - 1, jnp.ones_like(row, bool), zero)
+
+
 def search(
     decode: Decode,
     predict: Predict | HostPredict,
@@ -54,18 +77,19 @@ def search(
     confidence: float | Float[Array, ""] = 0.9,
     tolerance: float | Float[Array, ""] = 1 / 256,
     intervals: int = 16,
+    slots: int | None = None,
     while_loop: WhileLoop = jax.lax.while_loop,
 ) -> Crossings:
-    """Searches a batch of paths in lockstep: a scan brackets the first crossings, bisection pins them down.
+    """Searches many paths at once: a scan brackets each one's first crossings, bisection pins them down.
 
-    Pure, and traceable where `decode` and `predict` are; the caller jits it, or hands in `host_while_loop`. Either way
-    a round is one call of `decode` and `predict` for the whole batch, and it ends as soon as every row is done. A row
-    whose start is not of the exemplar's class is done at once. A crossing that comes and goes within one of the scan's
-    intervals is missed.
+    A round decodes and classifies one shift of every row that is in a slot; a row that is done hands its slot to the
+    next in line. Pure, and traceable where `decode` and `predict` are; the caller jits it, or hands in
+    `host_while_loop`. A row whose start is not of the exemplar's class is done at once. A crossing that comes and goes
+    within one of the scan's intervals is missed.
 
     Args:
         decode: individual and class codes to images in [0, 1].
-        predict: images to probabilities `[batch, K]`.
+        predict: images to probabilities `[slots, K]`.
         individual_code: of the exemplars, held fixed.
         waypoints: from the exemplars' class codes to the references'.
         prediction: the exemplars' classes.
@@ -75,58 +99,68 @@ def search(
         confidence: see `Crossings.shift`.
         tolerance: of both shifts, at most; they are reported from the far side, where the crossing has happened.
         intervals: of the scan.
+        slots: rows decoded together, which bounds the memory; None takes all rows.
         while_loop: `jax.lax.while_loop` or `host_while_loop`.
     """
     batch = prediction.shape[0]
+    slots = min(slots or batch, batch)
+    queue = jnp.argsort(~active, stable=True).astype(jnp.int32)
+    waiting = active.sum(dtype=jnp.int32)
 
-    def crossed(shift: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """At `[2, batch]` shifts: flipped and confident there, respectively; answers and finiteness of the first."""
-        rows = jnp.arange(shift.size) % batch
-        images = decode(individual_code[rows], along_path(waypoints[rows], shift.reshape(-1)))
-        probabilities = predict(images)
-        answer = probabilities.argmax(-1)
-        flipped = jnp.where(any_flip[rows], answer != prediction[rows], answer == target[rows])
-        reached = jnp.take_along_axis(probabilities, target[rows, None], axis=-1)[:, 0] >= confidence
-        hits = jnp.stack([flipped, flipped & reached]).reshape(2, -1, batch)
-        finite = jnp.isfinite(probabilities).all(-1).reshape(-1, batch).all(0)
-        return jnp.stack([hits[0, 0], hits[1, -1]]), answer[:batch], finite
+    def rows_in_line(places: jax.Array) -> jax.Array:
+        return jnp.where(places < waiting, queue[jnp.minimum(places, batch - 1)], batch)
 
-    def scan_goes_on(state):
-        number, *_, done = state
-        return (number <= intervals) & ~done.all()
+    def open_brackets(s: _Slots) -> tuple[jax.Array, jax.Array]:
+        """Whether each slot's scan goes on, and which brackets `[2, slots]` are to be halved."""
+        known = s.start_prediction >= 0
+        lost = known & (s.start_prediction != prediction[jnp.minimum(s.row, batch - 1)])
+        found = jnp.isfinite(s.high)
+        scanning = (s.scanned <= intervals) & ~found.all(0) & ~lost
+        return scanning, found & (s.high - s.low > tolerance) & ~lost
 
-    def scan(state):
-        number, first, start_prediction, finite, decodes, done = state
-        hits, answer, is_finite = crossed(jnp.full((1, batch), number / intervals, jnp.float32))
-        first = jnp.where(hits & (first < 0) & ~done, number, first)
-        start_prediction = jnp.where(number == 0, answer, start_prediction).astype(start_prediction.dtype)
-        lost = start_prediction != prediction
-        return (
-            number + 1,
-            jnp.where(lost, -1, first),
-            start_prediction,
-            finite & (is_finite | done),
-            decodes + 1,
-            done | lost | (first >= 0).all(0),
+    def round_of(state):
+        s, next_place, results = state
+        row = jnp.minimum(s.row, batch - 1)
+        scanning, wide = open_brackets(s)
+        middle = jnp.where(wide[0], s.low[0] + s.high[0], s.low[1] + s.high[1]) / 2
+        shift = jnp.where(scanning, s.scanned / intervals, jnp.where(wide.any(0), middle, 0.0)).astype(jnp.float32)
+        probabilities = predict(decode(individual_code[row], along_path(waypoints[row], shift)))
+        answer = probabilities.argmax(-1).astype(jnp.int32)
+        flipped = jnp.where(any_flip[row], answer != prediction[row], answer == target[row])
+        reached = jnp.take_along_axis(probabilities, target[row, None], axis=-1)[:, 0] >= confidence
+        hits = jnp.stack([flipped, flipped & reached])
+        inside = (s.low <= shift) & (shift < s.high)
+        s = s._replace(
+            scanned=jnp.where(scanning, s.scanned + 1, s.scanned),
+            low=jnp.where(inside & ~hits, shift, s.low),
+            high=jnp.where(inside & hits, shift, s.high),
+            start_prediction=jnp.where(s.start_prediction < 0, answer, s.start_prediction),
+            finite=s.finite & jnp.isfinite(probabilities).all(-1),
+            decodes=s.decodes + 1,
         )
+        scanning, wide = open_brackets(s)
+        done = ~scanning & ~wide.any(0)
+        results = Crossings(
+            *(
+                whole.at[jnp.where(done, s.row, batch)].set(value, mode="drop")
+                for whole, value in zip(
+                    results, (s.high[0], s.high[1], s.start_prediction, s.finite, s.decodes), strict=True
+                )
+            )
+        )
+        fresh = _Slots.of(rows_in_line(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
+        s = _Slots(*(jnp.where(done, new, old) for new, old in zip(fresh, s, strict=True)))
+        return s, next_place + done.sum(dtype=jnp.int32), results
 
-    nothing = jnp.full((2, batch), -1, jnp.int32)
-    zero = jnp.zeros((), jnp.int32)
-    state = (zero, nothing, jnp.zeros(batch, jnp.int32), jnp.ones(batch, bool), zero, ~active)
-    _, first, start_prediction, finite, decodes, _ = while_loop(scan_goes_on, scan, state)
-
-    def bisection_goes_on(state):
-        low, high, *_ = state
-        return (high - low > tolerance).any()
-
-    def bisect(state):
-        low, high, finite, decodes = state
-        middle = (low + high) / 2
-        beyond, _, is_finite = crossed(middle)
-        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high), finite & is_finite, decodes + 2
-
-    high = (first / intervals).astype(jnp.float32)
-    low = jnp.where(first > 0, ((first - 1) / intervals).astype(jnp.float32), high)
-    _, high, finite, decodes = while_loop(bisection_goes_on, bisect, (low, high, finite, decodes))
-    flip_shift, shift = jnp.where(first >= 0, high, jnp.nan)
-    return Crossings(flip_shift, shift, start_prediction, finite, jnp.where(active, decodes, 0))
+    nothing = Crossings(
+        jnp.full(batch, jnp.inf),
+        jnp.full(batch, jnp.inf),
+        jnp.zeros(batch, jnp.int32),
+        jnp.ones(batch, bool),
+        jnp.zeros(batch, jnp.int32),
+    )
+    begin = (_Slots.of(rows_in_line(jnp.arange(slots, dtype=jnp.int32))), jnp.asarray(slots, jnp.int32), nothing)
+    *_, results = while_loop(lambda state: (state[0].row < batch).any(), round_of, begin)
+    lost = results.start_prediction != prediction
+    shifts = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
+    return Crossings(*shifts, *results[2:])

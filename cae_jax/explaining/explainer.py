@@ -28,13 +28,14 @@ from cae_jax.explaining.requests import Target, check_target, make_requests
 from cae_jax.images import to_unit
 from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
-from cae_jax.training.classifier_store import load_classifier
+from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
 from cae_jax.training.config import ConfigError
 from cae_jax.training.evaluation import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
-from cae_jax.types import Ending, Explanation, Predict
+from cae_jax.types import Ending, Explanation
 
 BATCH = 128  # rows a compiled call; memory does not grow with the number of images
+QUEUE = 8  # times as many rows wait in a call of the search
 HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
 IMAGES = 64  # images explained at once
 
@@ -51,6 +52,8 @@ class Explainer:
     Attributes:
         record: config, class names and image shape of the run.
         step: of the checkpoint.
+        params: of the generator.
+        classifier: of the workdir.
         fingerprint: of checkpoint and classifier.
     """
 
@@ -59,15 +62,16 @@ class Explainer:
         record: RunRecord,
         step: int,
         params: Any,
-        predict: Predict,
+        classifier: LoadedClassifier,
         *,
         workdir: pathlib.Path,
         fingerprint: str,
         host_classifier: HostClassifier | None = None,
     ):
         self.record, self.step = record, step
+        self.params, self.classifier = params, classifier
         self.fingerprint = fingerprint + ("-host" if host_classifier else "")
-        self._workdir, self._keeps_table = workdir, host_classifier is None
+        self._workdir, self._host = workdir, host_classifier is not None
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
         self._strategies: dict[tuple[str, float], Any] = {}
@@ -76,11 +80,9 @@ class Explainer:
         self._decode = jax.jit(lambda individual_code, class_code: decode(params, individual_code, class_code))
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
         if host_classifier is None:
-            self._batch = BATCH
-            self._predict = jax.jit(predict)
-            self._search = jax.jit(functools.partial(search, self._decode, self._predict))
+            self._predict = jax.jit(classifier.predict)
+            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=BATCH))
         else:
-            self._batch = HOST_BATCH
             self._predict = self._checking(host_classifier)
             self._search = functools.partial(search, self._decode, self._predict, while_loop=host_while_loop)
 
@@ -113,7 +115,7 @@ class Explainer:
             record,
             step,
             store.load(step, "ema", like),
-            classifier.predict,
+            classifier,
             workdir=workdir,
             fingerprint=f"{store.seal(step)[:16]}-{read_seal(folder)[:16]}",
             host_classifier=host_classifier,
@@ -135,7 +137,7 @@ class Explainer:
     @property
     def code_table(self) -> CodeTable:
         """Class codes of the training images, with the classifier's answers to their reconstructions."""
-        if self._table is None and self._keeps_table:
+        if self._table is None and not self._host:
             self._table = load_code_table(self._workdir, self.fingerprint)
         if self._table is None:
             self._table = make_code_table(
@@ -143,9 +145,9 @@ class Explainer:
                 lambda images: self._encode(to_unit(images)),
                 lambda *codes: self._predict(self._decode(*codes)),
                 self.record.config.seed,
-                self._batch,
+                BATCH,
             )
-            if self._keeps_table:
+            if not self._host:
                 keep_code_table(self._workdir, self._table, self.fingerprint)
         return self._table
 
@@ -153,7 +155,10 @@ class Explainer:
         return check_images(images, self.record.image_shape)
 
     def _answers(self, images: np.ndarray) -> np.ndarray:
-        answers = map_batches(self._predict, images, batch_size=self._batch)
+        if self._host:  # which gets no rows that only fill a batch
+            starts = range(0, len(images), HOST_BATCH)
+            return np.concatenate([self._predict(images[start : start + HOST_BATCH]) for start in starts])
+        answers = map_batches(self._predict, images, batch_size=BATCH)
         return check_answers(answers, len(images), len(self.record.class_names))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -167,7 +172,7 @@ class Explainer:
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
-        return map_batches(self._encode, self._checked(images), batch_size=self._batch)
+        return map_batches(self._encode, self._checked(images), batch_size=BATCH)
 
     def decode(self, individual_code: np.ndarray, class_code: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
@@ -177,26 +182,49 @@ class Explainer:
         """
         if len(individual_code) != len(class_code):
             raise InputError(f"{len(individual_code)} individual codes do not go with {len(class_code)} class codes")
-        return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=self._batch)
+        return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=BATCH)
 
     def search(
-        self, individual_codes: np.ndarray, waypoints: np.ndarray, *rows: np.ndarray, confidence=0.9, tolerance=1 / 256
+        self,
+        individual_codes: np.ndarray,
+        waypoints: np.ndarray,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        any_flip: np.ndarray | None = None,
+        *,
+        confidence: float = 0.9,
+        tolerance: float = 1 / 256,
     ) -> Crossings:
-        """`counterfactual.search` over any number of rows, in batches of one shape."""
+        """`counterfactual.search` over any number of rows, in calls of one shape.
+
+        Without `any_flip`, only the target counts as a flip.
+        """
         count = len(waypoints)
-        padded = np.arange(-(-count // self._batch) * self._batch)
-        filled = [array[np.minimum(padded, count - 1)] for array in (individual_codes, waypoints, *rows)]
+        any_flip = np.zeros(count, bool) if any_flip is None else any_flip
+        batch_size = min(HOST_BATCH, 1 << (count - 1).bit_length()) if self._host else BATCH * QUEUE
+        rows = (individual_codes, waypoints, prediction, target, any_flip)
+        padded = np.arange(-(-count // batch_size) * batch_size)
+        filled = [array[np.minimum(padded, count - 1)] for array in rows]
         found = map_batches(
             lambda *batch: self._search(*batch, confidence=confidence, tolerance=tolerance),
             *filled,
             padded < count,
-            batch_size=self._batch,
+            batch_size=batch_size,
         )
         return Crossings(*(field[:count] for field in found))
 
+    def at(self, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
+        return map_batches(self._at, individual_codes, waypoints, shifts, batch_size=BATCH)
+
+    @property
+    def traceable(self) -> tuple[Callable, Callable]:
+        """`decode` and `predict` as the search calls them."""
+        return self._decode, self._predict
+
     def _compiled(self) -> Compiled:
         return Compiled(
-            at=lambda *arrays: map_batches(self._at, *arrays, batch_size=self._batch),
+            at=self.at,
             predict=self._answers,
             search=self.search,
         )

@@ -90,9 +90,9 @@ class ResultFolder:
         if overwrite:
             for name in OURS:
                 shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
-        self._claim()
+        self._claim(overwrite)
 
-    def _claim(self) -> None:
+    def _claim(self, overwrite: bool) -> None:
         path = self.path / "request.json"
         if path.exists():
             try:
@@ -105,7 +105,7 @@ class ResultFolder:
                     f"{self.path} holds the results of another job (it differs in: {', '.join(keys)}); add "
                     f"--overwrite, or name another --out"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif not overwrite and self.path.exists() and any(self.path.iterdir()):
             raise InputError(
                 f"{self.path} holds files already; add --overwrite to write among them, or name another --out"
             )

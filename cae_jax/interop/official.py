@@ -47,7 +47,7 @@ def generator_names(class_downsamplings: int, individual_downsamplings: int, res
         layer = f"dec.model.{2 * i + 2}"  # the odd places hold the nearest-neighbour upsampling
         names |= _conv(f"decoder/up_{i}", f"{layer}.conv")
         names |= {f"decoder/norm_{i}/scale": f"{layer}.norm.gamma", f"decoder/norm_{i}/bias": f"{layer}.norm.beta"}
-    names |= _conv("decoder/output/conv", f"dec.model.{2 * individual_downsamplings + 1}.conv")
+    names |= _conv("decoder/output", f"dec.model.{2 * individual_downsamplings + 1}.conv")
     return names
 
 

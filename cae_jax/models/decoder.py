@@ -15,6 +15,7 @@ from cae_jax.models.layers import (
     at_least_float32,
     he_normal,
 )
+from cae_jax.models.narrow import NarrowConv
 from cae_jax.models.upsample import UpsampleConv
 
 
@@ -70,6 +71,5 @@ class Decoder(nn.Module):
             features //= 2
             x = UpsampleConv(features, self.upsample_kernel, self.dtype, name=f"up_{i}")(x)
             x = nn.relu(SampleLayerNorm(name=f"norm_{i}")(x))
-        pad = self.output_kernel // 2
-        x = ReflectConv(self.channels, self.output_kernel, 1, pad, self.dtype, name="output")(x)
+        x = NarrowConv(self.channels, self.output_kernel, self.dtype, name="output")(x)
         return jnp.tanh(at_least_float32(x))

@@ -23,10 +23,12 @@ class LoadedClassifier(NamedTuple):
 
     Attributes:
         predict: images in [0, 1] to probabilities.
+        params: of its network.
         facts: `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test split), `data`.
     """
 
     predict: Predict
+    params: Any
     facts: dict[str, Any]
 
 
@@ -40,7 +42,8 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
     shape = (1, *facts["image_shape"])
     like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))["params"]
-    return LoadedClassifier(classifiers.make_predict(network, load_tree(folder, "params", like)), facts)
+    params = load_tree(folder, "params", like)
+    return LoadedClassifier(classifiers.make_predict(network, params), params, facts)
 
 
 def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str) -> None:

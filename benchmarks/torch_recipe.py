@@ -1,0 +1,157 @@
+"""The published networks and path search in plain, eager PyTorch, from weights of ours: what our speed is measured by.
+
+Written from the paper's description, with the sizes read from the weights. One image at a time, as published.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from flax.traverse_util import flatten_dict
+
+Tensors = dict[str, torch.Tensor]
+
+
+def to_torch(params: Mapping[str, Any]) -> Tensors:
+    """Flax parameters as tensors by path, convolutions as [out, in, height, width] and linear ones as [out, in]."""
+    tensors = {}
+    for name, value in flatten_dict(params, sep="/").items():
+        array = np.asarray(value)
+        if name.endswith("kernel"):
+            array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        tensors[name] = torch.from_numpy(np.array(array, order="C"))
+    return tensors
+
+
+def _convolve(w: Tensors, name: str, x: torch.Tensor, padding: int) -> torch.Tensor:
+    return F.conv2d(F.pad(x, [padding] * 4, mode="reflect"), w[f"{name}/kernel"], w[f"{name}/bias"])
+
+
+def _linear(w: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
+    return F.linear(x, w[f"{name}/kernel"], w[f"{name}/bias"])
+
+
+def _adaptive_norm(x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+    bias, scale = style[:, 0, :, None, None], style[:, 1, :, None, None]
+    return F.instance_norm(x, eps=1e-5) * scale + bias
+
+
+def _layer_norm(w: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
+    mean, deviation = x.mean((1, 2, 3), keepdim=True), x.std((1, 2, 3), keepdim=True)
+    scale, bias = w[f"{name}/scale"][:, None, None], w[f"{name}/bias"][:, None, None]
+    return (x - mean) / (deviation + 1e-5) * scale + bias
+
+
+def decode(w: Tensors, individual_code: torch.Tensor, class_code: torch.Tensor) -> torch.Tensor:
+    """Decodes `[batch, channels, h, w]` and `[batch, size]` into images `[batch, channels, H, W]` in [-1, 1]."""
+    blocks = sum(name.startswith("block_") and name.endswith("conv_0/conv/bias") for name in w)
+    ups = sum(name.startswith("up_") and name.endswith("bias") for name in w)
+    h = torch.relu(_linear(w, "mlp_0", class_code))
+    h = torch.relu(_linear(w, "mlp_1", h))
+    style = _linear(w, "mlp_2", h).reshape(len(class_code), blocks, 2, 2, -1)
+    x = individual_code
+    if "expand/conv/kernel" in w:
+        x = _convolve(w, "expand/conv", x, 1)
+    for i in range(blocks):
+        y = torch.relu(_adaptive_norm(_convolve(w, f"block_{i}/conv_0/conv", x, 1), style[:, i, 0]))
+        x = x + _adaptive_norm(_convolve(w, f"block_{i}/conv_1/conv", y, 1), style[:, i, 1])
+    for i in range(ups):
+        x = F.interpolate(x, scale_factor=2, mode="nearest")
+        x = _convolve(w, f"up_{i}", x, w[f"up_{i}/kernel"].shape[-1] // 2)
+        x = torch.relu(_layer_norm(w, f"norm_{i}", x))
+    return torch.tanh(_convolve(w, "output", x, w["output/kernel"].shape[-1] // 2))
+
+
+def _strided(w: Tensors, name: str, x: torch.Tensor, side: int) -> torch.Tensor:
+    """Stride 2 with Flax's 'SAME' padding."""
+    before, after = [], []
+    for size in x.shape[-2:]:
+        total = max((-(-size // 2) - 1) * 2 + side - size, 0)
+        before.append(total // 2)
+        after.append(total - total // 2)
+    x = F.pad(x, [before[1], after[1], before[0], after[0]])
+    return torch.relu(F.conv2d(x, w[f"{name}/kernel"], w[f"{name}/bias"], stride=2))
+
+
+def classify(w: Tensors, images: torch.Tensor) -> torch.Tensor:
+    """The small classifier: images `[batch, channels, H, W]` in [0, 1] to probabilities."""
+    h = images * 2.0 - 1.0
+    for i, side in enumerate((5, 3, 3)):
+        h = _strided(w, f"conv_{i}", h, side)
+    h = h.permute(0, 2, 3, 1).reshape(len(h), -1)  # Flax flattens channels last
+    h = torch.relu(_linear(w, "hidden", h))
+    return _linear(w, "logits", h).softmax(-1)
+
+
+class Found(NamedTuple):
+    """Flip shift and confident shift (NaN where there is none), and how many images were decoded."""
+
+    flip_shift: float
+    shift: float
+    decodes: int
+
+
+Probe = Callable[[float], tuple[bool, bool]]
+"""Whether, at a shift, the answer has flipped, and whether the target is confident there too."""
+
+
+@torch.no_grad()
+def make_probe(
+    draw: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    individual_code: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    target: int,
+    confidence: float,
+) -> Probe:
+    """One image's path as a function of the shift; codes as ours, channels last."""
+    code = torch.from_numpy(individual_code).permute(2, 0, 1)[None].contiguous()
+    first, last = torch.from_numpy(start)[None], torch.from_numpy(end)[None]
+
+    @torch.no_grad()
+    def probe(shift: float) -> tuple[bool, bool]:
+        probabilities = predict(draw(code, first + shift * (last - first)))[0]
+        flipped = int(probabilities.argmax()) == target
+        return flipped, flipped and float(probabilities[target]) >= confidence
+
+    return probe
+
+
+def fine_scan(probe: Probe, tolerance: float) -> Found:
+    """The published search, its steps as small as the tolerance: shift by shift until the target is confident."""
+    steps = round(1 / tolerance)
+    flip = float("nan")
+    for number in range(steps + 1):
+        flipped, confident = probe(number / steps)
+        if flipped and np.isnan(flip):
+            flip = number / steps
+        if confident:
+            return Found(flip, number / steps, number + 1)
+    return Found(flip, float("nan"), steps + 1)
+
+
+def bracket_and_bisect(probe: Probe, tolerance: float, intervals: int = 16) -> Found:
+    """A coarse scan until the target is confident, then bisection of both crossings."""
+    high = [float("nan"), float("nan")]
+    decodes = 0
+    for number in range(intervals + 1):
+        hits = probe(number / intervals)
+        decodes += 1
+        for which in range(2):
+            if hits[which] and np.isnan(high[which]):
+                high[which] = number / intervals
+        if hits[1]:
+            break
+    for which in range(2):
+        low = max(high[which] - 1 / intervals, 0.0)
+        while high[which] - low > tolerance:
+            middle = (low + high[which]) / 2
+            decodes += 1
+            if probe(middle)[which]:
+                high[which] = middle
+            else:
+                low = middle
+    return Found(high[0], high[1], decodes)

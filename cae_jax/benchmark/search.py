@@ -1,0 +1,220 @@
+"""The search, measured: counterfactuals per second, what they are worth, and memory, against one at a time."""
+
+import functools
+import importlib
+import pathlib
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from cae_jax.batching import map_batches
+from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
+from cae_jax.explaining import Explainer
+from cae_jax.training.classifier_store import load_classifier
+from cae_jax.training.run_record import read_record
+from cae_jax.types import Ending
+
+
+class Paths(NamedTuple):
+    """Rows to search, all with the target as the only class that counts as a flip.
+
+    Attributes:
+        individual_codes: `[M, h, w, code]`.
+        waypoints: `[M, points, size]`.
+        predictions: `[M]` int32.
+        targets: `[M]` int32.
+    """
+
+    individual_codes: np.ndarray
+    waypoints: np.ndarray
+    predictions: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def rows(self, rows: np.ndarray | slice) -> "Paths":
+        """Some of them."""
+        return Paths(*(field[rows] for field in self))
+
+
+class Timing(NamedTuple):
+    """One way to search, measured.
+
+    Attributes:
+        name: of the way.
+        rows: searched.
+        seconds: for all of them, the median of the repetitions, compilation apart.
+        compile_seconds: of the first call beyond that.
+        decodes: images decoded and classified for a row, on average.
+        crossings: what was found.
+    """
+
+    name: str
+    rows: int
+    seconds: float
+    compile_seconds: float
+    decodes: float
+    crossings: Crossings
+
+    @property
+    def per_second(self) -> float:
+        """Counterfactuals per second."""
+        return self.rows / self.seconds
+
+
+def make_search(decode: Callable, predict: Callable, batch_size: int, slots: int, tolerance: float) -> Callable:
+    """Our search over any number of rows, compiled for calls of `batch_size` rows of which `slots` run together."""
+    compiled = jax.jit(functools.partial(search, decode, predict, slots=slots, tolerance=tolerance))
+
+    def run(paths: Paths) -> Crossings:
+        count = len(paths)
+        shared = np.zeros(batch_size, bool)  # only the target counts as a flip
+        parts = []
+        for start in range(0, count, batch_size):
+            rows = np.arange(start, start + batch_size)
+            filled = paths.rows(np.minimum(rows, count - 1))
+            found = compiled(*filled, shared, rows < count)
+            parts.append(Crossings(*(np.asarray(field) for field in found)))
+        return Crossings(*(np.concatenate(fields)[:count] for fields in zip(*parts, strict=True)))
+
+    return run
+
+
+def measure(name: str, run: Callable[[Paths], Crossings], paths: Paths, repetitions: int = 3) -> Timing:
+    """Times a search; the first call, which may compile, apart."""
+    began = time.perf_counter()
+    crossings = run(paths)
+    first = time.perf_counter() - began
+    seconds = []
+    for _ in range(repetitions):
+        began = time.perf_counter()
+        crossings = run(paths)
+        seconds.append(time.perf_counter() - began)
+    usual = statistics.median(seconds)
+    return Timing(name, len(paths), usual, max(first - usual, 0.0), float(np.mean(crossings.decodes)), crossings)
+
+
+def quality(
+    paths: Paths,
+    crossings: Crossings,
+    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    oracle: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    """How the searches ended and what an oracle thinks of the images, of all and of the reconstructed.
+
+    Args:
+        paths: that were searched.
+        crossings: that were found.
+        at: individual codes, waypoints and shifts to images.
+        oracle: images to probabilities.
+    """
+    shift = np.asarray(crossings.shift)
+    status = decide_endings(
+        paths.predictions,
+        paths.targets,
+        np.ones(len(paths), bool),
+        np.asarray(crossings.start_prediction),
+        np.asarray(crossings.flip_shift),
+        shift,
+    )
+    reconstructed = status != Ending.NOT_RECONSTRUCTED
+    flipped = status == Ending.FLIPPED
+
+    def confirmed(shifts: np.ndarray) -> np.ndarray:
+        images = at(paths.individual_codes, paths.waypoints, shifts.astype(np.float32))
+        return oracle(images).argmax(-1) == paths.targets
+
+    there, at_end = confirmed(np.nan_to_num(shift, nan=1.0)), confirmed(np.ones(len(paths)))
+    share = lambda hits, of: float(hits[of].mean()) if of.any() else float("nan")  # noqa: E731
+    everyone = np.ones(len(paths), bool)
+    return {
+        "endings": {ending.name: int((status == ending).sum()) for ending in Ending},
+        "reached": share(flipped, everyone),
+        "reached_of_reconstructed": share(flipped, reconstructed),
+        "oracle_confirms": share(there & flipped, everyone),
+        "oracle_confirms_of_reached": share(there, flipped),
+        "oracle_confirms_of_reconstructed": share(there & flipped, reconstructed),
+        "oracle_at_end": share(at_end, everyone),
+        "oracle_at_end_of_reconstructed": share(at_end, reconstructed),
+        "median_flip_shift": float(np.nanmedian(crossings.flip_shift)) if flipped.any() else float("nan"),
+        "median_shift": float(np.nanmedian(shift)) if flipped.any() else float("nan"),
+    }
+
+
+def peak_memory() -> float:
+    """The most memory that the process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def draw_paths(explainer: Explainer, count: int, seed: int) -> Paths:
+    """Straight paths from random test images to the medoids of random other classes.
+
+    Every pair of image and other class comes once before any comes again.
+    """
+    source, classes = explainer.dataset.test, len(explainer.record.class_names)
+    predictions = np.concatenate(
+        [explainer.predict(source.take(rows)).argmax(-1) for rows in np.array_split(np.arange(len(source)), 8)]
+    )
+    rng = np.random.default_rng(seed)
+    image, target = np.divmod(np.resize(rng.permutation(len(source) * (classes - 1)), count), classes - 1)
+    target = (predictions[image] + 1 + target) % classes
+    used, position = np.unique(image, return_inverse=True)
+    individual_codes, class_codes = explainer.encode(source.take(used))
+    strategy = STRATEGIES["medoid"](explainer.code_table, 0.9)
+    candidates = strategy(class_codes[position], target, 1)
+    rows = position[candidates.request]
+    return Paths(
+        individual_codes[rows],
+        candidates.waypoints,
+        predictions[image[candidates.request]].astype(np.int32),
+        candidates.target.astype(np.int32),
+    )
+
+
+def load_oracle(workdir: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The workdir's oracle, images to probabilities."""
+    path = read_record(workdir).config.oracle.path
+    predict = jax.jit(load_classifier(pathlib.Path(path) if path else workdir / "oracle").predict)
+    return lambda images: map_batches(predict, images)
+
+
+def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console: Console) -> list[Timing]:
+    """Times the published search in PyTorch on the same paths; none, and a line why, where it is not at hand."""
+    try:
+        recipe = importlib.import_module("benchmarks.torch_recipe")
+    except ImportError as error:
+        console.print(f"PyTorch is left out: {error}. It needs the torch extra and a checkout as the current folder")
+        return []
+    weights = (explainer.params["decoder"], explainer.classifier.params)
+    decoder, classifier = (recipe.to_torch(params) for params in weights)
+    height, width, _ = explainer.record.image_shape
+
+    def draw(code, class_code):
+        image = recipe.decode(decoder, code, class_code)
+        top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
+        return (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
+
+    def run(find: Callable) -> Callable[[Paths], Crossings]:
+        def search_all(paths: Paths) -> Crossings:
+            found = []
+            for row in range(len(paths)):
+                code, waypoints, _, target = (field[row] for field in paths)
+                predict = lambda images: recipe.classify(classifier, images)  # noqa: E731
+                probe = recipe.make_probe(draw, predict, code, waypoints[0], waypoints[-1], int(target), 0.9)
+                found.append(find(probe, tolerance))
+            flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
+            return Crossings(flip_shift, shift, paths.predictions, np.ones(len(paths), bool), decodes)
+
+        return search_all
+
+    return [
+        measure("PyTorch, fine scan", run(recipe.fine_scan), paths, repetitions=1),
+        measure("PyTorch, bisection", run(recipe.bracket_and_bisect), paths, repetitions=1),
+    ]

@@ -1,0 +1,96 @@
+"""`python -m cae_jax.cli.benchmark_search`: how fast and how well the search of a trained workdir answers."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+EXAMPLES = """\
+examples:
+  python -m cae_jax.cli.benchmark_search --workdir runs/mnist --num 512
+      speed and quality on 512 random pairs of a test image and another class, against one at a time
+  python -m cae_jax.cli.benchmark_search --workdir runs/mnist --num 9000 --tolerance 0.00390625
+      all 1,000 test images toward all 9 other classes
+
+Run in a checkout with PyTorch installed, it also times benchmarks/torch_recipe.py: the published search in eager
+PyTorch with the same weights, on the same paths. Writes search.csv, search.json and search.png.
+"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.benchmark_search",
+        description="Measures the path search: counterfactuals per second, decodes per image, validity, memory.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--num", type=int, default=512, metavar="N", help="pairs of image and other class (512)")
+    parser.add_argument("--tolerance", type=float, default=1 / 64, metavar="T", help="of the shifts (1/64)")
+    parser.add_argument("--sample", type=int, default=48, metavar="N", help="rows for the slow ways (48)")
+    parser.add_argument("--memory", type=int, default=0, metavar="N", help="also search N rows and compare peak memory")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: benchmark/ in the workdir")
+    return parser.parse_args(arguments)
+
+
+def benchmark(options: argparse.Namespace, console) -> None:
+    """Measures, prints a table, writes the files."""
+    import numpy as np
+
+    from cae_jax.benchmark import report, search
+    from cae_jax.explaining import Explainer, InputError
+
+    if options.num < 1 or options.sample < 1:
+        raise InputError("--num and --sample must be 1 or more")
+    explainer = Explainer.load(options.workdir)
+    with console.status("choosing paths"):
+        paths = search.draw_paths(explainer, options.num, options.seed)
+    decode, predict = explainer.traceable
+    sample = paths.rows(slice(options.sample))
+    timings = [search.measure("ours", lambda p: explainer.search(*p, tolerance=options.tolerance), paths)]
+    memory = {str(options.num): search.peak_memory()}
+    if options.memory:
+        for start in range(0, options.memory, options.num):
+            many = search.draw_paths(explainer, min(options.num, options.memory - start), options.seed + start + 1)
+            explainer.search(*many, tolerance=options.tolerance)
+        memory[str(options.memory)] = search.peak_memory()
+    with console.status("one at a time"):
+        one = search.make_search(decode, predict, 1, 1, options.tolerance)
+        timings.append(search.measure("ours, one at a time", one, sample, repetitions=1))
+    with console.status("PyTorch"):
+        timings += search.measure_torch(explainer, sample, options.tolerance, console)
+    batches = []
+    for size in (1, 4, 16, 64, 128, 256):
+        with console.status(f"batches of {size}"):
+            run = search.make_search(decode, predict, min(8 * size, len(paths)), size, options.tolerance)
+            rows = paths.rows(slice(min(len(paths), max(8 * size, 32))))
+            batches.append(search.measure(f"batches of {size}", run, rows, repetitions=1))
+    agreement = {
+        other.name: float(np.nanmax(np.abs(other.crossings.shift - timings[0].crossings.shift[: other.rows])))
+        for other in timings[1:]
+    }
+    found = search.quality(paths, timings[0].crossings, explainer.at, search.load_oracle(options.workdir))
+    out = options.out or options.workdir / "benchmark"
+    report.write(out, timings, batches, found, memory, agreement, options.tolerance)
+    console.print(report.table(timings, options.tolerance))
+    for name, value in found.items():
+        console.print(f"{name}: {value if isinstance(value, dict) else round(value, 4)}", highlight=False)
+    console.print(f"largest difference of a shift from ours: {agreement}", highlight=False)
+    console.print(f"peak memory, GB: { {k: round(v / 1e9, 3) for k, v in memory.items()} }", highlight=False)
+    console.print(f"written to {out}", highlight=False)
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = parse(sys.argv[1:])
+
+    from cae_jax.cli.console import run
+
+    return run(lambda console: benchmark(options, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The engine on a toy in closed form: images are class codes, which are the classifier's log odds."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, search
+from cae_jax.explaining import ClassifierError, ExplainOptions
+from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
+from cae_jax.explaining.requests import ANY, Requests, make_requests
+from cae_jax.types import Ending
+
+CLASSES = 3
+SHARPNESS = 6.0
+
+
+def decode(individual_code, class_code):
+    """A picture of one row whose pixels are the class code, plus the individual code, which is 0 here."""
+    return (individual_code[:, 0, 0] + class_code)[:, None, :, None]
+
+
+def predict(images):
+    return jax.nn.softmax(SHARPNESS * images[:, 0, :, 0])
+
+
+def compile_toy(predict=predict):
+    find = jax.jit(functools.partial(search, decode, predict))
+
+    def run(*rows, confidence, tolerance):
+        active = np.ones(len(rows[1]), bool)
+        return find(*rows, active, confidence=confidence, tolerance=tolerance)
+
+    return Compiled(
+        at=lambda code, waypoints, shift: np.asarray(
+            decode(code, along_path(jnp.asarray(waypoints), jnp.asarray(shift)))
+        ),
+        predict=lambda images: np.asarray(predict(images)),
+        search=run,
+    )
+
+
+TOY = compile_toy()
+TABLE_CODES = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0.9, 0.05], [0, 0, 1], [0, 0.05, 0.8]], np.float32)
+
+
+def make_table():
+    answers = TOY.predict(TABLE_CODES[:, None, :, None])
+    names = np.asarray([f"train_{i}" for i in range(len(TABLE_CODES))])
+    return CodeTable(names, TABLE_CODES, answers.argmax(-1), answers.argmax(-1), answers.max(-1))
+
+
+def exemplars_at(codes, predictions=None):
+    codes = np.asarray(codes, np.float32)
+    images = codes[:, None, :, None]
+    return Exemplars(
+        images,
+        TOY.predict(images).argmax(-1) if predictions is None else np.asarray(predictions),
+        np.zeros((len(codes), 1, 1, 3), np.float32),
+        codes,
+    )
+
+
+def explain(codes, aims, predictions=None, compiled=TOY, **options):
+    exemplars = exemplars_at(codes, predictions)
+    settings = ExplainOptions(**options)
+    strategy = STRATEGIES[settings.strategy](make_table(), settings.confidence)
+    route = route_by_strategy(make_table(), strategy, settings)
+    requests = Requests(np.arange(len(codes)), np.asarray(aims))
+    return explain_batch(compiled, exemplars, requests, route, settings)
+
+
+def test_the_flip_is_where_the_two_log_odds_meet_and_the_counterfactual_where_the_target_is_confident():
+    record = explain([[1.0, 0.2, 0.0]], [1], strategy="medoid")
+    end = TABLE_CODES[record.reference[0]]
+    gap = lambda shift: (1 - shift) * (1.0 - 0.2) + shift * (end[0] - end[1])  # noqa: E731
+    assert record.status[0] == Ending.FLIPPED
+    assert gap(record.flip_shift[0]) <= 1e-6 < gap(record.flip_shift[0] - 1 / 256)
+    assert record.counterfactual_probabilities[0, 1] >= 0.9
+    np.testing.assert_allclose(record.counterfactual[0, 0, :, 0], record.counterfactual_code[0], rtol=1e-5)
+    before = (1 - (s := record.shift[0] - 1 / 256)) * np.asarray([1.0, 0.2, 0.0]) + s * end
+    assert jax.nn.softmax(SHARPNESS * before)[1] < 0.9
+    np.testing.assert_allclose(record.saliency[0, 0], record.counterfactual_code[0] - [1.0, 0.2, 0.0], atol=1e-6)
+
+
+def test_any_takes_the_class_that_is_confident_first():
+    record = explain([[1.0, 0.8, 0.0], [1.0, 0.0, 0.8]], [ANY, ANY])
+    assert record.target.tolist() == [1, 2]
+    each = explain([[1.0, 0.8, 0.0], [1.0, 0.8, 0.0]], [1, 2])
+    assert record.shift[0] == each.shift.min() < each.shift.max()
+
+
+def test_endings_that_have_no_path_and_those_that_have():
+    confident, undecided = [1.0, 0.0, 0.0], [0.1, 0.0, 0.0]
+    record = explain([confident, confident, undecided], [1, 0, 2], predictions=[0, 0, 1])
+    assert [Ending(s).name for s in record.status] == ["FLIPPED", "ALREADY_TARGET", "NOT_RECONSTRUCTED"]
+    assert np.isnan(record.shift[1:]).all()
+    assert not record.saliency[1:].any()
+    assert (explain([confident], [1], confidence=0.999).status == Ending.NO_REFERENCE).all()
+
+
+def test_requests_keep_their_order_whatever_their_endings():
+    codes = np.random.default_rng(0).normal(size=(12, 3))
+    exemplars = exemplars_at(codes)
+    requests = make_requests(exemplars.predictions, "all", CLASSES)
+    settings = ExplainOptions()
+    route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
+    record = explain_batch(TOY, exemplars, requests, route, settings)
+    np.testing.assert_array_equal(record.image_index, np.repeat(np.arange(12), 2))
+    np.testing.assert_array_equal(record.target, requests.aim)
+    assert (record.status == Ending.FLIPPED).all()
+
+
+def test_more_references_never_flip_later():
+    codes = np.random.default_rng(1).normal((2.0, 0.0, 0.0), size=(20, 3))
+    one, three = (explain(codes, [1] * 20, strategy="nearest", references=n) for n in (1, 3))
+    reached = ~np.isnan(one.shift)
+    assert reached.any()
+    assert (three.shift[reached] <= one.shift[reached]).all()
+
+
+def test_diverse_answers_are_apart_and_begin_with_the_best():
+    record = explain([[1.0, 0.1, 0.0], [0.0, 0.0, 1.0]], [1, ANY], strategy="nearest", diverse=2)
+    for image in (0, 1):
+        rows = np.flatnonzero(record.image_index == image)
+        assert len(rows) == 2
+        assert record.shift[rows[0]] <= record.shift[rows[1]]
+        assert np.linalg.norm(np.subtract(*record.counterfactual_code[rows])) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("saliency", "expected"),
+    [
+        ("reconstruction", lambda start, end: end - start),
+        ("input", lambda start, end: np.abs(end - start)),
+        ("path", lambda start, end: end - start),  # all of a straight line's change is in proportion
+    ],
+)
+def test_the_kinds_of_saliency(saliency, expected):
+    start = np.asarray([1.0, 0.0, 0.0])
+    record = explain([start], [1], saliency=saliency)
+    wanted = expected(start, record.counterfactual_code[0])
+    if saliency == "path":  # sixteen equal steps, their weights adding up to 1
+        wanted = wanted / 16
+    np.testing.assert_allclose(record.saliency[0, 0], wanted, atol=1e-5)
+
+
+def test_smoothing_spreads_a_map():
+    sharp, soft = (explain([[1.0, 0.0, 0.0]], [1], smoothing=sigma) for sigma in (0.0, 1.0))
+    assert np.abs(soft.saliency).max() < np.abs(sharp.saliency).max()
+
+
+def test_a_path_along_given_points_goes_through_them():
+    exemplars = exemplars_at([[1.0, 0.0, 0.0]])
+    through = np.asarray([[0.0, 0.0, 0.0], [0.0, 2.0, 0.0]], np.float32)  # lengths 1 and 2
+    record = explain_batch(
+        TOY, exemplars, Requests(np.asarray([0]), np.asarray([1])), route_along(through), ExplainOptions()
+    )
+    np.testing.assert_allclose(record.path_images[0, 2, 0, :, 0], [0.0, 0.0, 0.0], atol=1e-6)  # at a third
+    np.testing.assert_allclose(record.path_images[0, -1, 0, :, 0], [0.0, 2.0, 0.0], atol=1e-6)
+    assert record.flip_shift[0] == pytest.approx(1 / 3, abs=1 / 128)
+    assert record.reference[0] == -1
+
+
+def test_an_answer_that_is_not_finite_on_the_way_names_its_image():
+    def breaks(images):
+        return jnp.where(images[:, 0, 1] > 0.5, jnp.nan, predict(images))
+
+    with pytest.raises(ClassifierError, match="not finite somewhere on the path of image 1"):
+        explain([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [0, 1], predictions=[2, 0], compiled=compile_toy(breaks))
+
+
+def test_records_are_joined_row_after_row():
+    parts = [explain([[1.0, 0.0, 0.0]], [1]), explain([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [0, 0])]
+    whole = concatenate(parts)
+    assert len(whole) == 3
+    np.testing.assert_array_equal(whole.shift, np.concatenate([part.shift for part in parts]))
+    np.testing.assert_array_equal(whole.path_shifts, parts[0].path_shifts)

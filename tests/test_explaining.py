@@ -1,0 +1,350 @@
+"""The `Explainer` and the explain program on a short run: records, black boxes, jobs that break off and go on."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from cae_jax import Ending, Explainer
+from cae_jax.cli import explain as explain_program
+from cae_jax.explaining import ClassifierError, InputError, SplitInputs, code_tables, explain_to_folder, job
+from cae_jax.explaining.answers import check_answers
+from cae_jax.training.checkpoints import CheckpointError
+from cae_jax.training.config import ConfigError
+
+pytestmark = pytest.mark.usefixtures("small_data")
+EASY = {"confidence": 0.2}  # the model is hardly trained
+
+
+@pytest.fixture(scope="module")
+def explainer(trained, digits):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cae_jax.explaining.explainer.open_dataset", lambda *_: digits)
+        loaded = Explainer.load(trained[0])
+        assert len(loaded.code_table.names) == 400
+        return loaded
+
+
+@pytest.fixture
+def images(digits):
+    return digits.test.take(np.arange(5))
+
+
+def test_predict_encode_and_decode_take_what_users_have(explainer, images):
+    probabilities = explainer.predict(images)
+    np.testing.assert_allclose(probabilities.sum(-1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(explainer.predict(images[..., 0] / 255.0), probabilities, rtol=1e-4, atol=1e-6)
+    individual_code, class_code = explainer.encode(images)
+    assert class_code.shape == (5, 8)
+    decoded = explainer.decode(individual_code, class_code)
+    assert decoded.shape == (5, 28, 28, 1)
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+    with pytest.raises(InputError, match="5 individual codes do not go with 3 class codes"):
+        explainer.decode(individual_code, class_code[:3])
+
+
+@pytest.mark.parametrize("saliency", ["reconstruction", "input", "path"])
+@pytest.mark.parametrize(("target", "rows"), [("any", 5), ("all", 45), (8, 5), ([0, 1, 2, 3, 4], 5)])
+def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, images, target, rows, saliency):
+    record = explainer.explain(images, target, saliency=saliency, **EASY)
+    assert len(record) == rows
+    assert record.counterfactual.shape == (rows, 28, 28, 1)
+    assert record.saliency.shape == (rows, 28, 28)
+    assert record.path_images.shape[:2] == (rows, len(record.path_shifts))
+    np.testing.assert_array_equal(np.unique(record.image_index), np.arange(5))
+    unreached = np.isnan(record.shift)
+    assert not record.saliency[unreached].any()
+    assert np.array_equal(unreached, record.status != Ending.FLIPPED)
+    assert (record.status[record.target == record.prediction] == Ending.ALREADY_TARGET).all()
+    flipped = record.status == Ending.FLIPPED
+    chosen = record.counterfactual_probabilities[np.arange(rows), np.maximum(record.target, 0)]
+    assert (chosen[flipped] >= 0.2 - 1e-4).all()
+    assert (record.flip_shift[flipped] <= record.shift[flipped] + 1 / 256).all()
+
+
+@pytest.mark.parametrize("strategy", ["nearest", "medoid", "centroid", "geodesic"])
+def test_every_strategy_ends_at_a_code_of_the_target(explainer, images, strategy):
+    table = explainer.code_table
+    target = int(np.bincount(table.predictions[table.confidences > 0.2]).argmax())
+    record = explainer.explain(images, target, strategy=strategy, **EASY)
+    with_reference = record.reference >= 0
+    assert (table.predictions[record.reference[with_reference]] == target).all()
+    assert with_reference.any() == (strategy != "centroid")
+
+
+def test_many_images_are_explained_as_few_are(explainer, digits):
+    images = digits.test.take(np.arange(60))
+    many = explainer.explain(np.concatenate([images, images[:10]]), "any", **EASY)  # two batches of 64
+    few = explainer.explain(images[:10], "any", **EASY)
+    np.testing.assert_array_equal(many.image_index, np.arange(70))
+    np.testing.assert_array_equal(many.status[60:], few.status)
+    np.testing.assert_array_equal(many.shift[60:], few.shift)
+    np.testing.assert_allclose(many.counterfactual[60:], few.counterfactual, atol=1e-5)
+
+
+def test_a_black_box_gets_the_answers_of_a_traced_classifier(trained, explainer, images):
+    calls = []
+
+    def black_box(batch):
+        assert isinstance(batch, np.ndarray)
+        calls.append(len(batch))
+        return np.asarray(jax.jit(explainer.classifier.predict)(batch))
+
+    other = Explainer(
+        explainer.record,
+        explainer.step,
+        explainer.params,
+        explainer.classifier,
+        workdir=trained[0],
+        fingerprint="toy",
+        host_classifier=black_box,
+    )
+    for target in ("any", 8):
+        ours, theirs = (e.explain(images, target, **EASY) for e in (explainer, other))
+        np.testing.assert_array_equal(ours.status, theirs.status)
+        np.testing.assert_array_equal(ours.target, theirs.target)
+        np.testing.assert_allclose(ours.shift, theirs.shift, atol=1 / 256)
+        np.testing.assert_allclose(ours.saliency, theirs.saliency, atol=2e-2)
+    assert max(calls) <= 1024
+    assert other.fingerprint != explainer.fingerprint
+
+
+def test_a_constant_classifier_has_no_references_no_maps_and_no_crash(trained, images):
+    constant = np.full(10, 0.02, np.float32)
+    constant[3] = 0.82  # below the confidence that a reference must have
+    e = Explainer.load(trained[0], host_classifier=lambda batch: np.tile(constant, (len(batch), 1)))
+    for target in ("any", "all"):
+        record = e.explain(images, target, saliency="path")
+        assert (record.status == Ending.NO_REFERENCE).all()
+        assert not record.saliency.any()
+        assert np.isnan(record.flip_shift).all()
+    assert (e.explain(images, 3).status == Ending.ALREADY_TARGET).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda n: np.full((n, 10), np.nan), "answer to image 0 is not finite"),
+        (lambda n: np.tile(np.arange(10.0) - 4, (n, 1)), "probabilities sum to 1.*softmax"),
+        (lambda n: np.full((n, 3), 1 / 3), r"returned \(5, 3\) for 5 images; the run has 10 classes"),
+        (lambda n: np.full(n, 0.5), r"returned \(5,\)"),
+        (lambda n: np.ones((n, 10), int), "returned int64"),
+    ],
+)
+def test_answers_that_are_no_probabilities(trained, images, answer, message):
+    e = Explainer.load(trained[0], host_classifier=lambda batch: answer(len(batch)))
+    with pytest.raises(ClassifierError, match=message):
+        e.predict(images)
+
+
+def test_answers_of_a_traced_classifier_are_checked_too():
+    with pytest.raises(ClassifierError, match="softmax"):
+        check_answers(np.full((1, 2), 3.0, np.float32), 1, 2)
+    assert check_answers(np.full((1, 2), 0.5), 1, 2).dtype == np.float32
+
+
+@pytest.mark.parametrize("target", [10, -1, "8", 2.5, [1, 2]])
+def test_targets_that_do_not_exist(explainer, digits, target):
+    with pytest.raises(InputError, match="target"):
+        explainer.explain(digits.test.take(np.arange(3)), target)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"strategy": "telepathy"},
+        {"saliency": "gut"},
+        {"confidence": 1.5},
+        {"tolerance": 0.0},
+        {"references": 0},
+        {"diverse": 0},
+        {"smoothing": -1.0},
+    ],
+)
+def test_options_that_cannot_be(explainer, images, option):
+    with pytest.raises(InputError, match=next(iter(option))):
+        explainer.explain(images, "any", **option)
+
+
+def test_a_reference_image_is_where_paths_lead(explainer, images):
+    classes = explainer.predict(images).argmax(-1)
+    reference = next(i for i in range(1, 5) if classes[i] != classes[0])
+    record = explainer.explain(images, reference=images[reference], **EASY)
+    assert (record.target == classes[reference]).all()
+    own = classes == classes[reference]
+    np.testing.assert_array_equal(record.status == Ending.ALREADY_TARGET, own)
+    individual, code = explainer.encode(images)
+    end = explainer.decode(individual[:1], code[[reference]])
+    np.testing.assert_allclose(record.path_images[0, -1], end[0], atol=1e-5)
+    with pytest.raises(InputError, match="exemplar's own class"):
+        explainer.explain(images[[reference]], reference=images[reference])
+    with pytest.raises(InputError, match="target"):
+        explainer.explain(images, int(classes[reference] + 1) % 10, reference=images[reference])
+
+
+def test_waypoints_are_walked_through(explainer, images):
+    individual, _ = explainer.encode(images)
+    middle, end = np.full(8, 0.5, np.float32), np.full(8, -1.0, np.float32)
+    record = explainer.explain(images, 8, waypoints=np.stack([middle, end]), **EASY)
+    np.testing.assert_allclose(record.path_images[:, -1], explainer.decode(individual, np.tile(end, (5, 1))), atol=1e-5)
+    for waypoints, message in ((np.zeros((2, 3)), "waypoints are"), (np.zeros((4, 2, 8)), "4 rows of waypoints")):
+        with pytest.raises(InputError, match=message):
+            explainer.explain(images, 8, waypoints=waypoints)
+    with pytest.raises(InputError, match="waypoints need a target class"):
+        explainer.explain(images, waypoints=np.zeros((2, 8)))
+
+
+def test_the_code_table_is_kept_and_a_damaged_one_made_again(trained, caplog):
+    first = Explainer.load(trained[0])
+    codes = first.code_table.class_codes
+    kept = code_tables.load_code_table(trained[0], first.fingerprint)
+    np.testing.assert_array_equal(kept.class_codes, codes)
+    assert code_tables.load_code_table(trained[0], "another model") is None
+    path = trained[0] / code_tables.FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert code_tables.load_code_table(trained[0], first.fingerprint) is None
+    assert "is damaged" in caplog.text
+    np.testing.assert_array_equal(Explainer.load(trained[0]).code_table.class_codes, codes)
+    assert code_tables.load_code_table(trained[0], first.fingerprint) is not None
+
+
+def test_a_workdir_without_a_run(tmp_path):
+    with pytest.raises(ConfigError, match="holds no run"):
+        Explainer.load(tmp_path)
+
+
+def test_a_run_without_a_checkpoint(trained, tmp_path):
+    (tmp_path / "run.json").write_bytes((trained[0] / "run.json").read_bytes())
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        Explainer.load(tmp_path)
+
+
+def run_program(workdir, out, *options):
+    parsed = explain_program.parse(["--workdir", str(workdir), "--out", str(out), *options])
+    console = Console(record=True, width=200)
+    explain_program.explain(parsed, console)
+    return json.loads((out / "explanations.json").read_text()), console.export_text()
+
+
+def test_the_program_writes_pictures_numbers_arrays_and_a_page(trained, tmp_path):
+    summary, text = run_program(trained[0], tmp_path / "out", "--index", "3,7", "--target", "8")
+    rows = summary["explanations"]
+    assert [row["image"] for row in rows] == ["test_3", "test_7"]
+    assert sum(summary["totals"].values()) == 2
+    assert all((tmp_path / "out" / row["picture"]).stat().st_size > 1000 for row in rows)
+    with np.load(tmp_path / "out" / "explanations.npz", allow_pickle=False) as arrays:
+        assert arrays["counterfactual"].shape == (2, 28, 28, 1)
+        assert arrays["image_names"].tolist() == ["test_3", "test_7"]
+    assert (tmp_path / "out" / "index.html").read_text().count('<section class="card"') == 2
+    assert "2 explanations" in text
+
+
+@pytest.fixture
+def folder(tmp_path, digits):
+    """Seventy digits as files, of which two cannot be read: more than a batch."""
+    path = tmp_path / "digits"
+    path.mkdir()
+    for i in range(70):
+        Image.fromarray(digits.train.take(np.asarray([i]))[0, ..., 0]).save(path / f"{i:02d}.png")
+    (path / "05.png").write_bytes(b"no picture")
+    (path / "68.png").write_bytes(b"")
+    return path
+
+
+def test_unreadable_images_are_reported_and_the_rest_goes_on(trained, tmp_path, folder):
+    summary, _ = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+    assert [failure["name"] for failure in summary["failures"]] == ["05.png", "68.png"]
+    assert all("cannot be read" in failure["reason"] for failure in summary["failures"])
+    assert len({row["image"] for row in summary["explanations"]}) == 68
+    assert "05.png" in (tmp_path / "out" / "index.html").read_text()
+    with np.load(tmp_path / "out" / "explanations.npz") as arrays:
+        assert len(arrays["images"]) == 68
+        np.testing.assert_array_equal(arrays["image_index"], np.arange(68))
+
+
+def test_an_interrupted_job_leaves_what_is_done_and_goes_on(trained, tmp_path, folder, monkeypatch):
+    whole, _ = run_program(trained[0], tmp_path / "whole", "--input", str(folder))
+    original, batches = Explainer.explain_batches, []
+
+    def interrupt(self, images, *arguments, **options):
+        batches.append(len(images))
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return original(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Explainer, "explain_batches", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_program(trained[0], tmp_path / "cut", "--input", str(folder))
+    cut = json.loads((tmp_path / "cut" / "explanations.json").read_text())
+    assert (len(cut["explanations"]), cut["missing"]) == (63, 6)
+    assert "6 of the images" in (tmp_path / "cut" / "index.html").read_text()
+    done, _ = run_program(trained[0], tmp_path / "cut", "--input", str(folder))
+    assert done == whole
+    assert batches == [63, 5, 5]
+
+
+def test_a_damaged_part_is_made_again(trained, tmp_path, folder):
+    whole, _ = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+    part = tmp_path / "out" / "parts" / "000001.npz"
+    part.write_bytes(part.read_bytes()[:100])
+    again, _ = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+    assert again == whole
+
+
+def test_results_of_another_job_are_kept_unless_overwritten(trained, tmp_path):
+    out = tmp_path / "out"
+    run_program(trained[0], out, "--index", "3")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"differs in: target.*--overwrite"):
+        run_program(trained[0], out, "--index", "3", "--target", "8")
+    summary, _ = run_program(trained[0], out, "--index", "4", "--overwrite")
+    assert [row["image"] for row in summary["explanations"]] == ["test_4"]
+    assert (out / "notes.txt").read_text() == "mine"
+    assert {path.name.split("_to_")[0] for path in (out / "strips").iterdir()} == {"test_4"}
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "a.txt").write_text("")
+    with pytest.raises(InputError, match="holds files already"):
+        run_program(trained[0], tmp_path / "foreign", "--index", "3")
+
+
+def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(trained, tmp_path, digits):
+    for suffix in ("png", "bmp"):
+        Image.fromarray(digits.train.take(np.asarray([0]))[0, ..., 0]).save(tmp_path / f"digit.{suffix}")
+    summary, _ = run_program(trained[0], tmp_path / "out", "--input", str(tmp_path), "--target", "all")
+    pictures = [row["picture"] for row in summary["explanations"]]
+    assert len(pictures) == len(set(pictures)) == 18
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "nine"], "target class 'nine' does not exist"),
+        (["--index", "60"], "test split has images 0 to 59"),
+        (["--index", "60", "--split", "validation"], "validation split has images 0 to 59"),
+        (["--input", "nowhere.png"], "nowhere.png does not exist"),
+        (["--confidence", "2"], "confidence must lie in"),
+        (["--reference", "nowhere.png"], "nowhere.png"),
+    ],
+)
+def test_the_program_refuses_what_cannot_be(trained, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run_program(trained[0], tmp_path, *options)
+
+
+def test_a_job_without_a_readable_image_says_why(trained, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match=re.compile(r"none of the 1 images could be read; .*a\.png", re.DOTALL)):
+        run_program(trained[0], tmp_path / "out", "--input", str(tmp_path / "a.png"))
+
+
+def test_a_job_toward_a_reference_of_the_own_class_is_refused(explainer, digits, tmp_path):
+    image = digits.test.take(np.asarray([0]))[0]
+    with pytest.raises(InputError, match="exemplar's own class"):
+        explain_to_folder(explainer, SplitInputs(digits.test, "test", [0]), "any", tmp_path / "out", reference=image)
+    assert job.IMAGES == 64
