@@ -23,7 +23,7 @@ SETTINGS = {
         "model.individual_code_channels": str(channels),
         "loss.leakage": str(weight),
     }
-    for channels, weight in ((8, 0), (8, 10), (8, 50), (4, 10), (16, 10))
+    for channels, weight in ((8, 0), (8, 4), (8, 10), (8, 50), (4, 10), (16, 10))
 }
 COLUMNS = (
     "swap_flip_rate",

@@ -1,8 +1,8 @@
 """Paths over the neighbourhood graph of a code table."""
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
 from cae_jax.counterfactual.code_table import CodeTable, nearest_rows
@@ -15,9 +15,10 @@ MAX_POINTS = 32
 class Geodesics:
     """Shortest paths over class codes where a long hop costs more than many short ones.
 
-    Each code is joined to its 10 nearest and to the nearest of every other predicted class, so that every class can be
-    reached however well codes gather by class. An edge costs its length squared (a Fermat distance: Groisman et al.
-    2022, arXiv 1810.09398), which keeps paths where codes are dense; with plain lengths the straight hop would win.
+    Each code is joined to its 10 nearest and to the nearest of every other predicted class, and parts that are still
+    apart by their shortest hop, so that every code can be reached however well codes gather by class. An edge costs its
+    length squared (a Fermat distance: Groisman et al. 2022, arXiv 1810.09398), which keeps paths where codes are dense;
+    with plain lengths the straight hop would win.
     """
 
     def __init__(self, table: CodeTable):
@@ -36,7 +37,20 @@ class Geodesics:
         low, high = np.minimum(rows, columns), np.maximum(rows, columns)
         _, once = np.unique(low * count + high, return_index=True)
         once = once[low[once] != high[once]]
-        self._graph = coo_matrix((costs[once], (low[once], high[once])), shape=(count, count)).tocsr()
+        self._graph = self._connected(coo_array((costs[once], (low[once], high[once])), shape=(count, count)).tocsr())
+        self._shortest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _connected(self, graph: csr_array) -> csr_array:
+        """Adds the shortest edge from the part of the first code to the rest, until there is no rest."""
+        while True:
+            parts, part = connected_components(graph, directed=False)
+            if parts == 1:
+                return graph
+            here, rest = np.flatnonzero(part == part[0]), np.flatnonzero(part != part[0])
+            distances, found = nearest_rows(KDTree(self._codes[here]), self._codes[rest], 1)
+            shortest = int(distances[:, 0].argmin())
+            _, columns, costs = self._edges(rest[[shortest]], distances[[shortest]], here[found[[shortest]]])
+            graph = graph + coo_array((costs, (rest[[shortest]], columns)), shape=graph.shape).tocsr()
 
     @staticmethod
     def _edges(
@@ -47,7 +61,9 @@ class Geodesics:
 
     def paths(self, codes: np.ndarray, end: int) -> np.ndarray:
         """The cheapest paths from codes `[M, size]` to a row of the table: waypoints `[M, 32, size]`."""
-        costs, toward = dijkstra(self._graph, directed=False, indices=end, return_predecessors=True)
+        if end not in self._shortest:
+            self._shortest[end] = dijkstra(self._graph, directed=False, indices=end, return_predecessors=True)
+        costs, toward = self._shortest[end]
         distances, neighbours = nearest_rows(self._tree, codes, NEIGHBOURS)
         best = (np.square(distances) + costs[neighbours]).argmin(1)
         paths = []

@@ -17,16 +17,18 @@ def along_path(
         waypoints: 2 or more; a path with fewer repeats its last.
         shift: in [0, 1], a share of the path's length.
     """
-    steps = jnp.diff(waypoints, axis=1)
-    lengths = jnp.sqrt(jnp.square(steps).sum(-1))
+    lengths = jnp.sqrt(jnp.square(jnp.diff(waypoints, axis=1)).sum(-1))
     reached = jnp.cumsum(lengths, axis=1)
     position = shift * reached[:, -1]
     segment = (reached[:, :-1] <= position[:, None]).sum(1)[:, None]
     pick = lambda x: jnp.take_along_axis(x, segment, axis=1)[:, 0]  # noqa: E731
     length, end = pick(lengths), pick(reached)
     fraction = jnp.where(length > 0, 1.0 - (end - position) / jnp.where(length > 0, length, 1.0), 0.0)
-    step, start = (jnp.take_along_axis(x, segment[:, :, None], axis=1)[:, 0] for x in (steps, waypoints[:, :-1]))
-    return start + jax.lax.clamp(0.0, fraction, 1.0)[:, None] * step
+    fraction = jax.lax.clamp(0.0, fraction, 1.0)[:, None]
+    start, stop = (
+        jnp.take_along_axis(x, segment[:, :, None], axis=1)[:, 0] for x in (waypoints[:, :-1], waypoints[:, 1:])
+    )
+    return (1.0 - fraction) * start + fraction * stop  # exact at both ends
 
 
 def pad_waypoints(paths: Sequence[np.ndarray], points: int) -> np.ndarray:

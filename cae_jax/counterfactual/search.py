@@ -97,13 +97,15 @@ def search(
         any_flip: whether every class but the exemplar's counts as a flip, or the target alone.
         active: False for rows that only fill the batch; nothing is found there.
         confidence: see `Crossings.shift`.
-        tolerance: of both shifts, at most; they are reported from the far side, where the crossing has happened.
+        tolerance: of both shifts, at most, and not finer than 2⁻²²; they are reported from the far side, where the
+            crossing has happened.
         intervals: of the scan.
         slots: rows decoded together, which bounds the memory; None takes all rows.
         while_loop: `jax.lax.while_loop` or `host_while_loop`.
     """
     batch = prediction.shape[0]
     slots = min(slots or batch, batch)
+    finest = jnp.maximum(tolerance, 2.0**-22)  # finer than float32 tells shifts apart, halving would not end
     queue = jnp.argsort(~active, stable=True).astype(jnp.int32)
     waiting = active.sum(dtype=jnp.int32)
 
@@ -116,7 +118,7 @@ def search(
         lost = known & (s.start_prediction != prediction[jnp.minimum(s.row, batch - 1)])
         found = jnp.isfinite(s.high)
         scanning = (s.scanned <= intervals) & ~found.all(0) & ~lost
-        return scanning, found & (s.high - s.low > tolerance) & ~lost
+        return scanning, found & (s.high - s.low > finest) & ~lost[None]
 
     def round_of(state):
         s, next_place, results = state
@@ -129,11 +131,11 @@ def search(
         flipped = jnp.where(any_flip[row], answer != prediction[row], answer == target[row])
         reached = jnp.take_along_axis(probabilities, target[row, None], axis=-1)[:, 0] >= confidence
         hits = jnp.stack([flipped, flipped & reached])
-        inside = (s.low <= shift) & (shift < s.high)
+        inside = (s.low <= shift[None]) & (shift[None] < s.high)
         s = s._replace(
             scanned=jnp.where(scanning, s.scanned + 1, s.scanned),
-            low=jnp.where(inside & ~hits, shift, s.low),
-            high=jnp.where(inside & hits, shift, s.high),
+            low=jnp.where(inside & ~hits, shift[None], s.low),
+            high=jnp.where(inside & hits, shift[None], s.high),
             start_prediction=jnp.where(s.start_prediction < 0, answer, s.start_prediction),
             finite=s.finite & jnp.isfinite(probabilities).all(-1),
             decodes=s.decodes + 1,
@@ -149,7 +151,9 @@ def search(
             )
         )
         fresh = _Slots.of(rows_in_line(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
-        s = _Slots(*(jnp.where(done, new, old) for new, old in zip(fresh, s, strict=True)))
+        s = _Slots(
+            *(jnp.where(done if new.ndim == 1 else done[None], new, old) for new, old in zip(fresh, s, strict=True))
+        )
         return s, next_place + done.sum(dtype=jnp.int32), results
 
     nothing = Crossings(

@@ -127,11 +127,13 @@ def centroid(table: CodeTable, confidence: float) -> Strategy:
 def geodesic(table: CodeTable, confidence: float) -> Strategy:
     """From neighbour to neighbour over the code table to the class's medoid, so that the path stays on the manifold."""
     graph = Geodesics(table)
+    ends: dict[int, int | None] = {}
 
     def strategy(codes: np.ndarray, targets: np.ndarray, count: int) -> Candidates:
         def choose(target: int, requests: np.ndarray) -> list[Candidates]:
-            end = find_medoid(table, target, confidence)
-            if end is None:
+            if target not in ends:
+                ends[target] = find_medoid(table, target, confidence)
+            if (end := ends[target]) is None:
                 return []
             many = len(requests)
             return [Candidates(requests, np.full(many, target), np.full(many, end), graph.paths(codes[requests], end))]

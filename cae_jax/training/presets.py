@@ -107,11 +107,11 @@ def default() -> Config:
     )
     config.discriminator.update(width=16, downsamplings=3, residual_blocks=1, hidden=128, dropout=0.0)
     config.loss.update(
-        squared=10.0, neighbourhood=1.0, consistency=1.0, fidelity=1.0, leakage=10.0, gradient_penalty=0.05
+        squared=10.0, neighbourhood=1.0, consistency=1.0, fidelity=1.0, leakage=4.0, gradient_penalty=0.05
     )
     config.optimizer.update(generator_rate=3e-3, discriminator_rate=1e-3, schedule="cosine", l2=0.0)
     config.train.update(
-        steps=1400,
+        steps=1600,
         batch_size=16,
         ema_decay=0.995,
         checkpoint_every=200,
