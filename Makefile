@@ -29,7 +29,7 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(STAMP)
 	$(BIN)/python train.py --config configs/mnist.py
 	$(BIN)/python explain.py --workdir runs/mnist
-	@echo "Pictures: runs/mnist/pictures (swaps while training), runs/mnist/explained (explanations)"
+	@echo "Pictures: runs/mnist/pictures (swaps while training); page: runs/mnist/explained/test_to_any/index.html"
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from cae_jax.cli import train as train_program
 from cae_jax.training import loop
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.config import ConfigError
+from cae_jax.training.errors import NonFiniteLoss
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
@@ -106,7 +107,7 @@ def test_another_config_is_refused(trained):
 
 def test_a_non_finite_loss_stops_with_step_and_term(tmp_path):
     config = small_config(**{"optimizer.generator_rate": "1e30"})
-    with pytest.raises(loop.NonFiniteLoss, match=r"at step \d+ these losses are not finite: .*image"):
+    with pytest.raises(NonFiniteLoss, match=r"at step \d+ these losses are not finite: .*image"):
         loop.train(config, tmp_path / "broken", Console(quiet=True))
 
 

@@ -12,7 +12,8 @@ import scipy.special
 from jax.sharding import AxisType
 
 from cae_jax.models import CAE, Discriminator
-from cae_jax.training.loop import NonFiniteLoss, check_finite
+from cae_jax.training.errors import NonFiniteLoss
+from cae_jax.training.loop import check_finite
 from cae_jax.training.sharding import data_mesh, replicated, split_batch
 from cae_jax.training.state import TrainState
 from cae_jax.training.step import (

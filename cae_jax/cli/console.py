@@ -13,8 +13,7 @@ from cae_jax.data import DataUnavailable
 from cae_jax.explaining import ClassifierError, InputError
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
-from cae_jax.training.loop import NonFiniteLoss
-from cae_jax.training.run import OneClass
+from cae_jax.training.errors import NonFiniteLoss, OneClass
 
 KNOWN = (CheckpointError, ClassifierError, ConfigError, DataUnavailable, InputError, NonFiniteLoss, OneClass)
 
@@ -42,7 +41,7 @@ def run(program: Callable[[Console], object]) -> int:
     console = Console()
     _set_up_logging(console)
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     try:
         program(console)
     except KNOWN as error:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from cae_jax.types import ImageSource
 
@@ -61,5 +60,7 @@ def stratified_split(labels: np.ndarray, size: int, seed: int = 0) -> tuple[np.n
     Returns:
         Sorted row numbers of the rest, and of the part set aside.
     """
+    from sklearn.model_selection import train_test_split  # slow to import, and only a split needs it
+
     rest, aside = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
     return np.sort(rest), np.sort(aside)

@@ -30,7 +30,7 @@ from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
 from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
 from cae_jax.training.config import ConfigError
-from cae_jax.training.evaluation import make_codec
+from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
 from cae_jax.types import Ending, Explanation
 

@@ -12,7 +12,7 @@ from cae_jax import classifiers
 from cae_jax.data import Augment, Dataset
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
 from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.evaluation import predicted_classes
+from cae_jax.training.functions import predicted_classes
 from cae_jax.types import Predict
 
 log = logging.getLogger(__name__)

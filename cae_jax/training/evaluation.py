@@ -1,66 +1,17 @@
 """Scores a generator: by the classifier, and by the oracle that training never saw."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.batching import map_batches
-from cae_jax.models import CAE, apply
-from cae_jax.types import ImageSource, Predict
+from cae_jax.training.functions import Functions
+from cae_jax.types import ImageSource
 
 VALIDATION_SWAPS = 1000
 VALIDATION_CODES = 2000  # training images whose class codes the validation's nearest neighbours come from
-
-
-class Functions(NamedTuple):
-    """A model as compiled functions.
-
-    Attributes:
-        encode: `(params, images)` to individual and class codes; images are uint8 or in [0, 1], of the user's size.
-        decode: `(params, individual_code, class_code)` to images in [0, 1] of the user's size.
-        predict: the classifier, images to probabilities.
-        oracle: likewise.
-    """
-
-    encode: Callable
-    decode: Callable
-    predict: Predict
-    oracle: Predict
-
-
-def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
-    """The `encode` and `decode` of `Functions`, traceable, not compiled."""
-
-    def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
-
-    def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-        x = apply(model, params, individual_code, class_code, method="decode")
-        return image_ranges.from_model(x, image_size).clip(0.0, 1.0)
-
-    return encode, decode
-
-
-def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict) -> Functions:
-    """Compiles a model's functions, once for all parameters it will have."""
-    encode, decode = make_codec(model, image_size)
-    return Functions(
-        jax.jit(encode),
-        jax.jit(decode),
-        jax.jit(lambda x: predict(image_ranges.to_unit(x))),
-        jax.jit(lambda x: oracle(image_ranges.to_unit(x))),
-    )
-
-
-def predicted_classes(predict: Predict, source: ImageSource) -> np.ndarray:
-    """The classes that a classifier gives to all images of a source, `[N]` int32."""
-    classify = jax.jit(lambda x: predict(image_ranges.to_unit(x)).argmax(-1))
-    rows = np.arange(len(source))
-    return map_batches(lambda batch: classify(source.take(batch)), rows).astype(np.int32)
 
 
 def collapse_reason(scores: dict[str, float], chance: float) -> str:

@@ -15,6 +15,7 @@ from cae_jax import metrics, report
 from cae_jax.data import PairSampler, make_augment, pair_batches
 from cae_jax.images import to_unit
 from cae_jax.training.config import Config
+from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run, prepare
@@ -24,10 +25,6 @@ from cae_jax.training.state import TrainState
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss term is infinite or not a number; the message names the step and the terms."""
 
 
 def check_finite(terms: dict[str, jax.Array], step: int) -> dict[str, float]:

@@ -12,15 +12,13 @@ from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
 from cae_jax.training.config import Config
-from cae_jax.training.evaluation import Evaluator, Functions, make_functions, predicted_classes
+from cae_jax.training.errors import OneClass
+from cae_jax.training.evaluation import Evaluator
+from cae_jax.training.functions import Functions, make_functions, predicted_classes
 from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.sharding import data_mesh
 
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
-
-
-class OneClass(RuntimeError):
-    """The images, or the classifier's answers to them, are all of one class, so that no pair can be formed."""
 
 
 @dataclasses.dataclass

@@ -1,0 +1,9 @@
+"""What stops a run and is nobody's bug; the command line prints these as a sentence."""
+
+
+class OneClass(RuntimeError):
+    """The images, or the classifier's answers to them, are all of one class, so that no pair can be formed."""
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss term is infinite or not a number; the message names the step and the terms."""
