@@ -43,6 +43,16 @@ def table(timings: Sequence[Timing], tolerance: float) -> Table:
     return result
 
 
+def write_csv(path: pathlib.Path, timings: Sequence[Timing]) -> list[dict[str, Any]]:
+    """Writes a row a way and returns the rows; the first is what the others are compared with."""
+    rows = [_row(timing, timings[0]) for timing in timings]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(COLUMNS))
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
 def write(
     folder: pathlib.Path,
     timings: Sequence[Timing],
@@ -54,11 +64,7 @@ def write(
 ) -> None:
     """Writes `search.csv` (a row a way), `search.json` (everything) and `search.png` (throughput over batch size)."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [_row(timing, timings[0]) for timing in (*timings, *batches)]
-    with (folder / "search.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = write_csv(folder / "search.csv", [*timings, *batches])
     whole = {
         "tolerance": tolerance,
         "ways": rows,

@@ -7,6 +7,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -185,29 +186,23 @@ def load_oracle(workdir: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: map_batches(predict, images)
 
 
-def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console: Console) -> list[Timing]:
-    """Times the published search in PyTorch on the same paths; none, and a line why, where it is not at hand."""
-    try:
-        recipe = importlib.import_module("benchmarks.torch_recipe")
-    except ImportError as error:
-        console.print(f"PyTorch is left out: {error}. It needs the torch extra and a checkout as the current folder")
-        return []
-    weights = (explainer.params["decoder"], explainer.classifier.params)
-    decoder, classifier = (recipe.to_torch(params) for params in weights)
-    height, width, _ = explainer.record.image_shape
+def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:
+    """Times the published search, and bracket and bisect, one image at a time in eager PyTorch.
 
-    def draw(code, class_code):
-        image = recipe.decode(decoder, code, class_code)
-        top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
-        return (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
+    Args:
+        recipe: `benchmarks/torch_recipe.py`.
+        draw: individual and class code to images in [0, 1], as tensors.
+        classify: images to probabilities, as tensors.
+        paths: straight ones.
+        tolerance: of the shifts.
+    """
 
     def run(find: Callable) -> Callable[[Paths], Crossings]:
         def search_all(paths: Paths) -> Crossings:
             found = []
             for row in range(len(paths)):
                 code, waypoints, _, target = (field[row] for field in paths)
-                predict = lambda images: recipe.classify(classifier, images)  # noqa: E731
-                probe = recipe.make_probe(draw, predict, code, waypoints[0], waypoints[-1], int(target), 0.9)
+                probe = recipe.make_probe(draw, classify, code, waypoints[0], waypoints[-1], int(target), 0.9)
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
             return Crossings(flip_shift, shift, paths.predictions, np.ones(len(paths), bool), decodes)
@@ -218,3 +213,24 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
         measure("PyTorch, fine scan", run(recipe.fine_scan), paths, repetitions=1),
         measure("PyTorch, bisection", run(recipe.bracket_and_bisect), paths, repetitions=1),
     ]
+
+
+def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console: Console) -> list[Timing]:
+    """`time_torch` with a workdir's weights; none, and a line why, where PyTorch is not at hand."""
+    try:
+        recipe = importlib.import_module("benchmarks.torch_recipe")
+    except ImportError as error:
+        console.print(f"PyTorch is left out: {error}. It needs the torch extra and a checkout as the current folder")
+        return []
+    if explainer.classifier.facts["architecture"] != "small_cnn":
+        console.print("PyTorch is left out: benchmarks/torch_recipe.py knows the small_cnn classifier only")
+        return []
+    decoder, classifier = (recipe.to_torch(p) for p in (explainer.params["decoder"], explainer.classifier.params))
+    height, width, _ = explainer.record.image_shape
+
+    def draw(code, class_code):
+        image = recipe.decode(decoder, code, class_code)
+        top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
+        return (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
+
+    return time_torch(recipe, draw, lambda images: recipe.classify(classifier, images), paths, tolerance)
