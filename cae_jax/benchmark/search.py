@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 from cae_jax.batching import map_batches
 from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
-from cae_jax.explaining import Explainer
+from cae_jax.explaining import Explainer, InputError
 from cae_jax.training.classifier_store import load_classifier
 from cae_jax.training.run_record import read_record
 from cae_jax.types import Ending
@@ -102,6 +103,14 @@ def measure(name: str, run: Callable[[Paths], Crossings], paths: Paths, repetiti
     return Timing(name, len(paths), usual, max(first - usual, 0.0), float(np.mean(crossings.decodes)), crossings)
 
 
+def largest_difference(shifts: npt.ArrayLike, others: npt.ArrayLike) -> float:
+    """How far two searches are apart on the same rows; infinite where only one of them found anything."""
+    shifts, others = np.asarray(shifts), np.asarray(others)
+    if (np.isnan(shifts) != np.isnan(others)).any():
+        return float("inf")
+    return float(np.abs(np.nan_to_num(shifts) - np.nan_to_num(others)).max())
+
+
 def quality(
     paths: Paths,
     crossings: Crossings,
@@ -158,6 +167,9 @@ def draw_paths(explainer: Explainer, count: int, seed: int) -> Paths:
     """Straight paths from random test images to the medoids of random other classes.
 
     Every pair of image and other class comes once before any comes again.
+
+    Raises:
+        InputError: if no class has a confident code.
     """
     source, classes = explainer.dataset.test, len(explainer.record.class_names)
     predictions = np.concatenate(
@@ -170,6 +182,8 @@ def draw_paths(explainer: Explainer, count: int, seed: int) -> Paths:
     individual_codes, class_codes = explainer.encode(source.take(used))
     strategy = STRATEGIES["medoid"](explainer.code_table, 0.9)
     candidates = strategy(class_codes[position], target, 1)
+    if not len(candidates.request):
+        raise InputError("no class of this run has a confident code to lead paths to; train it longer")
     rows = position[candidates.request]
     return Paths(
         individual_codes[rows],

@@ -38,8 +38,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def benchmark(options: argparse.Namespace, console) -> None:
     """Measures, prints a table, writes the files."""
-    import numpy as np
-
     from cae_jax.benchmark import report, search
     from cae_jax.explaining import Explainer, InputError
 
@@ -63,13 +61,13 @@ def benchmark(options: argparse.Namespace, console) -> None:
     with console.status("PyTorch"):
         timings += search.measure_torch(explainer, sample, options.tolerance, console)
     batches = []
-    for size in (1, 4, 16, 64, 128, 256):
+    for size in (size for size in (1, 4, 16, 64, 128, 256) if size <= options.num):
         with console.status(f"batches of {size}"):
             run = search.make_search(decode, predict, min(8 * size, len(paths)), size, options.tolerance)
             rows = paths.rows(slice(min(len(paths), max(8 * size, 32))))
             batches.append(search.measure(f"batches of {size}", run, rows, repetitions=1))
     agreement = {
-        other.name: float(np.nanmax(np.abs(other.crossings.shift - timings[0].crossings.shift[: other.rows])))
+        other.name: search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
         for other in timings[1:]
     }
     found = search.quality(paths, timings[0].crossings, explainer.at, search.load_oracle(options.workdir))
