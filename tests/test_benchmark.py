@@ -79,7 +79,7 @@ def test_the_program_writes_a_table_numbers_and_a_plot(trained, tmp_path, monkey
     assert {"ours", "ours, one at a time", "batches of 4"} <= rows.keys()
     assert float(rows["ours"]["per_second"]) > 0
     found = json.loads((tmp_path / "search.json").read_text())
-    assert sum(found["quality"]["endings"].values()) <= 12
+    assert sum(found["quality"]["geodesic"]["endings"].values()) <= 12
     assert set(found["peak_memory_bytes"]) == {"12", "16"}
     assert (tmp_path / "search.png").stat().st_size > 1000
     assert "one at a time" in console.export_text()

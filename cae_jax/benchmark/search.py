@@ -163,8 +163,8 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def draw_paths(explainer: Explainer, count: int, seed: int) -> Paths:
-    """Straight paths from random test images to the medoids of random other classes.
+def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "medoid") -> Paths:
+    """Paths from random test images to random other classes; straight to their medoids, if nothing else is said.
 
     Every pair of image and other class comes once before any comes again.
 
@@ -180,8 +180,8 @@ def draw_paths(explainer: Explainer, count: int, seed: int) -> Paths:
     target = (predictions[image] + 1 + target) % classes
     used, position = np.unique(image, return_inverse=True)
     individual_codes, class_codes = explainer.encode(source.take(used))
-    strategy = STRATEGIES["medoid"](explainer.code_table, 0.9)
-    candidates = strategy(class_codes[position], target, 1)
+    choose = STRATEGIES[strategy](explainer.code_table, 0.9)
+    candidates = choose(class_codes[position], target, 1)
     if not len(candidates.request):
         raise InputError("no class of this run has a confident code to lead paths to; train it longer")
     rows = position[candidates.request]

@@ -11,8 +11,8 @@ examples:
       the first 8 images of the test split: what is the least change to another answer?
   python explain.py --workdir runs/mnist --index 3,7 --target 8
       two images of the test split: what would make each an 8?
-  python explain.py --workdir runs/mnist --limit 1000 --target all --strategy geodesic
-      many images, toward every other class, along the manifold of class codes
+  python explain.py --workdir runs/mnist --limit 1000 --target all --diverse 3
+      many images, toward every other class, three different answers each
   python explain.py --workdir runs/mnist --input my_digits/ --out explained/mine
       all image files of a folder
   python explain.py --workdir runs/mnist --input seven.png --reference nine.png
@@ -62,10 +62,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     where.add_argument(
         "--strategy",
-        default="medoid",
+        default="geodesic",
         choices=("nearest", "medoid", "centroid", "geodesic"),
-        help="straight to the nearest code of the target class, its medoid (default) or its centroid; or over "
-        "neighbouring codes to the medoid",
+        help="straight to the nearest code of the target class, its medoid or its centroid; or from code to "
+        "neighbouring code to the medoid (default)",
     )
     where.add_argument("--reference", type=pathlib.Path, metavar="FILE", help="an image that all paths lead to")
     where.add_argument(

@@ -35,6 +35,7 @@ from cae_jax.training.run_record import RunRecord, read_record
 from cae_jax.types import Ending, Explanation
 
 BATCH = 128  # rows a compiled call; memory does not grow with the number of images
+SLOTS = 64  # rows of a search that are decoded together
 QUEUE = 8  # times as many rows wait in a call of the search
 HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
 IMAGES = 64  # images explained at once
@@ -81,7 +82,7 @@ class Explainer:
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
         if host_classifier is None:
             self._predict = jax.jit(classifier.predict)
-            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=BATCH))
+            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
         else:
             self._predict = self._checking(host_classifier)
             self._search = functools.partial(search, self._decode, self._predict, while_loop=host_while_loop)

@@ -24,7 +24,7 @@ class ExplainOptions:
         smoothing: of saliency maps, the width of a Gaussian in pixels.
     """
 
-    strategy: str = "medoid"
+    strategy: str = "geodesic"
     references: int = 3
     confidence: float = 0.9
     tolerance: float = 1 / 256
