@@ -114,6 +114,6 @@ def default() -> Config:
         steps=1600,
         batch_size=16,
         ema_decay=0.995,
-        checkpoint_every=200,
+        checkpoint_every=400,
     )
     return config
