@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.batching import map_batches
@@ -207,7 +208,7 @@ class Explainer:
         padded = np.arange(-(-count // batch_size) * batch_size)
         filled = [array[np.minimum(padded, count - 1)] for array in rows]
         found = map_batches(
-            lambda *batch: self._search(*batch, confidence=confidence, tolerance=tolerance),
+            lambda *batch: self._search(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
             *filled,
             padded < count,
             batch_size=batch_size,
