@@ -45,15 +45,14 @@ def benchmark(options: argparse.Namespace, console) -> None:
         raise InputError("--num and --sample must be 1 or more")
     explainer = Explainer.load(options.workdir)
     with console.status("choosing paths"):
-        paths = search.draw_paths(explainer, options.num, options.seed)
+        many = search.draw_paths(explainer, max(options.num, options.memory), options.seed)
+    paths = many.rows(slice(options.num))
     decode, predict = explainer.traceable
     sample = paths.rows(slice(options.sample))
     timings = [search.measure("ours", lambda p: explainer.search(*p, tolerance=options.tolerance), paths)]
     memory = {str(options.num): search.peak_memory()}
     if options.memory:
-        for start in range(0, options.memory, options.num):
-            many = search.draw_paths(explainer, min(options.num, options.memory - start), options.seed + start + 1)
-            explainer.search(*many, tolerance=options.tolerance)
+        explainer.search(*many, tolerance=options.tolerance)
         memory[str(options.memory)] = search.peak_memory()
     with console.status("one at a time"):
         one = search.make_search(decode, predict, 1, 1, options.tolerance)

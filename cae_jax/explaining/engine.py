@@ -139,6 +139,18 @@ def _search(
     return Crossings(*(np.asarray(field) for field in crossings))
 
 
+def _draw(
+    compiled: Compiled, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[M, S, height, width, channels]` at shifts `[M, S]` of M paths, and their probabilities `[M, S, K]`."""
+    count = shifts.shape[1]
+    images = compiled.at(
+        np.repeat(individual_codes, count, axis=0), np.repeat(waypoints, count, axis=0), shifts.reshape(-1)
+    )
+    apart = lambda x: x.reshape(*shifts.shape, *x.shape[1:])  # noqa: E731
+    return apart(images), apart(compiled.predict(images))
+
+
 def _saliency(
     compiled: Compiled,
     exemplars: Exemplars,
@@ -157,9 +169,8 @@ def _saliency(
         codes, target = exemplars.individual_codes[image], np.maximum(chosen.target, 0)
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
-        path = [compiled.at(codes, chosen.waypoints, share * stop) for share in shares]
-        probabilities = [compiled.predict(images)[np.arange(len(target)), target] for images in path]
-        maps = map_batches(_path_saliency, np.stack(path, axis=1), np.stack(probabilities, axis=1))
+        images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
+        maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
     return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
 
 
@@ -194,9 +205,9 @@ def explain_batch(
     chosen, image = Candidates(*(field[rows] for field in candidates)), image[rows]
     individual_codes = exemplars.individual_codes[image]
     shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
-    path = [compiled.at(individual_codes, chosen.waypoints, np.full(len(rows), shift)) for shift in shifts]
-    counterfactual = compiled.at(individual_codes, chosen.waypoints, stop[rows])
-    drawn = {"counterfactual": counterfactual, "path_images": np.stack(path, axis=1)}
+    every = np.concatenate([np.broadcast_to(shifts, (len(rows), PATH_IMAGES)), stop[rows, None]], axis=1)
+    images, probabilities = _draw(compiled, individual_codes, chosen.waypoints, every)
+    drawn = {"counterfactual": images[:, -1], "path_images": images[:, :-1]}
     return Explanation(
         image_index=image,
         prediction=exemplars.predictions[image],
@@ -206,10 +217,10 @@ def explain_batch(
         shift=shift[rows],
         reference=chosen.reference,
         counterfactual_code=codes[rows],
-        counterfactual_probabilities=compiled.predict(counterfactual),
+        counterfactual_probabilities=probabilities[:, -1],
         saliency=_saliency(compiled, exemplars, image, chosen, shift[rows], drawn, options),
         path_shifts=shifts,
-        path_probabilities=np.stack([compiled.predict(step) for step in path], axis=1),
+        path_probabilities=probabilities[:, :-1],
         **drawn,
     )
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import map_batches
+from cae_jax.batching import first_call_alone, map_batches, parallel_calls
 from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, search
 from cae_jax.data import Dataset, open_dataset
 from cae_jax.explaining.answers import check_answers
@@ -35,9 +35,9 @@ from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
 from cae_jax.types import Ending, Explanation
 
-BATCH = 128  # rows a compiled call; memory does not grow with the number of images
-SLOTS = 64  # rows of a search that are decoded together
-QUEUE = 8  # times as many rows wait in a call of the search
+BATCH = 64  # rows a compiled call; memory does not grow with the number of images
+SEARCH_BATCH = 96  # rows a call of the search: 64 images toward 3 references are 2 calls
+SLOTS = 32  # of them are decoded together
 HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
 IMAGES = 64  # images explained at once
 
@@ -77,7 +77,9 @@ class Explainer:
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
         self._strategies: dict[tuple[str, float], Any] = {}
-        encode, decode = make_codec(build_model(record.config, record.image_shape), record.image_shape[:2])
+        model = build_model(record.config, record.image_shape).clone(forward_only=True)
+        encode, decode = make_codec(model, record.image_shape[:2])
+        self._shared = functools.cache(first_call_alone)
         self._encode = jax.jit(lambda images: encode(params, images))
         self._decode = jax.jit(lambda individual_code, class_code: decode(params, individual_code, class_code))
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
@@ -153,6 +155,9 @@ class Explainer:
                 keep_code_table(self._workdir, self._table, self.fingerprint)
         return self._table
 
+    def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
+        return map_batches(self._shared(function), *arrays, batch_size=BATCH, calls=parallel_calls())
+
     def _checked(self, images: np.ndarray) -> np.ndarray:
         return check_images(images, self.record.image_shape)
 
@@ -160,7 +165,7 @@ class Explainer:
         if self._host:  # which gets no rows that only fill a batch
             starts = range(0, len(images), HOST_BATCH)
             return np.concatenate([self._predict(images[start : start + HOST_BATCH]) for start in starts])
-        answers = map_batches(self._predict, images, batch_size=BATCH)
+        answers = self._map(self._predict, images)
         return check_answers(answers, len(images), len(self.record.class_names))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -174,7 +179,7 @@ class Explainer:
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
-        return map_batches(self._encode, self._checked(images), batch_size=BATCH)
+        return self._map(self._encode, self._checked(images))
 
     def decode(self, individual_code: np.ndarray, class_code: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
@@ -184,7 +189,7 @@ class Explainer:
         """
         if len(individual_code) != len(class_code):
             raise InputError(f"{len(individual_code)} individual codes do not go with {len(class_code)} class codes")
-        return map_batches(self._decode, np.asarray(individual_code), np.asarray(class_code), batch_size=BATCH)
+        return self._map(self._decode, np.asarray(individual_code), np.asarray(class_code))
 
     def search(
         self,
@@ -203,21 +208,23 @@ class Explainer:
         """
         count = len(waypoints)
         any_flip = np.zeros(count, bool) if any_flip is None else any_flip
-        batch_size = min(HOST_BATCH, 1 << (count - 1).bit_length()) if self._host else BATCH * QUEUE
+        batch_size = min(HOST_BATCH, 1 << (count - 1).bit_length()) if self._host else SEARCH_BATCH
         rows = (individual_codes, waypoints, prediction, target, any_flip)
         padded = np.arange(-(-count // batch_size) * batch_size)
         filled = [array[np.minimum(padded, count - 1)] for array in rows]
+        answer = self._search if self._host else self._shared(self._search)
         found = map_batches(
-            lambda *batch: self._search(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
+            lambda *batch: answer(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
             *filled,
             padded < count,
             batch_size=batch_size,
+            calls=1 if self._host else parallel_calls(),
         )
         return Crossings(*(field[:count] for field in found))
 
     def at(self, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
-        return map_batches(self._at, individual_codes, waypoints, shifts, batch_size=BATCH)
+        return self._map(self._at, individual_codes, waypoints, shifts)
 
     @property
     def traceable(self) -> tuple[Callable, Callable]:

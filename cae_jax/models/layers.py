@@ -1,11 +1,14 @@
 """Layers shared by the networks: reflection-padded convolution, the norms, residual blocks."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+
+from cae_jax.models.convolve import Convolve
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -66,6 +69,7 @@ class ReflectConv(nn.Module):
         padding: pixels reflected at each side.
         dtype: of the computation; parameters stay float32.
         kernel_init: initialiser of the kernel; biases start at 0.
+        convolve: a form from `models/convolve.py` for stride 1; none leaves it to Flax.
     """
 
     features: int
@@ -74,10 +78,12 @@ class ReflectConv(nn.Module):
     padding: int = 0
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable = he_normal
+    convolve: Convolve | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves `[batch, height, width, channels]`."""
+        form = self.convolve
         convolution = nn.Conv(
             self.features,
             (self.kernel, self.kernel),
@@ -85,6 +91,7 @@ class ReflectConv(nn.Module):
             padding="VALID",
             dtype=self.dtype,
             kernel_init=self.kernel_init,
+            conv_general_dilated=form and (lambda x, kernel, *_, **__: form(x, kernel)),
             name="conv",
         )
         return convolution(reflect_pad(x, self.padding))
@@ -93,17 +100,19 @@ class ReflectConv(nn.Module):
 class ResidualBlock(nn.Module):
     """conv3, norm, activation, conv3, norm, then the skip; nothing after the sum.
 
-    `norms` are the two normalisations; the decoder hands in adaptive ones, the discriminator none.
+    `norms` are the two normalisations; the decoder hands in adaptive ones, the discriminator none. `convolve`: see
+    `ReflectConv`.
     """
 
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable = he_normal
+    convolve: Convolve | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, norms: Sequence[Callable] | None = None) -> jax.Array:
         """Adds the block's output to `[batch, height, width, channels]`."""
         first, second = norms or (lambda h: h, lambda h: h)
-        conv = lambda name: ReflectConv(x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init, name=name)  # noqa: E731
-        h = self.activation(first(conv("conv_0")(x)))
-        return x + second(conv("conv_1")(h))
+        conv = functools.partial(ReflectConv, x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init, self.convolve)
+        h = self.activation(first(conv(name="conv_0")(x)))
+        return x + second(conv(name="conv_1")(h))

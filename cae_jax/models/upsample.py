@@ -6,12 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import DTypeLike
 
+from cae_jax.models.convolve import Convolve, convolve
 from cae_jax.models.layers import he_normal, reflect_pad
-
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 @functools.cache
@@ -25,21 +23,17 @@ def _fold(kernel: int) -> np.ndarray:
     return fold
 
 
-def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=DIMENSIONS)
-
-
 def _border_rows(x: jax.Array, kernel: jax.Array, mode: str) -> tuple[jax.Array, jax.Array]:
     """What reflection adds to edge padding in the first and in the last output row; `mode` pads the other axis."""
     line = lambda step: jnp.pad(  # noqa: E731
         jnp.repeat(step, 2, axis=2), ((0, 0), (0, 0), (2, 2), (0, 0)), mode=mode
     )
-    first = _convolve(line(x[:, 1:2] - x[:, 0:1]), kernel[:1])
-    last = _convolve(line(x[:, -2:-1] - x[:, -1:]), kernel[-1:])
+    first = convolve(line(x[:, 1:2] - x[:, 0:1]), kernel[:1])
+    last = convolve(line(x[:, -2:-1] - x[:, -1:]), kernel[-1:])
     return first, last
 
 
-def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def upsample_convolve(x: jax.Array, kernel: jax.Array, convolve_low: Convolve = convolve) -> jax.Array:
     """Equals nearest-neighbour ×2, reflection padding, then a convolution, at a fraction of the operations.
 
     Every high-resolution tap reads a copy of a low-resolution pixel, so the taps that read the same pixel are added up
@@ -50,6 +44,7 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Args:
         x: `[batch, height, width, in]`, height and width at least 2.
         kernel: `[k, k, in, out]` with k = 3 or 5.
+        convolve_low: the 3×3 convolution at low resolution.
 
     Returns:
         `[batch, 2·height, 2·width, out]`.
@@ -64,7 +59,7 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     fold = jnp.asarray(_fold(size), kernel.dtype)
     phases = jnp.einsum("atk,bsl,klio->tsiabo", fold, fold, kernel).reshape(3, 3, inputs, 4 * outputs)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    y = _convolve(padded, phases).reshape(batch, height, width, 2, 2, outputs)
+    y = convolve_low(padded, phases).reshape(batch, height, width, 2, 2, outputs)
     y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, outputs)
     if size == 5:
         top, bottom = _border_rows(x, kernel, "reflect")
@@ -78,7 +73,7 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def upsample_convolve_reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The same, written as published: what `upsample_convolve` is tested against."""
     high = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-    return _convolve(reflect_pad(high, kernel.shape[0] // 2), kernel)
+    return convolve(reflect_pad(high, kernel.shape[0] // 2), kernel)
 
 
 class UpsampleConv(nn.Module):
@@ -87,6 +82,7 @@ class UpsampleConv(nn.Module):
     features: int
     kernel: int = 5
     dtype: DTypeLike = jnp.float32
+    convolve: Convolve = convolve
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -94,4 +90,5 @@ class UpsampleConv(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", he_normal, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        return upsample_convolve(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        y = upsample_convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.convolve)
+        return y + bias.astype(self.dtype)
