@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--rows", type=int, default=40, help="paths to draw; those that lead to another class count")
     parser.add_argument("--sample", type=int, default=6, help="of them for the slow ways")
-    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--slots", type=int, default=2, help="a few rows of this size keep all cores busy")
     options = parser.parse_args()
 
     def benchmark(console: Console) -> None:
