@@ -1,10 +1,13 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
 from cae_jax.explaining.answers import ClassifierError
+from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images
 from cae_jax.explaining.job import explain_to_folder
 from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.overview import Overview, describe
+from cae_jax.explaining.overview_folder import describe_to_folder
 from cae_jax.explaining.sources import FileInputs, SplitInputs
 
 __all__ = [
@@ -13,8 +16,14 @@ __all__ = [
     "Explainer",
     "FileInputs",
     "InputError",
+    "Overview",
+    "SplitCodes",
     "SplitInputs",
+    "describe",
+    "describe_to_folder",
+    "encode_splits",
     "explain_to_folder",
     "read_image",
     "read_images",
+    "write_codes",
 ]

@@ -1,6 +1,6 @@
 """Measures of a trained model, as functions of arrays and codes. No files, no models by name."""
 
-from cae_jax.metrics.probes import convolutional_probe_accuracy, knn_accuracy, linear_probe_accuracy
+from cae_jax.metrics.probes import convolutional_probe_accuracy, knn_accuracy, linear_probe_accuracy, mlp_probe_accuracy
 from cae_jax.metrics.swaps import draw_swaps, majority_share
 
 __all__ = [
@@ -9,4 +9,5 @@ __all__ = [
     "knn_accuracy",
     "linear_probe_accuracy",
     "majority_share",
+    "mlp_probe_accuracy",
 ]

@@ -1,0 +1,87 @@
+"""`python -m cae_jax.cli.describe_manifold`: the global explanation of a trained workdir as a page."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+EXAMPLES = """\
+examples:
+  python -m cae_jax.cli.describe_manifold --workdir runs/mnist
+      analyses the class codes of all images; open runs/mnist/manifold/index.html
+  python -m cae_jax.cli.describe_manifold --workdir runs/mnist --intervals 6 --reach 4
+      a coarser topology graph
+
+Writes index.html (self-contained), manifold.json (numbers and graph) and codes.parquet.
+"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.describe_manifold",
+        description="Shows what the classifier knows about all images at once: the manifold of their class codes.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--limit", type=int, default=20_000, metavar="N", help="images of each split (20000)")
+    parser.add_argument("--seed", type=int, default=0, help="of probes, random swaps and t-SNE (0)")
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: manifold/ in the workdir")
+    mapper = parser.add_argument_group("the topology graph")
+    mapper.add_argument("--lens", default="pca", choices=("pca", "tsne"), help="what its cover is laid over (pca)")
+    mapper.add_argument("--dimensions", type=int, default=2, metavar="D", help="of the lens (2)")
+    mapper.add_argument("--intervals", type=int, default=10, metavar="N", help="of the cover in each dimension (10)")
+    mapper.add_argument("--overlap", type=float, default=0.3, metavar="P", help="of neighbouring intervals (0.3)")
+    mapper.add_argument(
+        "--reach", type=float, default=3.0, metavar="R", help="clusters join codes within R times the usual gap (3)"
+    )
+    mapper.add_argument("--members", type=int, default=3, metavar="N", help="neighbours that make a cluster (3)")
+    return parser.parse_args(arguments)
+
+
+MAPPER = ("lens", "dimensions", "intervals", "overlap", "reach", "members", "seed")
+
+
+def describe(options: argparse.Namespace, console) -> None:
+    """Analyses and writes what the options name."""
+    from rich.progress import Progress
+
+    from cae_jax.explaining import Explainer, InputError, describe_to_folder
+    from cae_jax.manifold import MapperOptions
+
+    try:
+        mapper = MapperOptions(**{name: getattr(options, name) for name in MAPPER})
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if options.limit < 1:
+        raise InputError("--limit must be 1 or more")
+    explainer = Explainer.load(options.workdir)
+    out = options.out or options.workdir / "manifold"
+    with Progress(console=console) as progress:
+        task = progress.add_task("", total=None)
+        overview = describe_to_folder(
+            explainer,
+            out,
+            mapper,
+            options.seed,
+            options.limit,
+            report=lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total),
+        )
+    for name, value in overview.numbers.items():
+        console.print(f"{name.replace('_', ' ')}: {value:.4g}", highlight=False)
+    console.print(f"open {out / 'index.html'}", highlight=False)
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = parse(sys.argv[1:])
+
+    from cae_jax.cli.console import run
+
+    return run(lambda console: describe(options, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`python -m cae_jax.cli.extract_codes`: the class codes of a data set as a table."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+EXAMPLES = """\
+examples:
+  python -m cae_jax.cli.extract_codes --workdir runs/mnist --split test --out codes.parquet
+  python -m cae_jax.cli.extract_codes --workdir runs/mnist --split all --out codes.csv
+
+A row an image: its name, the class code (columns 0, 1, ...), the data set's label, then the classifier's prediction and
+probability, the same for the reconstruction, and whether the reconstruction kept its class.
+"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.extract_codes",
+        description="Encodes a data set and writes its class codes as .parquet or .csv.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "validation", "test", "all"), help="of its data set (test)"
+    )
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FILE", help="codes.parquet or codes.csv")
+    return parser.parse_args(arguments)
+
+
+def extract(options: argparse.Namespace, console) -> None:
+    """Encodes what the options name and writes the table."""
+    from rich.progress import Progress
+
+    from cae_jax.explaining import Explainer, InputError, encode_splits, write_codes
+    from cae_jax.explaining.codes import SPLITS
+
+    if options.out.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{options.out} must end in .csv or .parquet")
+    explainer = Explainer.load(options.workdir)
+    splits = SPLITS if options.split == "all" else (options.split,)
+    with Progress(console=console) as progress:
+        task = progress.add_task("encoding", total=sum(len(explainer.dataset.split(split)) for split in splits))
+        codes = encode_splits(explainer, splits, report=lambda images: progress.advance(task, images))
+    write_codes(options.out, codes, explainer.record.class_names)
+    console.print(
+        f"{len(codes.names)} codes in {options.out}; {codes.kept.mean():.1%} of the reconstructions keep their class",
+        highlight=False,
+    )
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = parse(sys.argv[1:])
+
+    from cae_jax.cli.console import run
+
+    return run(lambda console: extract(options, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

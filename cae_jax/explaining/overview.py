@@ -1,0 +1,225 @@
+"""The global explanation: what all class codes of a data set show of the classifier."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cae_jax import manifold, metrics
+from cae_jax.explaining.codes import SplitCodes
+from cae_jax.explaining.explainer import Explainer
+from cae_jax.explaining.inputs import InputError
+from cae_jax.images import to_unit
+
+DIRECTIONS = 4  # principal directions that are drawn
+STEPS = 9  # images along each
+REACH = 2.5  # standard deviations to both sides
+EXEMPLARS = 3
+WAYS = 6
+WAY_CHECKS = 300  # ways whose waypoints are decoded and classified
+STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
+
+
+class DrawnWay(NamedTuple):
+    """A way through the graph as images.
+
+    Attributes:
+        caption: of whom it leads to whom.
+        images: `[P, height, width, channels]` in [0, 1], from the first image's reconstruction to its last swap.
+        predictions: `[P]`, the classifier's.
+        bridges: `[P - 1]`, whether the step into the next image is a bridge; the first and the last never are.
+    """
+
+    caption: str
+    images: np.ndarray
+    predictions: np.ndarray
+    bridges: np.ndarray
+
+
+class Overview(NamedTuple):
+    """What class codes of N images show.
+
+    Attributes:
+        numbers: by name.
+        per_class: by name, `[K]`.
+        pervasiveness: `[K, K]`, see `manifold.pervasiveness`.
+        components: the principal components of the class codes.
+        coordinates: by name of the projection, `[N, 2]`.
+        graph: the topology graph.
+        correlations: `[D, P]`, of the principal directions with `manifold.PROPERTIES`.
+        directions: by caption, images `[STEPS, height, width, channels]` along a principal direction.
+        ways: some, drawn.
+    """
+
+    numbers: dict[str, float]
+    per_class: dict[str, np.ndarray]
+    pervasiveness: np.ndarray
+    components: manifold.PrincipalComponents
+    coordinates: dict[str, np.ndarray]
+    graph: manifold.TopologyGraph
+    correlations: np.ndarray
+    directions: dict[str, np.ndarray]
+    ways: list[DrawnWay]
+
+
+def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
+    """How well classes are read from codes: fitted to the training split, scored on the test split."""
+    train, test = codes.of("train"), codes.of("test")
+    class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
+    individual = (train.individual_codes, train.predictions, test.individual_codes, test.predictions)
+    return {
+        "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
+        "class_code_linear_accuracy": metrics.linear_probe_accuracy(*class_codes),
+        "class_code_mlp_accuracy": metrics.mlp_probe_accuracy(*class_codes, seed=seed),
+        "individual_code_linear_leakage": metrics.linear_probe_accuracy(*individual),
+        "individual_code_convolutional_leakage": metrics.convolutional_probe_accuracy(*individual, seed=seed),
+        "chance": metrics.majority_share(test.predictions),
+    }
+
+
+def _claims(
+    answer: manifold.Answer, test: SplitCodes, classes: int, seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The method's claims on held-out images, for each class."""
+    rows = (test.class_codes, test.predictions, classes, seed)
+    table = manifold.pervasiveness(answer, *rows)
+    share, spread = manifold.coherency(answer, *rows)
+    others = np.where(np.eye(classes, dtype=bool), np.nan, table)
+    present = ~np.isnan(others).all(0)
+    toward = np.full(classes, np.nan)
+    toward[present] = np.nanmean(others[:, present], axis=0)
+    per_class = {
+        "pervasiveness": toward,
+        "coherency": share,
+        "spread of probability": spread,
+        "smoothness": manifold.smoothness(answer, *rows),
+        "changes per unit of length": manifold.path_roughness(answer, *rows),
+    }
+    return per_class, table
+
+
+def _draw_directions(
+    explainer: Explainer, test: SplitCodes, components: manifold.PrincipalComponents
+) -> dict[str, np.ndarray]:
+    """What changes along each principal direction, for the first test images of different classes."""
+    _, exemplars = np.unique(test.predictions, return_index=True)
+    shifts = np.linspace(-REACH, REACH, STEPS, dtype=np.float32)
+    drawn = {}
+    for direction in range(min(DIRECTIONS, len(components.axes))):
+        change = shifts[:, None] * components.deviations[direction] * components.axes[direction]
+        for row in exemplars[:EXEMPLARS]:
+            codes = (test.class_codes[row] + change).astype(np.float32)
+            individual = np.repeat(test.individual_codes[row][None], STEPS, axis=0)
+            drawn[f"{direction + 1}: {test.names[row]}"] = explainer.decode(individual, codes)
+    return drawn
+
+
+def _ways(
+    explainer: Explainer, graph: manifold.TopologyGraph, test: SplitCodes, seed: int
+) -> tuple[list[DrawnWay], dict[str, float]]:
+    """Ways between random test images of different classes: some drawn, all checked.
+
+    A waypoint is right if the first image, decoded there, is of the class of the node's majority.
+    """
+    names = explainer.record.class_names
+    pairs = np.stack(metrics.draw_swaps(test.predictions, WAY_CHECKS, seed), axis=1)
+    found = [graph.way(test.class_codes[a], test.class_codes[b]) for a, b in pairs]
+    first = np.repeat(pairs[:, 0], [len(way.waypoints) for way in found])
+    images = explainer.decode(test.individual_codes[first], np.concatenate([way.waypoints for way in found]))
+    predictions = explainer.predict(images).argmax(-1)
+    stops = np.cumsum([len(way.waypoints) for way in found])[:-1]
+    right, drawn = [], []
+    for way, (a, b), pictures, seen in zip(
+        found, pairs, np.split(images, stops), np.split(predictions, stops), strict=True
+    ):
+        right.append(seen[1:-1] == graph.majority[way.nodes])
+        if len(drawn) < WAYS:
+            caption = f"{test.names[a]} ({names[test.predictions[a]]}) → {test.names[b]} ({names[test.predictions[b]]})"
+            drawn.append(DrawnWay(caption, pictures, seen, np.asarray([False, *way.bridges, False])))
+    bridged = np.mean([any(way.bridges) for way in found])
+    return drawn, {"waypoints_of_majority": float(np.concatenate(right).mean()), "ways_with_a_bridge": float(bridged)}
+
+
+def describe(
+    explainer: Explainer,
+    codes: SplitCodes,
+    options: manifold.MapperOptions | None = None,
+    seed: int = 0,
+    report: Callable[[str], object] = lambda stage: None,
+) -> Overview:
+    """Analyses the class codes of a data set.
+
+    Args:
+        explainer: that encoded them.
+        codes: with rows of the splits 'train' and 'test'.
+        options: of the topology graph.
+        seed: of probes, draws and t-SNE.
+        report: called with each of `STAGES` before it begins.
+
+    Raises:
+        InputError: if a split is missing, has one class only, or no graph came out.
+    """
+    train, test = codes.of("train"), codes.of("test")
+    for name, part in (("train", train), ("test", test)):
+        if len(np.unique(part.predictions)) < 2:
+            raise InputError(
+                f"the {name} split has {len(part.names)} images, and the classifier gives them fewer than two classes; "
+                "there is no decision to describe"
+            )
+    classes = len(explainer.record.class_names)
+
+    def answer(rows: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
+        return explainer.predict(explainer.decode(test.individual_codes[rows], class_codes))
+
+    report(STAGES[0])
+    numbers = _probes(codes, seed)
+    report(STAGES[1])
+    per_class, table = _claims(answer, test, classes, seed)
+    report(STAGES[2])
+    confidences = codes.reconstructed.max(-1)
+    try:
+        graph = manifold.build_topology(codes.class_codes, codes.reconstructed.argmax(-1), confidences, options)
+    except manifold.EmptyGraph as error:
+        raise InputError(str(error)) from error
+    report(STAGES[3])
+    ways, checks = _ways(explainer, graph, test, seed)
+    report(STAGES[4])
+    components = manifold.principal_components(codes.class_codes)
+    coordinates = {"PCA": components.project(codes.class_codes), "t-SNE": manifold.tsne(codes.class_codes, seed)}
+    properties = manifold.measure_properties(np.asarray(to_unit(codes.images)))
+    along = components.project(codes.class_codes, min(DIRECTIONS, len(components.axes)))
+    mean = lambda values: float(np.nanmean(values))  # noqa: E731
+    return Overview(
+        numbers=numbers
+        | {name.replace(" ", "_"): mean(values) for name, values in per_class.items()}
+        | {"intrinsic_dimension": manifold.intrinsic_dimension(codes.class_codes), "nodes": float(len(graph))}
+        | {"bridges": float(sum(edge["bridge"] for *_, edge in graph.graph.edges(data=True)))}
+        | {"node_purity": float(graph.purity.mean())}
+        | checks,
+        per_class=per_class,
+        pervasiveness=table,
+        components=components,
+        coordinates=coordinates,
+        graph=graph,
+        correlations=manifold.rank_correlations(along, properties),
+        directions=_draw_directions(explainer, test, components),
+        ways=ways,
+    )
+
+
+def to_json(overview: Overview, codes: SplitCodes, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Numbers and graph as plain lists, NaN as None; node members by image name too."""
+    plain = lambda values: [None if np.isnan(value) else float(value) for value in values]  # noqa: E731
+    graph = overview.graph.to_dict()
+    for node in graph["nodes"]:
+        node["names"] = codes.names[node["members"]].tolist()
+    return {
+        "classes": list(class_names),
+        "numbers": overview.numbers,
+        "per_class": {name: plain(values) for name, values in overview.per_class.items()},
+        "pervasiveness": [plain(row) for row in overview.pervasiveness],
+        "explained_variance": plain(overview.components.explained),
+        "properties": list(manifold.PROPERTIES),
+        "correlations": [plain(row) for row in overview.correlations],
+        "graph": graph,
+    }

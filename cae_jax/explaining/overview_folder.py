@@ -1,0 +1,118 @@
+"""A folder with the global explanation: the page, the numbers and graph as JSON, the codes as a table."""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import networkx as nx
+import numpy as np
+
+from cae_jax.explaining.codes import SPLITS, SplitCodes, encode_splits, write_codes
+from cae_jax.explaining.explainer import Explainer
+from cae_jax.explaining.inputs import InputError
+from cae_jax.explaining.overview import STAGES, Overview, describe, to_json
+from cae_jax.manifold import PROPERTIES, MapperOptions
+from cae_jax.report.manifold_page import Points, Strip, manifold_page
+from cae_jax.training.run_record import write_whole
+
+
+def _positions(overview: Overview, seed: int) -> np.ndarray:
+    """Where nodes are drawn: near the middle of their members in t-SNE, pulled together by edges."""
+    picture = overview.coordinates["t-SNE"]
+    picture = (picture - picture.mean(0)) / picture.std()
+    start = {node: picture[rows].mean(0) for node, rows in enumerate(overview.graph.members)}
+    placed = nx.spring_layout(overview.graph.graph, pos=start, weight=None, iterations=30, seed=seed)
+    return np.stack([placed[node] for node in range(len(overview.graph))])
+
+
+def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: MapperOptions, seed: int) -> str:
+    names = explainer.record.class_names
+    graph = overview.graph
+    first = codes.of("test").individual_codes[:1]
+    pictures = explainer.decode(np.repeat(first, len(graph), axis=0), graph.centres.astype(np.float32))
+    classes_of = lambda images: [names[c] for c in explainer.predict(images).argmax(-1)]  # noqa: E731
+    return manifold_page(
+        {
+            "model": f"{explainer.record.data}, step {explainer.step}",
+            "images": str(len(codes.names)),
+            "lens": f"{options.lens}, {options.dimensions} dimensions, {options.intervals} intervals",
+            "overlap": f"{options.overlap:g}",
+            "reach": f"{options.reach:g}",
+            "seed": str(seed),
+        },
+        names,
+        Points(
+            codes.names,
+            codes.images,
+            codes.labels,
+            codes.predictions,
+            codes.probabilities.max(-1),
+            overview.coordinates,
+        ),
+        overview.numbers,
+        overview.per_class,
+        overview.pervasiveness,
+        overview.components.explained,
+        (PROPERTIES, overview.correlations),
+        graph.to_dict(),
+        _positions(overview, seed),
+        pictures,
+        [
+            Strip(f"direction {caption}", images, classes_of(images), [False] * len(images))
+            for caption, images in overview.directions.items()
+        ],
+        [
+            Strip(way.caption, way.images, [names[c] for c in way.predictions], [False, *way.bridges])
+            for way in overview.ways
+        ],
+    )
+
+
+def describe_to_folder(
+    explainer: Explainer,
+    path: pathlib.Path,
+    options: MapperOptions | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    report: Callable[[str, int, int], object] = lambda stage, done, total: None,
+) -> Overview:
+    """Analyses the class codes of a run's data set and writes index.html, manifold.json and codes.parquet.
+
+    Args:
+        explainer: of the run.
+        path: of the folder; files of these names in it are replaced.
+        options: of the topology graph.
+        seed: see `describe`.
+        limit: images of each split.
+        report: called with a stage's name, how much of all is done, and all.
+
+    Raises:
+        InputError: see `describe`; or if the folder cannot be written to.
+    """
+    options = options or MapperOptions()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error}") from error
+    total = len(SPLITS) + len(STAGES) + 1
+    done = 0
+
+    def advance(stage: str) -> None:
+        nonlocal done
+        report(stage, done, total)
+        done += 1
+
+    parts = []
+    for split in SPLITS:
+        advance(f"encoding {split}")
+        parts.append(encode_splits(explainer, [split], limit))
+    codes = SplitCodes(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+    overview = describe(explainer, codes, options, seed, advance)
+    advance("page")
+    names = explainer.record.class_names
+    page = _page(explainer, codes, overview, options, seed)
+    write_codes(path / "codes.parquet", codes, names)
+    write_whole(path / "manifold.json", json.dumps(to_json(overview, codes, names), indent=1))
+    write_whole(path / "index.html", page)
+    report("done", total, total)
+    return overview

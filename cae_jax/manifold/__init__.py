@@ -1,0 +1,25 @@
+"""What class codes show of all images at once: projections, the topology graph, the method's claims as numbers."""
+
+from cae_jax.manifold.claims import Answer, coherency, path_roughness, pervasiveness, smoothness
+from cae_jax.manifold.projection import PrincipalComponents, intrinsic_dimension, principal_components, tsne
+from cae_jax.manifold.shortcuts import PROPERTIES, measure_properties, rank_correlations
+from cae_jax.manifold.topology import EmptyGraph, MapperOptions, TopologyGraph, build_topology
+
+__all__ = [
+    "PROPERTIES",
+    "Answer",
+    "EmptyGraph",
+    "MapperOptions",
+    "PrincipalComponents",
+    "TopologyGraph",
+    "build_topology",
+    "coherency",
+    "intrinsic_dimension",
+    "measure_properties",
+    "path_roughness",
+    "pervasiveness",
+    "principal_components",
+    "rank_correlations",
+    "smoothness",
+    "tsne",
+]

@@ -1,0 +1,242 @@
+"""The class-code manifold as one self-contained HTML page: scatter, topology graph, claims, directions, ways."""
+
+import base64
+import importlib.resources
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from cae_jax.images import to_uint8
+
+THUMBNAIL = 56  # largest side of a picture under the mouse
+MOST_POINTS = 6000  # drawn in the scatter
+PALETTE = (
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222255", "#ee8866", "#44bb99"
+)  # fmt: skip
+
+
+class Points(NamedTuple):
+    """Images as points, N rows.
+
+    Attributes:
+        names: `[N]`.
+        images: `[N, height, width, channels]` uint8.
+        labels: `[N]`, class numbers of the data set.
+        predictions: `[N]`, of the classifier.
+        confidences: `[N]` in [0, 1].
+        coordinates: by name of a projection, `[N, 2]`.
+    """
+
+    names: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    confidences: np.ndarray
+    coordinates: Mapping[str, np.ndarray]
+
+
+class Strip(NamedTuple):
+    """Images in a row, with what stands under each and whether a bridge leads to it.
+
+    Attributes:
+        caption: of the row.
+        images: `[P, height, width, channels]` in [0, 1].
+        under: P texts.
+        bridges: P flags, of the step that leads to the image.
+    """
+
+    caption: str
+    images: np.ndarray
+    under: Sequence[str]
+    bridges: Sequence[bool]
+
+
+def data_uri(image: np.ndarray, side: int | None = None) -> str:
+    """`[height, width, channels]`, uint8 or float in [0, 1], as a PNG in a URI; at most `side` large."""
+    pixels = image if image.dtype == np.uint8 else to_uint8(image)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if side and max(picture.size) > side:
+        picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def class_colour(number: int) -> str:
+    """A class's colour, the same everywhere; beyond ten classes they come again."""
+    return PALETTE[number % len(PALETTE)]
+
+
+def _shade(confidence: float) -> str:
+    """Dark blue for certain, yellow for doubtful."""
+    low, high = np.array([253, 231, 37]), np.array([49, 54, 149])
+    share = float(np.clip((confidence - 0.5) / 0.5, 0.0, 1.0))
+    return "#{:02x}{:02x}{:02x}".format(*np.round(low + share * (high - low)).astype(int))
+
+
+def _scatter(points: Points, class_names: Sequence[str]) -> Any:
+    """The manifold with choices of projection and colour, and thumbnails under the mouse."""
+    from bokeh.layouts import column, row
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Select
+    from bokeh.plotting import figure
+
+    count = len(points.names)
+    rows = np.sort(np.random.default_rng(0).permutation(count)[:MOST_POINTS])
+    colours = {
+        "prediction": [class_colour(int(c)) for c in points.predictions[rows]],
+        "label": [class_colour(int(c)) for c in points.labels[rows]],
+        "confidence": [_shade(float(c)) for c in points.confidences[rows]],
+    }
+    projections = {name: xy[rows].astype(np.float32) for name, xy in points.coordinates.items()}
+    first = next(iter(projections))
+    source = ColumnDataSource(
+        {
+            "x": projections[first][:, 0],
+            "y": projections[first][:, 1],
+            "colour": colours["prediction"],
+            "name": points.names[rows].tolist(),
+            "label": [class_names[int(c)] for c in points.labels[rows]],
+            "prediction": [class_names[int(c)] for c in points.predictions[rows]],
+            "confidence": points.confidences[rows].astype(np.float32),
+            "picture": [data_uri(image, THUMBNAIL) for image in points.images[rows]],
+        }
+    )
+    plot = figure(width=760, height=560, tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom", title=None)
+    plot.grid.visible = False
+    dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.75, source=source, name="points")
+    plot.add_tools(
+        HoverTool(
+            renderers=[dots],
+            limit=1,
+            tooltips='<div style="max-width:150px"><img src="@picture" style="width:84px;image-rendering:pixelated">'
+            "<br><b>@name</b><br>label @label<br>answer @prediction (@confidence{0.000})</div>",
+        )
+    )
+    shown = Select(title="projection", value=first, options=list(projections), width=130)
+    coloured = Select(title="colour", value="prediction", options=list(colours), width=130)
+    move = "source.data.x = xs[cb_obj.value]; source.data.y = ys[cb_obj.value]; source.change.emit();"
+    xs, ys = ({name: xy[:, axis].tolist() for name, xy in projections.items()} for axis in (0, 1))
+    shown.js_on_change("value", CustomJS(args={"source": source, "xs": xs, "ys": ys}, code=move))
+    paint = "source.data.colour = colours[cb_obj.value]; source.change.emit();"
+    coloured.js_on_change("value", CustomJS(args={"source": source, "colours": colours}, code=paint))
+    return column(row(shown, coloured), plot)
+
+
+def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray, class_names: Sequence[str]) -> Any:
+    """The topology graph: nodes as large as they have members, bridges dashed."""
+    from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.plotting import figure
+
+    plot = figure(width=760, height=560, tools="pan,wheel_zoom,reset", active_scroll="wheel_zoom", title=None)
+    plot.axis.visible = plot.grid.visible = False
+    for bridge, dash in ((False, "solid"), (True, "dashed")):
+        ends = [edge["nodes"] for edge in graph["edges"] if edge["bridge"] == bridge]
+        plot.multi_line(
+            [[positions[a, 0], positions[b, 0]] for a, b in ends],
+            [[positions[a, 1], positions[b, 1]] for a, b in ends],
+            color="#c82828" if bridge else "#999999",
+            line_dash=dash,
+            line_width=2 if bridge else 1,
+        )
+    nodes = graph["nodes"]
+    source = ColumnDataSource(
+        {
+            "x": positions[:, 0],
+            "y": positions[:, 1],
+            "number": list(range(len(nodes))),
+            "colour": [class_colour(node["majority"]) for node in nodes],
+            "size": [6 + 1.6 * len(node["members"]) ** 0.5 for node in nodes],
+            "alpha": [0.25 + 0.7 * node["purity"] for node in nodes],
+            "majority": [class_names[node["majority"]] for node in nodes],
+            "members": [len(node["members"]) for node in nodes],
+            "purity": [node["purity"] for node in nodes],
+            "confidence": [node["confidence"] for node in nodes],
+            "picture": [data_uri(image, THUMBNAIL) for image in pictures],
+        }
+    )
+    dots = plot.scatter("x", "y", size="size", color="colour", alpha="alpha", line_color="#333", source=source)
+    dots.name = "nodes"
+    plot.add_tools(
+        HoverTool(
+            renderers=[dots],
+            tooltips='<div style="max-width:170px"><img src="@picture" style="width:84px;image-rendering:pixelated">'
+            "<br><b>node @number: @majority</b><br>@members images, purity @purity{0.00}"
+            "<br>mean confidence @confidence{0.000}</div>",
+        )
+    )
+    return plot
+
+
+def _strip(strip: Strip) -> dict[str, Any]:
+    images = [data_uri(image) for image in strip.images]
+    return {"caption": strip.caption, "steps": list(zip(images, strip.under, strip.bridges, strict=True))}
+
+
+def _cell(value: float) -> dict[str, str]:
+    """A number of the heat map with its colours; the darker, the closer to 1."""
+    if np.isnan(value):
+        return {"text": "", "back": "#fff", "ink": "#000"}
+    back = np.round(np.array([255, 255, 255]) + value**2 * (np.array([34, 94, 168]) - 255)).astype(int)
+    return {"text": f"{value:.2f}", "back": "rgb({},{},{})".format(*back), "ink": "#fff" if value > 0.7 else "#000"}
+
+
+def manifold_page(
+    facts: Mapping[str, str],
+    class_names: Sequence[str],
+    points: Points,
+    numbers: Mapping[str, float],
+    per_class: Mapping[str, np.ndarray],
+    pervasiveness: np.ndarray,
+    explained: np.ndarray,
+    correlations: tuple[Sequence[str], np.ndarray],
+    graph: Mapping[str, Any],
+    positions: np.ndarray,
+    pictures: np.ndarray,
+    directions: Sequence[Strip],
+    ways: Sequence[Strip],
+) -> str:
+    """The page.
+
+    Args:
+        facts: shown under the title, by name.
+        class_names: K names.
+        points: the images.
+        numbers: by name.
+        per_class: by name, `[K]`.
+        pervasiveness: `[K, K]`, exemplar's class by donor's class; NaN stays empty.
+        explained: shares of variance of the principal directions.
+        correlations: P names of image properties, and `[D, P]` in [-1, 1].
+        graph: `nodes` and `edges` as plain data, see `manifold.TopologyGraph.to_dict`.
+        positions: `[V, 2]`, where its nodes are drawn.
+        pictures: `[V, height, width, channels]` in [0, 1], an image for each node.
+        directions: images along principal directions.
+        ways: images along ways through the graph.
+    """
+    from bokeh.embed import components
+    from bokeh.resources import Resources
+
+    folder = importlib.resources.files("cae_jax.report").joinpath("templates")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    plots = {"scatter": _scatter(points, class_names), "graph": _graph(graph, positions, pictures, class_names)}
+    script, places = components(plots)
+    return environment.from_string(folder.joinpath("manifold.html.j2").read_text("utf-8")).render(
+        facts=facts,
+        shown=min(len(points.names), MOST_POINTS),
+        count=len(points.names),
+        classes=[(name, class_colour(i)) for i, name in enumerate(class_names)],
+        numbers=numbers,
+        per_class=per_class,
+        heat=[[_cell(float(value)) for value in row] for row in pervasiveness],
+        explained=explained,
+        properties=correlations[0],
+        correlations=correlations[1],
+        directions=[_strip(strip) for strip in directions],
+        ways=[_strip(strip) for strip in ways],
+        library=Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render(),
+        script=script,
+        places=places,
+    )
