@@ -48,3 +48,25 @@ def trained(tmp_path_factory, digits):
     with pytest.MonkeyPatch.context() as patch:
         use_digits(patch, digits)
         return train_small(tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture(scope="session")
+def trained_explainer(trained, digits):
+    """Of the short run, with its data set opened."""
+    from small_run import use_digits
+
+    from cae_jax import Explainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_digits(patch, digits)
+        explainer = Explainer.load(trained[0])
+        assert explainer.dataset is digits
+    return explainer
+
+
+@pytest.fixture(scope="session")
+def atlas(trained_explainer):
+    """The explorer's, of the short run's test images."""
+    from cae_jax.explorer import make_atlas
+
+    return make_atlas(trained_explainer)

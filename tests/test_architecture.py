@@ -11,7 +11,7 @@ LEVELS = (
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "report"},
     {"training", "interop"},
     {"explaining"},
-    {"benchmark"},
+    {"benchmark", "explorer"},
     {"cli"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

@@ -1,11 +1,17 @@
-"""Ranges and padding of images, there and back, and computing in batches."""
+"""Ranges and padding of images, there and back, and computing in batches and threads."""
+
+import itertools
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.batching import map_batches
+from cae_jax.batching import first_call_alone, map_batches, parallel_calls
 from cae_jax.images import from_model, padded_side, to_model, to_uint8, to_unit
 
 
@@ -79,3 +85,135 @@ def test_batches_are_of_one_shape_and_no_row_is_lost_or_doubled(count):
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match="no rows"):
         map_batches(lambda x: x, np.zeros((0, 2)))
+
+
+PATIENCE = 20.0  # seconds that a thread waits for another one, which comes at once or never
+
+
+@pytest.mark.parametrize("calls", [2, 4, 40])
+def test_threads_give_the_same_in_order_however_long_each_takes(calls):
+    pauses = iter(np.random.default_rng(0).uniform(0, 0.02, 100))
+
+    def function(x, y):
+        time.sleep(next(pauses))
+        return {"sum": x + y, "pair": (2 * x, y)}
+
+    x = np.random.default_rng(1).normal(size=(37, 3))
+    alone, threaded = (map_batches(function, x, x**2, batch_size=4, calls=count) for count in (1, calls))
+    assert threaded["sum"].shape == (37, 3)
+    jax.tree.map(np.testing.assert_array_equal, threaded, alone)
+
+
+def test_as_many_calls_are_under_way_as_asked_for():
+    inside, most = threading.Barrier(3), []
+    counting, entered = threading.Lock(), [0]
+
+    def function(x):
+        with counting:
+            entered[0] += 1
+            most.append(entered[0])
+        inside.wait(PATIENCE)
+        with counting:
+            entered[0] -= 1
+        inside.wait(PATIENCE)
+        return x
+
+    rows = np.arange(12)
+    np.testing.assert_array_equal(map_batches(function, rows, batch_size=2, calls=3), rows)
+    assert sorted(most) == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("count", [3, 8])
+def test_without_threads_asked_for_or_needed_there_are_none(count):
+    threads = set()
+
+    def function(x):
+        threads.add(threading.current_thread())
+        return x
+
+    map_batches(function, np.arange(count), batch_size=4, calls=4 if count == 3 else 1)
+    assert threads == {threading.current_thread()}
+
+
+def test_an_error_in_a_thread_comes_out():
+    def function(x):
+        if 13 in x:
+            raise KeyError("thirteen")
+        return x
+
+    with pytest.raises(KeyError, match="thirteen"):
+        map_batches(function, np.arange(40), batch_size=4, calls=4)
+
+
+def test_a_cpu_has_a_call_a_core_and_anything_else_one(monkeypatch):
+    assert parallel_calls() == os.cpu_count()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert parallel_calls() == 1
+
+
+def in_threads(function, count):
+    """Results or errors of calls at once with 0 to `count` - 1."""
+    ready = threading.Barrier(count)
+
+    def call(number):
+        ready.wait(PATIENCE)
+        return function(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(call, number) for number in range(count)]
+    return [future.exception() or future.result() for future in futures]
+
+
+def test_the_first_call_is_alone_and_the_others_are_at_once():
+    entries, at_first, together = itertools.count(), [], threading.Barrier(4)
+
+    @first_call_alone
+    def function(x):
+        if next(entries) == 0:
+            time.sleep(0.1)
+            at_first.append(next(entries))
+        else:
+            together.wait(PATIENCE)
+        return 2 * x
+
+    assert in_threads(function, 5) == [0, 2, 4, 6, 8]
+    assert at_first == [1]
+    assert next(entries) == 6
+
+
+def test_after_a_first_call_that_fails_the_next_one_is_first():
+    entries, at_second, together = itertools.count(), [], threading.Barrier(3)
+
+    @first_call_alone
+    def function(x):
+        entry = next(entries)
+        if entry == 0:
+            time.sleep(0.1)
+            raise KeyError("the first")
+        if entry == 1:
+            time.sleep(0.1)
+            at_second.append(next(entries))
+        else:
+            together.wait(PATIENCE)
+        return x
+
+    results = in_threads(function, 5)
+    assert at_second == [2]
+    assert sum(isinstance(result, KeyError) for result in results) == 1
+    assert all(result == row or isinstance(result, KeyError) for row, result in enumerate(results))
+
+
+def test_a_jitted_function_is_traced_once_by_all_threads():
+    traced = []
+
+    @jax.jit
+    def function(x, *, factor):
+        traced.append(x.shape)
+        time.sleep(0.05)
+        return factor * x
+
+    alone = first_call_alone(function)
+    rows = np.arange(20, dtype=np.float32)
+    result = map_batches(lambda x: alone(x, factor=3.0), rows, batch_size=4, calls=5)
+    np.testing.assert_array_equal(result, 3 * rows)
+    assert traced == [(4,)]

@@ -28,7 +28,7 @@ def _set_up_logging(console: Console) -> None:
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for chatty in ("absl", "jax", "orbax", "urllib3", "grain"):
+    for chatty in ("absl", "jax", "orbax", "urllib3", "grain", "bokeh", "tornado"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 

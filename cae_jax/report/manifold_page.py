@@ -105,7 +105,8 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
             "picture": [data_uri(image, THUMBNAIL) for image in points.images[rows]],
         }
     )
-    plot = figure(width=760, height=560, tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom", title=None)
+    plot = figure(width=760, height=560, tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom")
+    plot.name = "manifold"
     plot.grid.visible = False
     dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.75, source=source, name="points")
     plot.add_tools(
@@ -131,7 +132,7 @@ def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray
     from bokeh.models import ColumnDataSource, HoverTool
     from bokeh.plotting import figure
 
-    plot = figure(width=760, height=560, tools="pan,wheel_zoom,reset", active_scroll="wheel_zoom", title=None)
+    plot = figure(width=760, height=560, tools="pan,wheel_zoom,reset", active_scroll="wheel_zoom")
     plot.axis.visible = plot.grid.visible = False
     for bridge, dash in ((False, "solid"), (True, "dashed")):
         ends = [edge["nodes"] for edge in graph["edges"] if edge["bridge"] == bridge]

@@ -1,0 +1,6 @@
+"""A live page on which to walk the class-code manifold, served on this machine."""
+
+from cae_jax.explorer.atlas import Atlas, make_atlas
+from cae_jax.explorer.server import serve
+
+__all__ = ["Atlas", "make_atlas", "serve"]

@@ -1,0 +1,50 @@
+"""Serves the explorer on this machine; its scripts come from the installed package, none from a network."""
+
+from collections.abc import Callable, Sequence
+
+from bokeh.application import Application
+from bokeh.application.handlers import FunctionHandler
+from bokeh.server.server import Server
+
+from cae_jax.explaining import InputError
+from cae_jax.explorer.atlas import Atlas
+from cae_jax.explorer.page import ExplorerPage
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(
+    atlas: Atlas,
+    port: int = 0,
+    address: str = LOOPBACK,
+    origins: Sequence[str] = (),
+    ready: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serves until interrupted. Every browser has a page of its own.
+
+    Args:
+        atlas: what is shown.
+        port: 0 for a free one.
+        address: to listen on; anything but loopback lets other machines in.
+        origins: `HOST:PORT`s, beside localhost, whose pages may connect.
+        ready: called with the page's address once it answers.
+
+    Raises:
+        InputError: if the port or address cannot be used.
+    """
+    application = Application(FunctionHandler(lambda document: _open(atlas, document)))
+    allowed = [*origins, f"localhost:{port}", f"{LOOPBACK}:{port}"] if origins or port else None
+    try:
+        server = Server({"/": application}, port=port, address=address, allow_websocket_origin=allowed)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot listen on {address}:{port} ({error}); choose another --port") from error
+    server.start()
+    try:
+        ready(f"http://localhost:{server.port}/")
+        server.io_loop.start()
+    finally:
+        server.stop()
+
+
+def _open(atlas: Atlas, document) -> None:
+    ExplorerPage(atlas, document)

@@ -1,0 +1,66 @@
+"""Chromium for the browser tests, and the explorer served from a thread."""
+
+import contextlib
+import os
+import shutil
+import threading
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+
+@contextlib.contextmanager
+def chromium():
+    """A headless browser; without one installed the test is skipped, or fails where CAE_REQUIRE_BROWSER says so."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        reason = "no Chromium is installed (Debian: apt-get install chromium)"
+        if os.environ.get("CAE_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def serving(serve, **options):
+    """Runs `serve(ready=..., **options)` in a thread; yields the page's address."""
+    import asyncio
+
+    from tornado.ioloop import IOLoop
+
+    up, found, failures = threading.Event(), {}, []
+
+    def ready(url):
+        found.update(url=url, loop=IOLoop.current())
+        up.set()
+
+    def run():
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        try:
+            serve(ready=ready, **options)
+        except BaseException as error:
+            failures.append(error)
+            up.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert up.wait(30)
+    if failures:
+        raise failures[0]
+    try:
+        yield found["url"]
+    finally:
+        found["loop"].add_callback(found["loop"].stop)
+        thread.join(10)
+
+
+def watch(browser):
+    """A new page in a context of its own, with lists of what it asks for and of the errors on it."""
+    page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return page, requests, errors

@@ -1,0 +1,129 @@
+"""The manifold page and the explorer in a real browser: hover, click, drag, slide, play."""
+
+import functools
+import time
+
+import pytest
+from browser import chromium, serving, watch
+
+WHERE = """([figure, glyphs]) => {
+  const plot = Bokeh.documents[0].get_model_by_name(figure), view = Bokeh.index.find_one(plot);
+  const data = plot.renderers.find(renderer => renderer.name === glyphs).data_source.data;
+  const box = view.el.getBoundingClientRect();
+  return [box.x + view.frame.x_scale.compute(data.x[0]), box.y + view.frame.y_scale.compute(data.y[0])];
+}"""
+STAR = ["map", "star"]
+
+
+@pytest.fixture(scope="module")
+def address(atlas):
+    from cae_jax.explorer import serve
+
+    with serving(functools.partial(serve, atlas)) as url:
+        yield url
+
+
+def opened(browser, address):
+    page, requests, errors = watch(browser)
+    page.goto(address)
+    page.wait_for_selector("figure img", timeout=60_000)
+    page.get_by_text("straight to an image").click()  # the small run has no confident class to go to
+    page.wait_for_timeout(500)
+    return page, requests, errors
+
+
+def picture(page):
+    return page.locator("figure img").nth(1).get_attribute("src")
+
+
+def changed(page, before, read=picture):
+    """Waits until something is not what it was."""
+    end = time.monotonic() + 20
+    while read(page) == before:
+        assert time.monotonic() < end, "nothing changed on the page"
+        page.wait_for_timeout(20)
+    return read(page)
+
+
+def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(trained_explainer, tmp_path):
+    from cae_jax.explaining import describe_to_folder
+
+    describe_to_folder(trained_explainer, tmp_path, limit=200)
+    read = "() => Array.from(Bokeh.documents[0].get_model_by_name('points').data_source.data['{}'].slice(0, 5))"
+    with chromium() as browser:
+        page, requests, errors = watch(browser)
+        page.goto((tmp_path / "index.html").as_uri())
+        page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")
+        place, colours = page.evaluate(read.format("x")), page.evaluate(read.format("colour"))
+        page.get_by_label("projection").select_option("t-SNE")
+        page.get_by_label("colour").select_option("confidence")
+        changed(page, place, lambda page: page.evaluate(read.format("x")))
+        assert page.evaluate(read.format("colour")) != colours
+        x, y = page.evaluate(WHERE, ["manifold", "points"])
+        page.mouse.move(x + 3, y)
+        page.mouse.move(x, y)
+        assert (page.locator(".bk-Tooltip img").first.get_attribute("src") or "").startswith("data:image/png")
+    assert not errors
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+
+
+def test_a_click_moves_the_code_and_a_click_chooses_an_image(address):
+    with chromium() as browser:
+        page, requests, errors = opened(browser, address)
+        page.get_by_text("a click moves the code").click()
+        before = picture(page)
+        page.mouse.click(520, 120)
+        changed(page, before)
+        page.get_by_text("a click chooses the image").click()
+        number = lambda page: page.get_by_label("image", exact=True).input_value()  # noqa: E731
+        before = number(page)
+        page.wait_for_timeout(500)  # or it is a double click
+        page.mouse.click(520, 120)
+        changed(page, before, number)
+    assert not errors
+    assert {url.split("/")[2] for url in requests if "://" in url} == {address.split("/")[2]}
+
+
+def test_the_star_can_be_dragged(address):
+    with chromium() as browser:
+        page, _, errors = opened(browser, address)
+        before, (x, y) = picture(page), page.evaluate(WHERE, STAR)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 90, y + 60, steps=8)
+        page.mouse.up()
+        changed(page, before)
+        moved = page.evaluate(WHERE, STAR)
+        assert moved == pytest.approx([x + 90, y + 60], abs=3)
+    assert not errors
+
+
+def test_the_slider_and_the_play_button_walk_the_path(address):
+    with chromium() as browser:
+        page, _, errors = opened(browser, address)
+        before = picture(page)
+        page.locator(".noUi-handle").focus()
+        for _ in range(3):
+            page.keyboard.press("PageUp")
+        changed(page, before)
+        shift = lambda page: float(page.locator(".noUi-handle").get_attribute("aria-valuenow"))  # noqa: E731
+        there = shift(page)
+        assert there > 0.0
+        page.get_by_text("over the graph").click()
+        changed(page, there, shift)
+        assert shift(page) == 0.0
+        page.get_by_role("button", name="play").click()
+        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('shift').value === 1", timeout=30_000)
+        page.get_by_role("button", name="play").wait_for()
+    assert not errors
+
+
+def test_two_browsers_do_not_disturb_each_other(address):
+    with chromium() as browser:
+        one, _, _ = opened(browser, address)
+        two, _, _ = opened(browser, address)
+        still, before = picture(two), picture(one)
+        one.get_by_text("a click moves the code").click()
+        one.mouse.click(520, 120)
+        changed(one, before)
+        assert picture(two) == still

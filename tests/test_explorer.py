@@ -1,0 +1,77 @@
+"""The explorer without a browser: what it computes, and what its server refuses."""
+
+import asyncio
+import functools
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from browser import serving
+
+
+@pytest.mark.parametrize("projection", ["PCA", "t-SNE"])
+def test_the_place_of_an_image_leads_back_to_it(atlas, projection):
+    row = 7
+    place = atlas.coordinates[projection][row]
+    assert atlas.nearest_image(projection, place) == row
+    code = atlas.codes.class_codes[row]
+    np.testing.assert_allclose(atlas.place_of(projection, code), place, atol=1e-2)
+    np.testing.assert_allclose(atlas.code_at(projection, place, code), code, atol=1e-2)
+
+
+def test_a_view_with_the_own_code_is_the_reconstruction_and_changes_nothing(atlas):
+    view = atlas.view(3, atlas.codes.class_codes[3])
+    own = atlas.explainer.decode(atlas.codes.individual_codes[3:4], atlas.codes.class_codes[3:4])[0]
+    np.testing.assert_allclose(view.image, own, atol=1e-5)
+    np.testing.assert_allclose(view.saliency, 0.0, atol=1e-6)
+    assert view.probabilities.sum() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("over_graph", [False, True])
+def test_a_path_to_an_image_begins_and_ends_at_the_codes(atlas, over_graph):
+    path = atlas.toward_image(2, 9, over_graph)
+    np.testing.assert_allclose(atlas.along(path, 0.0), atlas.codes.class_codes[2], atol=1e-6)
+    np.testing.assert_allclose(atlas.along(path, 1.0), atlas.codes.class_codes[9], atol=1e-6)
+
+
+def test_too_few_images_are_refused(atlas):
+    from cae_jax.explaining import InputError
+    from cae_jax.explorer import make_atlas
+
+    with pytest.raises(InputError, match="4 images are too few"):
+        make_atlas(atlas.explainer, limit=4)
+
+
+def test_a_port_in_use_is_named(atlas):
+    from cae_jax.explaining import InputError
+    from cae_jax.explorer import serve
+
+    with serving(functools.partial(serve, atlas)) as url:
+        port = int(url.rsplit(":", 1)[1].strip("/"))
+        with pytest.raises(InputError, match=rf"127.0.0.1:{port}.*--port"), serving(serve, atlas=atlas, port=port):
+            pass
+
+
+def test_pages_of_other_origins_may_not_connect(atlas):
+    from tornado.httpclient import HTTPClientError, HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    from cae_jax.explorer import serve
+
+    async def connect(url, origin):
+        request = HTTPRequest(url.replace("http", "ws") + "ws", headers={"Origin": origin})
+        return await websocket_connect(request, subprotocols=["bokeh", "none"])
+
+    with serving(functools.partial(serve, atlas)) as url, pytest.raises(HTTPClientError, match="403"):
+        asyncio.run(connect(url, "http://elsewhere.example"))
+
+
+def test_no_file_is_served_but_the_librarys_own(atlas):
+    from cae_jax.explorer import serve
+
+    with serving(functools.partial(serve, atlas)) as url:
+        assert urllib.request.urlopen(url + "static/js/bokeh.min.js").status == 200
+        for path in ("run.json", "static/../../../../etc/passwd", "static/%2e%2e/%2e%2e/__init__.py"):
+            with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
+                urllib.request.urlopen(url + path)
