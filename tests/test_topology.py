@@ -70,7 +70,7 @@ def test_options_that_make_no_sense_are_refused(wrong, message):
 def test_the_same_codes_give_the_same_graph_node_for_node(lens):
     codes, options = make_blobs(count=30), MapperOptions(lens=lens, intervals=4)
     graph, again = (build(codes.copy(), options) for _ in range(2))
-    assert len(graph) > 2
+    assert len(graph) > 1
     assert json.dumps(graph.to_dict()) == json.dumps(again.to_dict())
 
 
