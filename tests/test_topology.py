@@ -97,9 +97,14 @@ def test_the_order_and_the_scale_of_codes_do_not_matter():
     assert {frozenset(order[list(rows)].tolist()) for rows in member_sets(build(codes[order]))} == nodes
 
 
-def test_a_code_far_from_all_others_is_in_no_node():
-    codes = np.concatenate([make_circle(), [[0.0, 1.6]]])
-    assert set().union(*member_sets(build(codes, CIRCLE))) == set(range(400))
+@pytest.mark.parametrize(("gap", "nodes"), [(5.9, 1), (6.1, 2)])
+def test_reach_is_in_median_distances_to_the_third_neighbour(gap, nodes):
+    places = np.arange(100.0)  # the third neighbour is at 2, of the ends at 3
+    places[50:] += gap - 1
+    places = np.append(places, 500.0)  # in no node, as there are not 3 of it
+    graph = build(places[:, None], MapperOptions(dimensions=1, intervals=1, reach=3.0))
+    assert len(graph) == nodes
+    assert np.concatenate(graph.members).tolist() == list(range(100))
 
 
 def test_edges_join_nodes_that_share_members_and_are_as_long_as_their_centres_are_apart():
