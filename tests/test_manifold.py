@@ -281,6 +281,8 @@ def test_properties_of_a_bright_rectangle_by_hand():
             "brightness": brightness,
             "contrast": np.sqrt(brightness * (1 - brightness)),
             "sharpness": sharpness,
+            # The corner at the bottom right has both differences in one pixel.
+            "stroke width": 2 * 24 / (2 * (6 + 4) - 2 + np.sqrt(2)),
             "horizontal position": 6 / 16,
             "vertical position": 3 / 10,
             "width": np.sqrt((6**2 - 1) / 12) / 16,
@@ -316,8 +318,17 @@ def test_stripes_are_sharper_than_a_ramp_and_dimmed_images_stay_in_place():
         assert dim[name] == pytest.approx(scale * smooth[name])
 
 
+@pytest.mark.parametrize("ground", [0.0, 0.3])
+@pytest.mark.parametrize("thickness", [1, 2, 4])
+def test_a_long_stroke_is_as_wide_as_it_is_on_any_ground(thickness, ground):
+    image = np.full((400, 20, 1), ground)
+    image[2:398, 8 : 8 + thickness] = 0.9
+    (found,) = properties_of(image)
+    assert found["stroke width"] == pytest.approx(thickness, rel=0.02)
+
+
 def test_a_black_image_is_in_the_middle_and_has_no_extent():
-    np.testing.assert_array_equal(measure_properties(np.zeros((1, 4, 6, 3))), [[0, 0, 0, 0.5, 0.5, 0, 0]])
+    np.testing.assert_array_equal(measure_properties(np.zeros((1, 4, 6, 3))), [[0, 0, 0, 0, 0.5, 0.5, 0, 0]])
 
 
 def test_rank_correlations_are_spearman_s():

@@ -2,11 +2,13 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from cae_jax.counterfactual import along_path
 from cae_jax.explaining import (
     InputError,
     SplitCodes,
@@ -15,7 +17,7 @@ from cae_jax.explaining import (
     encode_splits,
     write_codes,
 )
-from cae_jax.manifold import PROPERTIES, MapperOptions
+from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
 
 
 @pytest.fixture
@@ -70,6 +72,20 @@ def test_a_table_begins_with_the_published_columns(explainer, codes, tmp_path, k
 def test_another_kind_of_table_is_refused(codes, tmp_path):
     with pytest.raises(InputError, match=r"must end in .csv or .parquet"):
         write_codes(tmp_path / "codes.xlsx", codes, ["a"])
+
+
+def test_the_waypoints_of_a_graph_lead_the_search(explainer, codes):
+    test = codes.of("test")
+    confidences = codes.reconstructed.max(-1)
+    graph = build_topology(codes.class_codes, codes.reconstructed.argmax(-1), confidences)
+    donor = int(np.flatnonzero(test.predictions != test.predictions[0])[0])
+    way = graph.way(test.class_codes[0], test.class_codes[donor])
+    found = explainer.explain(test.images[:1], int(test.predictions[donor]), waypoints=way.waypoints[1:])
+    shift = np.nan_to_num(found.shift, nan=1.0).astype(np.float32)  # without a shift, the path's end
+    codes_there = np.asarray(along_path(jnp.asarray(way.waypoints[None]), jnp.asarray(shift)))
+    np.testing.assert_allclose(found.counterfactual_code, codes_there, atol=1e-4)
+    drawn = explainer.decode(test.individual_codes[:1], codes_there)
+    np.testing.assert_allclose(found.counterfactual, drawn, atol=1e-3)
 
 
 def test_a_folder_holds_page_numbers_and_codes_and_the_same_seed_finds_the_same(explainer, tmp_path):
