@@ -84,8 +84,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     how.add_argument(
         "--saliency",
         default="reconstruction",
-        choices=("reconstruction", "input", "path"),
-        help="change against the reconstruction (default), against the input, or accumulated where the target gains",
+        choices=("reconstruction", "input", "path", "relevance"),
+        help="change against the reconstruction (default), against the input, accumulated where the target gains, or "
+        "each pixel's share of the target's gain",
+    )
+    how.add_argument(
+        "--residual",
+        action="store_true",
+        help="add what the reconstruction lacks to every image, so that each path begins at the exemplar itself",
     )
     how.add_argument("--smoothing", type=float, default=0.0, metavar="SIGMA", help="of saliency maps, in pixels (0)")
     parser.add_argument(
@@ -98,7 +104,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-OPTIONS = ("strategy", "references", "confidence", "tolerance", "diverse", "saliency", "smoothing")
+OPTIONS = ("strategy", "references", "confidence", "tolerance", "diverse", "saliency", "residual", "smoothing")
 
 
 def _default_out(options: argparse.Namespace) -> pathlib.Path:

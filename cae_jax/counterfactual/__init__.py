@@ -3,7 +3,7 @@
 from cae_jax.counterfactual.code_table import CodeTable
 from cae_jax.counterfactual.endings import decide_endings
 from cae_jax.counterfactual.paths import along_path, pad_waypoints
-from cae_jax.counterfactual.saliency import input_saliency, path_saliency, reconstruction_saliency, smooth
+from cae_jax.counterfactual.saliency import input_saliency, path_saliency, reconstruction_saliency, relevance, smooth
 from cae_jax.counterfactual.search import Crossings, host_while_loop, search
 from cae_jax.counterfactual.selection import select, select_diverse
 from cae_jax.counterfactual.strategies import STRATEGIES, Candidates, Strategy, nearest_classes, straight
@@ -22,6 +22,7 @@ __all__ = [
     "pad_waypoints",
     "path_saliency",
     "reconstruction_saliency",
+    "relevance",
     "search",
     "select",
     "select_diverse",

@@ -41,6 +41,24 @@ def path_saliency(
     return (shares[:, :, None, None] * changes).sum(1)
 
 
+def relevance(
+    path: Float[Array, "batch steps height width channels"],
+    sensitivities: Float[Array, "batch steps height width channels"],
+) -> Float[Array, "batch height width"]:
+    """How much of the target's gain along a path each pixel's change brought, in [-1, 1]; positive where it helped.
+
+    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) along the guided path instead of a straight line
+    from a blank image: the sum over all pixels is the target's probability at the end less that at the start, up to
+    the error of the trapezoidal rule.
+
+    Args:
+        path: images from the reconstruction to the counterfactual.
+        sensitivities: gradients of the target's probability in each.
+    """
+    means = (sensitivities[:, 1:] + sensitivities[:, :-1]) / 2.0
+    return (jnp.diff(path, axis=1) * means).sum((1, -1))
+
+
 def smooth(saliency: np.ndarray, sigma: float) -> np.ndarray:
     """Blurs maps `[M, height, width]` by a Gaussian of a width in pixels; 0 leaves them as they are."""
     return gaussian_filter(saliency, (0.0, sigma, sigma)) if sigma else saliency

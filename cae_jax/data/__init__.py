@@ -4,6 +4,7 @@ from cae_jax.data.augment import Augment, make_augment
 from cae_jax.data.dataset import Dataset, stratified_split
 from cae_jax.data.opening import DataUnavailable, open_dataset
 from cae_jax.data.pairs import PairSampler, pair_batches
+from cae_jax.data.phantom_builder import Truth, true_answers
 from cae_jax.data.sources import ArraySource, RecordSource
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Dataset",
     "PairSampler",
     "RecordSource",
+    "Truth",
     "make_augment",
     "open_dataset",
     "pair_batches",
     "stratified_split",
+    "true_answers",
 ]

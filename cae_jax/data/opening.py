@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from cae_jax.data import mnist
 from cae_jax.data.dataset import Dataset, stratified_split
 from cae_jax.data.mnist import Mnist
 from cae_jax.data.mnist_5k import Mnist5k
+from cae_jax.data.npz import open_npz
+from cae_jax.data.phantom_builder import Phantom, read_variant
 from cae_jax.data.sources import RecordSource, held_if_small
 
 OWN_BUILDERS = {builder.name: builder for builder in (Mnist, Mnist5k)}
@@ -21,6 +24,13 @@ log = logging.getLogger(__name__)
 
 class DataUnavailable(RuntimeError):
     """A data set can be neither read nor fetched; the message says why and what to do."""
+
+
+def _or_unavailable(function: Callable[[Any], Any], argument: Any) -> Any:
+    try:
+        return function(argument)
+    except ValueError as error:
+        raise DataUnavailable(str(error)) from error
 
 
 def _check_reachable(builder: tfds.core.DatasetBuilder) -> None:
@@ -37,7 +47,11 @@ def _check_reachable(builder: tfds.core.DatasetBuilder) -> None:
 
 
 def _own(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
-    builder = OWN_BUILDERS[name](data_dir=folder, file_format="array_record")
+    if name.startswith("phantom/"):
+        variant = _or_unavailable(read_variant, name.removeprefix("phantom/"))
+        builder = Phantom(config=variant, data_dir=folder, file_format="array_record")
+    else:
+        builder = OWN_BUILDERS[name](data_dir=folder, file_format="array_record")
     if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
         _check_reachable(builder)
         log.info("preparing %s in %s", name, builder.data_dir)
@@ -51,7 +65,7 @@ def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
         builder = tfds.builder(name, data_dir=folder)
     except tfds.core.registered.DatasetNotFoundError as error:
         raise DataUnavailable(
-            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}), nor one of TensorFlow "
+            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}, phantom/...), nor of TensorFlow "
             f"Datasets, nor prepared in {folder}"
         ) from error
     if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
@@ -94,11 +108,21 @@ def _read(builder: Any, name: str) -> Dataset:
     return Dataset(name, tuple(features["label"].names), train, validation, test)
 
 
+def _with_classes(dataset: Dataset) -> Dataset:
+    present = np.unique(dataset.train.labels)
+    if len(present) < 2:
+        raise DataUnavailable(
+            f"{dataset.name} has images of one class only ({present.tolist()}); an explanation needs two or more"
+        )
+    return dataset
+
+
 def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
     """Opens a data set, preparing it first where that is needed and possible.
 
     Args:
-        name: 'mnist', 'mnist_5k', or a name of TensorFlow Datasets.
+        name: 'mnist', 'mnist_5k', 'phantom/...' (see `read_variant`), a file ending in .npz (see `open_npz`), or a name
+            of TensorFlow Datasets.
         folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
         fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
 
@@ -110,16 +134,12 @@ def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
     """
     root = pathlib.Path(folder or tfds.core.constants.DATA_DIR).expanduser()
     try:
-        builder = _own(name, root) if name in OWN_BUILDERS else _stock(name, root)
+        if name.endswith(".npz"):
+            return _with_classes(_or_unavailable(open_npz, pathlib.Path(name)))
+        builder = _own(name, root) if name in OWN_BUILDERS or name.startswith("phantom/") else _stock(name, root)
     except DataUnavailable as error:
         if not fallback or fallback == name:
             raise
         note = f"{name} is not available, so this run uses {fallback} instead. {error}"
         return dataclasses.replace(open_dataset(fallback, folder), note=note)
-    dataset = _read(builder, name)
-    present = np.unique(dataset.train.labels)
-    if len(present) < 2:
-        raise DataUnavailable(
-            f"{name} has images of one class only ({present.tolist()}); an explanation needs two or more"
-        )
-    return dataset
+    return _with_classes(_read(builder, name))

@@ -18,12 +18,14 @@ from cae_jax.counterfactual import (
     nearest_classes,
     path_saliency,
     reconstruction_saliency,
+    relevance,
     select,
     select_diverse,
     smooth,
     straight,
 )
 from cae_jax.explaining.answers import ClassifierError
+from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
 from cae_jax.types import Explanation
@@ -41,11 +43,13 @@ class Compiled(NamedTuple):
         predict: images to checked probabilities.
         search: individual codes, waypoints, predictions, targets, any_flip, and by keyword confidence and
             tolerance, to `Crossings`.
+        sensitivity: images and classes to gradients of the classes' probabilities; None if the classifier has none.
     """
 
     at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     predict: Callable[[np.ndarray], np.ndarray]
     search: Callable[..., Crossings]
+    sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 class Exemplars(NamedTuple):
@@ -67,6 +71,7 @@ class Exemplars(NamedTuple):
 _input_saliency = jax.jit(input_saliency)
 _reconstruction_saliency = jax.jit(reconstruction_saliency)
 _path_saliency = jax.jit(path_saliency)
+_relevance = jax.jit(relevance)
 _along_path = jax.jit(along_path)
 
 Route = Callable[[Exemplars, Requests], Candidates]
@@ -170,7 +175,15 @@ def _saliency(
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
         images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
-        maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
+        if options.saliency == "path":
+            gains = np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0]
+            maps = map_batches(_path_saliency, images, gains)
+        else:
+            if compiled.sensitivity is None:
+                raise InputError("saliency 'relevance' needs a classifier that JAX can differentiate; choose another")
+            flat = images.reshape(-1, *images.shape[2:])
+            gradients = compiled.sensitivity(flat, np.repeat(target, len(shares)))
+            maps = map_batches(_relevance, images, gradients.reshape(images.shape))
     return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
 
 

@@ -26,6 +26,7 @@ from cae_jax.explaining.engine import (
 from cae_jax.explaining.inputs import InputError, check_images
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import Target, check_target, make_requests
+from cae_jax.explaining.residuals import add_residual, split_residual
 from cae_jax.images import to_unit
 from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
@@ -79,12 +80,27 @@ class Explainer:
         self._strategies: dict[tuple[str, float], Any] = {}
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
         encode, decode = make_codec(model, record.image_shape[:2])
+        one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
+        code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
+
+        def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
+            own, residual = split_residual(individual_code, code_channels, record.image_shape)
+            image = decode(params, own, class_code)
+            return image if residual is None else (image + residual).clip(0.0, 1.0)
+
         self._shared = functools.cache(first_call_alone)
         self._encode = jax.jit(lambda images: encode(params, images))
-        self._decode = jax.jit(lambda individual_code, class_code: decode(params, individual_code, class_code))
+        self._decode = jax.jit(draw)
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
         if host_classifier is None:
             self._predict = jax.jit(classifier.predict)
+            self._sensitivity = jax.jit(
+                jax.grad(
+                    lambda images, target: jnp.take_along_axis(
+                        classifier.predict(images), target[:, None], axis=-1
+                    ).sum()
+                )
+            )
             self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
         else:
             self._predict = self._checking(host_classifier)
@@ -236,6 +252,7 @@ class Explainer:
             at=self.at,
             predict=self._answers,
             search=self.search,
+            sensitivity=None if self._host else functools.partial(self._map, self._sensitivity),
         )
 
     def _route(self, options: ExplainOptions, waypoints: np.ndarray | None) -> Route:
@@ -287,7 +304,10 @@ class Explainer:
         compiled = self._compiled()
         for start in range(0, len(images), IMAGES):
             part = slice(start, start + IMAGES)
-            exemplars = Exemplars(images[part], predictions[part], *self.encode(images[part]))
+            codes, class_codes = self.encode(images[part])
+            if settings.residual:
+                codes = add_residual(codes, images[part] - self.decode(codes, class_codes))
+            exemplars = Exemplars(images[part], predictions[part], codes, class_codes)
             chunk = targets if isinstance(targets, str) else targets[part]
             requests = make_requests(exemplars.predictions, chunk, classes)
             along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cae_jax.counterfactual import STRATEGIES
 from cae_jax.explaining.inputs import InputError
 
-SALIENCIES = ("reconstruction", "input", "path")
+SALIENCIES = ("reconstruction", "input", "path", "relevance")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,11 @@ class ExplainOptions:
         confidence: the target's probability that a counterfactual must reach, and a reference must have.
         tolerance: of `flip_shift` and `shift`, a share of the path.
         diverse: counterfactuals for each row, as far apart in class code as can be; 1 takes the least shift.
-        saliency: 'reconstruction' (signed, against the reconstruction), 'input' (as published) or 'path' (signed,
-            accumulated where the target gains).
+        saliency: 'reconstruction' (signed, against the reconstruction), 'input' (as published), 'path' (signed,
+            accumulated where the target gains) or 'relevance' (the target's gain, shared out among the pixels whose
+            change brought it; needs a classifier that JAX can differentiate).
+        residual: whether what the reconstruction lacks is added to every image on the way, so that shift 0 is the
+            exemplar itself, in all its detail.
         smoothing: of saliency maps, the width of a Gaussian in pixels.
     """
 
@@ -30,6 +33,7 @@ class ExplainOptions:
     tolerance: float = 1 / 256
     diverse: int = 1
     saliency: str = "reconstruction"
+    residual: bool = False
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
