@@ -48,7 +48,34 @@ def test_predict_encode_and_decode_take_what_users_have(explainer, images):
         explainer.decode(individual_code, class_code[:3])
 
 
-@pytest.mark.parametrize("saliency", ["reconstruction", "input", "path"])
+def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, images):
+    record = explainer.explain(images, "all", residual=True, **EASY)
+    exemplars = images[record.image_index] / 255.0
+    np.testing.assert_allclose(record.path_images[:, 0], exemplars, atol=1e-5)
+    assert not (record.status == Ending.NOT_RECONSTRUCTED).any()
+    codes, class_codes = explainer.encode(images)
+    index = record.image_index
+    own = explainer.decode(codes[index], class_codes[index])
+    shifted = explainer.decode(codes[index], record.counterfactual_code)
+    np.testing.assert_allclose(record.counterfactual, np.clip(exemplars - own + shifted, 0, 1), atol=1e-4)
+
+
+def test_relevance_adds_up_to_what_the_target_gained(explainer, images):
+    record = explainer.explain(images, "any", saliency="relevance", **EASY)
+    reached = np.flatnonzero(~np.isnan(record.shift))
+    gain = record.counterfactual_probabilities - record.path_probabilities[:, 0]
+    gain = gain[reached, record.target[reached]]
+    np.testing.assert_allclose(record.saliency[reached].sum((1, 2)), gain, atol=0.02)
+
+
+def test_a_black_box_has_no_relevance(trained, digits, images, monkeypatch):
+    answers = np.linspace(0.04, 0.16, 10, dtype=np.float32)
+    explainer = Explainer.load(trained[0], host_classifier=lambda x: np.broadcast_to(answers, (len(x), 10)))
+    with pytest.raises(InputError, match="needs a classifier that JAX can differentiate"):
+        explainer.explain(images[:1], 0, waypoints=np.zeros((1, 8)), saliency="relevance")
+
+
+@pytest.mark.parametrize("saliency", ["reconstruction", "input", "path", "relevance"])
 @pytest.mark.parametrize(("target", "rows"), [("any", 5), ("all", 45), (8, 5), ([0, 1, 2, 3, 4], 5)])
 def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, images, target, rows, saliency):
     record = explainer.explain(images, target, saliency=saliency, **EASY)

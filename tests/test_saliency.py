@@ -1,10 +1,11 @@
 """Saliency maps on arrays made by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import input_saliency, path_saliency, reconstruction_saliency, smooth
+from cae_jax.counterfactual import input_saliency, path_saliency, reconstruction_saliency, relevance, smooth
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -82,3 +83,25 @@ def test_smoothing_spreads_a_point_evenly_and_keeps_the_sum_of_each_map():
 def test_smoothing_by_nothing_leaves_maps_as_they_are():
     maps = images()[..., 0]
     np.testing.assert_array_equal(smooth(maps, 0.0), maps)
+
+
+def test_relevance_shares_out_the_gain_among_the_pixels_that_brought_it():
+    # The target gains 3 times the first pixel, minus the second; the third does not matter to it.
+    path = np.zeros((1, 3, 1, 3, 1), np.float32)
+    path[0, :, 0, :, 0] = [[0.0, 0.0, 0.0], [0.1, 0.2, 0.5], [0.3, 0.2, 0.9]]
+    sensitivities = np.broadcast_to(np.asarray([3.0, -1.0, 0.0], np.float32).reshape(1, 1, 1, 3, 1), path.shape)
+    np.testing.assert_allclose(
+        relevance(jnp.asarray(path), jnp.asarray(sensitivities)), [[[0.9, -0.2, 0.0]]], rtol=1e-6
+    )
+
+
+def test_relevance_adds_up_to_the_gain_of_a_curved_answer():
+    def answer(x):
+        return jax.nn.sigmoid(jnp.square(x).sum((-3, -2, -1)) - 2.0)
+
+    ends = images(5, (2, 1, 4, 3, 2)), images(6, (2, 1, 4, 3, 2))
+    shares = np.linspace(0, 1, 33, dtype=np.float32).reshape(1, -1, 1, 1, 1)
+    path = jnp.asarray(ends[0] * (1 - shares) + ends[1] * shares)
+    found = relevance(path, jax.grad(lambda x: answer(x).sum())(path))
+    probabilities = answer(path)
+    np.testing.assert_allclose(found.sum((1, 2)), probabilities[:, -1] - probabilities[:, 0], atol=1e-3)

@@ -26,12 +26,12 @@ def open_npz(path: pathlib.Path) -> Dataset:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path} cannot be read as .npz: {error}") from error
-    sources = [_source(path, arrays, split) for split in SPLITS]
-    shapes = {source.images.shape[1:] for source in sources}
+    train, validation, test = (_source(path, arrays, split) for split in SPLITS)
+    shapes = {source.images.shape[1:] for source in (train, validation, test)}
     if len(shapes) > 1:
         raise ValueError(f"{path} has images of different sizes in its splits: {sorted(shapes)}")
-    classes = 1 + max(int(source.labels.max()) for source in sources)
-    return Dataset(str(path), tuple(str(label) for label in range(classes)), *sources)
+    classes = 1 + max(int(source.labels.max()) for source in (train, validation, test))
+    return Dataset(str(path), tuple(str(label) for label in range(classes)), train, validation, test)
 
 
 def _source(path: pathlib.Path, arrays: dict[str, np.ndarray], split: str) -> ArraySource:
