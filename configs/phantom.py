@@ -13,4 +13,7 @@ from cae_jax.training.config import Config
 def get_config() -> Config:
     config = presets.default()
     config.data.name = "phantom/4_64"
+    config.augment.max_rotation = 0.0  # individuals are upright
+    config.oracle.steps = 900
+    config.train.warmup_steps = 400
     return config

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from cae_jax.batching import map_batches
 from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
 from cae_jax.explaining import Explainer, InputError
-from cae_jax.training.classifier_store import load_classifier
+from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
 from cae_jax.training.run_record import read_record
 from cae_jax.types import Ending
 
@@ -193,11 +192,10 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
     )
 
 
-def load_oracle(workdir: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The workdir's oracle, images to probabilities."""
+def load_oracle(workdir: pathlib.Path) -> LoadedClassifier:
+    """The workdir's oracle."""
     path = read_record(workdir).config.oracle.path
-    predict = jax.jit(load_classifier(pathlib.Path(path) if path else workdir / "oracle").predict)
-    return lambda images: map_batches(predict, images)
+    return load_classifier(pathlib.Path(path) if path else workdir / "oracle")
 
 
 def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:

@@ -38,6 +38,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def benchmark(options: argparse.Namespace, console) -> None:
     """Measures, prints a table, writes the files."""
+    import functools
+
+    import jax
+
+    from cae_jax.batching import map_batches
     from cae_jax.benchmark import report, search
     from cae_jax.explaining import Explainer, InputError
 
@@ -69,7 +74,8 @@ def benchmark(options: argparse.Namespace, console) -> None:
         other.name: search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
         for other in timings[1:]
     }
-    oracle, found = search.load_oracle(options.workdir), {}
+    predict = jax.jit(search.load_oracle(options.workdir).predict)
+    oracle, found = functools.partial(map_batches, predict), {}
     for strategy in ("medoid", "geodesic"):
         with console.status(f"what an oracle thinks: {strategy}"):
             many = search.draw_paths(explainer, options.num, options.seed, strategy)

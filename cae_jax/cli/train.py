@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
+    check_keys,
     find_config,
     flatten,
     load_config,
     shipped_configs,
+    split_overrides,
 )
+from cae_jax.training.presets import official
 
 EXAMPLES = """\
 examples:
@@ -44,18 +47,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.train.steps=500"
     )
-    own, changes, rest = [], {}, list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith("--config."):
-            own.append(argument)
-            continue
-        key, equals, value = argument.removeprefix("--config.").partition("=")
-        if not equals:
-            if not rest:
-                parser.error(f"--config.{key} needs a value: --config.{key}=VALUE")
-            value = rest.pop(0)
-        changes[key] = value
+    try:
+        own, changes = split_overrides(arguments)
+    except ConfigError as error:
+        parser.error(str(error))
     return parser.parse_args(own), changes
 
 
@@ -64,7 +59,9 @@ def main() -> int:
     options, changes = parse(sys.argv[1:])
     try:
         path = find_config(options.config)
-        config = apply_overrides(load_config(path), changes)
+        config = load_config(path)
+        check_keys(config, official(), "training config")
+        config = apply_overrides(config, changes)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -10,9 +10,9 @@ import numpy as np
 
 FINDINGS = ("normal", "nodule", "cyst", "ring")
 """Classes: nothing, a bright disc, a dark disc, a bright ring."""
-GRADES = (0.4, 0.7, 1.0)
+GRADES = (0.5, 0.75, 1.0)
 """Strengths of a finding, as shares of `CONTRAST`."""
-CONTRAST = 0.35
+CONTRAST = 0.4
 TINTS = np.asarray([[1.0, 1.0, 1.0], [1.0, 0.75, 0.55], [0.95, 0.75, 0.6], [0.8, 0.9, 1.0]])
 """Colour of each finding's brightness, on RGB images."""
 TISSUE = np.asarray([1.0, 0.72, 0.66])
@@ -62,7 +62,7 @@ def draw_individual(seed: tuple[int, ...]) -> Individual:
     vessels = np.concatenate([ends, rng.uniform([0.008, 0.12], [0.016, 0.25], (VESSELS, 2))], axis=1)
     angle = rng.uniform(0.15 * np.pi, 0.85 * np.pi)  # below the ventricles
     reach = rng.uniform(0.2, 0.26)
-    gland = [body[0] + reach * np.cos(angle), body[1] + reach * np.sin(angle), *rng.uniform([0.1, 0.05], [0.13, 0.09])]
+    gland = [body[0] + reach * np.cos(angle), body[1] + reach * np.sin(angle), *rng.uniform([0.12, 0.05], [0.15, 0.09])]
     return Individual(
         body, rng.uniform(0.38, 0.48), waves, ventricles, vessels, np.asarray(gland), int(rng.integers(2**31))
     )

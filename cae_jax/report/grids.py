@@ -1,5 +1,7 @@
-"""Grids of pictures with a caption for every row."""
+"""Arrays to pictures: for pages, and as grids with a caption for every row."""
 
+import base64
+import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,6 +18,17 @@ def to_picture(image: np.ndarray, scale: int = 1) -> Image.Image:
     pixels = to_uint8(image)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def data_uri(image: np.ndarray, side: int | None = None) -> str:
+    """`[height, width, channels]`, uint8 or float in [0, 1], as a PNG in a URI; at most `side` large."""
+    pixels = image if image.dtype == np.uint8 else to_uint8(image)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if side and max(picture.size) > side:
+        picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def enlargement(height: int, wanted: int = 56) -> int:

@@ -1,16 +1,13 @@
 """The class-code manifold as one self-contained HTML page: scatter, topology graph, claims, directions, ways."""
 
-import base64
 import importlib.resources
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from PIL import Image
 
-from cae_jax.images import to_uint8
+from cae_jax.report.grids import data_uri
 
 THUMBNAIL = 56  # largest side of a picture under the mouse
 MOST_POINTS = 6000  # drawn in the scatter
@@ -53,17 +50,6 @@ class Strip(NamedTuple):
     images: np.ndarray
     under: Sequence[str]
     bridges: Sequence[bool]
-
-
-def data_uri(image: np.ndarray, side: int | None = None) -> str:
-    """`[height, width, channels]`, uint8 or float in [0, 1], as a PNG in a URI; at most `side` large."""
-    pixels = image if image.dtype == np.uint8 else to_uint8(image)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    if side and max(picture.size) > side:
-        picture.thumbnail((side, side))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def class_colour(number: int) -> str:

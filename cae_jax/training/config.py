@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import pathlib
 import runpy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
@@ -69,6 +70,21 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
     return flat
 
 
+def check_keys(config: ConfigDict, known: ConfigDict, what: str) -> None:
+    """Checks that a config has the keys of a known one, no more and no fewer.
+
+    Raises:
+        ConfigError: saying that it is no `what`, with the keys that are missing or unknown.
+    """
+    found, wanted = flatten(config).keys(), flatten(known).keys()
+    differing = [f"no key {key}" for key in sorted(wanted - found)] + [
+        f"unknown key {k}" for k in sorted(found - wanted)
+    ]
+    if differing:
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise ConfigError(f"this is no {what}: {', '.join(differing[:5])}{more}")
+
+
 def _parse(key: str, text: str, present: Any) -> Any:
     kind = type(present)
     if kind is bool:
@@ -76,10 +92,38 @@ def _parse(key: str, text: str, present: Any) -> Any:
             return text.lower() == "true"
     elif kind is str:
         return text
+    elif kind is tuple:
+        element = type(present[0]) if present else str
+        with contextlib.suppress(ValueError):
+            return tuple(element(part) for part in text.split(",") if part)
     else:
         with contextlib.suppress(ValueError):  # reported below, like a bool that is neither
             return kind(text)
     raise ConfigError(f"--config.{key} takes {'true or false' if kind is bool else kind.__name__}, not {text!r}")
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes `--config.KEY=VALUE` and `--config.KEY VALUE` out of a command line.
+
+    Returns:
+        The other arguments, and the values by dotted key.
+
+    Raises:
+        ConfigError: if a key has no value.
+    """
+    own, changes, rest = [], {}, list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("--config."):
+            own.append(argument)
+            continue
+        key, equals, value = argument.removeprefix("--config.").partition("=")
+        if not equals:
+            if not rest:
+                raise ConfigError(f"--config.{key} needs a value: --config.{key}=VALUE")
+            value = rest.pop(0)
+        changes[key] = value
+    return own, changes
 
 
 def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict:

@@ -22,6 +22,7 @@ from cae_jax.training.run import Run, prepare
 from cae_jax.training.run_record import versions, write_whole
 from cae_jax.training.sharding import split_batch
 from cae_jax.training.state import TrainState
+from cae_jax.training.warmup import warm_up
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news
@@ -122,7 +123,9 @@ def _restore(run: Run) -> tuple[TrainState, float]:
     state = run.trainer.init()
     step = run.store.newest()
     if step is None:
-        return state, 0.0
+        began = time.monotonic()
+        state = warm_up(run, state) if run.config.train.warmup_steps else state
+        return state, time.monotonic() - began
     seconds = run.store.facts(step)["train_seconds"]
     run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
     return run.store.load(step, "state", state), seconds

@@ -79,6 +79,7 @@ def official() -> Config:
             "train": {
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
+                "warmup_steps": 0,  # of the class encoder alone, before the first
                 "ema_decay": 0.0,
                 "log_every": 20,
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn

@@ -1,0 +1,81 @@
+"""CAE's own rows of the comparison, and the controls that are made of its codes."""
+
+import numpy as np
+
+from cae_jax import baselines
+from cae_jax.benchmark.answers import Counterfactuals
+from cae_jax.benchmark.setting import Setting
+
+DIVERSE = 3
+PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False}
+
+
+def _maps(setting: Setting, options: dict) -> np.ndarray:
+    """Maps of why the answer is what it is: toward any other class. A change counts, whichever its sign."""
+    found = setting.explainer.explain(setting.images, "any", confidence=setting.protocol.confidence, **options)
+    return found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
+
+
+def cae(setting: Setting) -> np.ndarray:
+    """As the bench config asks."""
+    return _maps(setting, setting.cae)
+
+
+def cae_change(setting: Setting) -> np.ndarray:
+    """What the decoder changed, |D(c, s') - D(c, s)|."""
+    return _maps(setting, setting.cae | {"saliency": "reconstruction"})
+
+
+def cae_published(setting: Setting) -> np.ndarray:
+    """As published: the difference from the input, along a straight line to one reference."""
+    return _maps(setting, PUBLISHED)
+
+
+def reconstruction_error(setting: Setting) -> np.ndarray:
+    """A control: what the CAE fails to draw, which knows nothing of the classifier."""
+    return baselines.reconstruction_error(setting.images, setting.reconstructions)
+
+
+def _randomly_shifted(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Images drawn with class codes moved as far as CAE moves them, but in random directions."""
+    found = setting.explainer.explain(setting.images, setting.targets, confidence=setting.protocol.confidence)
+    codes, class_codes = setting.explainer.encode(setting.images)
+    lengths = np.linalg.norm(found.counterfactual_code - class_codes, axis=-1)
+    moved = baselines.random_code_direction(class_codes, lengths, setting.protocol.seed)
+    return setting.explainer.decode(codes, moved), setting.reconstructions
+
+
+def random_direction_maps(setting: Setting) -> np.ndarray:
+    """A control: what changes when the class code is moved in a random direction."""
+    moved, base = _randomly_shifted(setting)
+    return np.abs(moved - base).mean(-1)
+
+
+def random_direction(setting: Setting) -> Counterfactuals:
+    """A control: the class code moved as far as CAE moves it, in a random direction."""
+    moved, base = _randomly_shifted(setting)
+    return Counterfactuals(moved, base, np.full(len(moved), np.nan))
+
+
+def _counterfactuals(setting: Setting, options: dict, diverse: bool) -> Counterfactuals:
+    asked = options | {"confidence": setting.protocol.confidence, "saliency": "reconstruction"}
+    found = setting.explainer.explain(setting.images, setting.targets, **asked)
+    several = None
+    if diverse:
+        more = setting.explainer.explain(setting.images, setting.targets, diverse=DIVERSE, **asked)
+        several = np.full((len(setting.images), DIVERSE, *setting.images.shape[1:]), np.nan, np.float32)
+        place = np.zeros(len(setting.images), int)
+        for image, counterfactual in zip(more.image_index, more.counterfactual, strict=True):
+            several[image, place[image]] = counterfactual
+            place[image] += 1
+    return Counterfactuals(found.counterfactual, found.path_images[:, 0], found.shift, several)
+
+
+def cae_counterfactuals(setting: Setting) -> Counterfactuals:
+    """At the shift where the target is confident; at the path's end where it never is."""
+    return _counterfactuals(setting, setting.cae, diverse=True)
+
+
+def cae_residual_counterfactuals(setting: Setting) -> Counterfactuals:
+    """The same, with what the reconstruction lacks added to each image."""
+    return _counterfactuals(setting, setting.cae | {"residual": True}, diverse=False)

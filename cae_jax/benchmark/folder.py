@@ -1,0 +1,96 @@
+"""A comparison as a folder: `benchmark.csv`, `benchmark.md`, `index.html`, and what each method answered."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from cae_jax.benchmark import tables
+from cae_jax.benchmark.setting import Setting
+from cae_jax.benchmark.suite import Result
+from cae_jax.report import Section, render_benchmark
+from cae_jax.training.run_record import write_whole
+
+INTROS = {
+    "attributions": "Which pixels made the classifier answer as it did? Cells of pixels are removed in the order of "
+    "the map, most or least relevant first, and the answer's probability is watched.",
+    "counterfactuals": "What would the image look like in another class? Each image has the same target for all "
+    "methods; an oracle that no method has seen says whether it is of that class.",
+}
+
+
+def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
+    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    columns = tables.columns_of(results)
+    names = setting.explainer.record.class_names
+    shown = slice(setting.protocol.pictures)
+    rows = []
+    for result in results:
+        cells = tables.cells(result, seed, resamples)
+        texts = [f"failed: {result.error}"] if result.error else [str(cells.get(c, tables.NOTHING)) for c in columns]
+        rows.append((result.name, texts))
+    found = tables.differences(results, seed, resamples)
+    captions = [
+        names[answer] if kind == "attributions" else f"{names[answer]} → {names[target]}"
+        for answer, target in zip(setting.classes[shown], setting.targets[shown], strict=True)
+    ]
+    return Section(
+        kind.capitalize(),
+        INTROS[kind],
+        [f"{name} {'↑' if tables.better(name) > 0 else '↓'}" for name in columns],
+        rows,
+        [(x.score, x.other, str(x.difference)) for x in found],
+        captions,
+        {result.name: result.pictures for result in results if not result.error},
+    )
+
+
+def short_tables(setting: Setting, results: Sequence[Result]) -> str:
+    """The tables of the README: the main scores, and CAE against the best others in them."""
+    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    parts = []
+    for kind, only in tables.MAIN.items():
+        rows = [result for result in results if result.kind == kind]
+        if rows:
+            found = [x for x in tables.differences(rows, seed, resamples) if x.score in only]
+            parts += [tables.markdown(rows, seed, resamples, only), tables.differences_markdown(found)]
+    return "\n\n".join(parts)
+
+
+def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Result], title: str) -> None:
+    """Writes tables and page; each file whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        setting: that the methods were asked about.
+        results: theirs.
+        title: of the page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    kinds = {kind: [result for result in results if result.kind == kind] for kind in INTROS}
+    whole = []
+    for kind, rows in kinds.items():
+        if rows:
+            found = tables.differences(rows, seed, resamples)
+            whole += [f"## {kind.capitalize()}", tables.markdown(rows, seed, resamples)]
+            whole += [tables.differences_markdown(found)] if found else []
+    write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
+    write_whole(folder / "benchmark.md", f"# {title}\n\n" + "\n\n".join(whole) + "\n")
+    facts = {
+        "data": setting.explainer.record.data,
+        "split": setting.protocol.split,
+        "images": str(len(setting.images)),
+        "classifier": f"{setting.explainer.classifier.facts['accuracy']:.3f} accurate on test",
+        "patch": f"{setting.protocol.patch} pixels, in {setting.protocol.steps} steps",
+        "seed": str(seed),
+    }
+    shown = slice(setting.protocol.pictures)
+    page = render_benchmark(
+        title,
+        facts,
+        [_section(setting, kind, rows) for kind, rows in kinds.items() if rows],
+        np.asarray(setting.images[shown]),
+        [f"{setting.protocol.split}_{row}" for row in setting.rows[shown]],
+    )
+    write_whole(folder / "index.html", page)

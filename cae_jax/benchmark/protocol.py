@@ -1,0 +1,106 @@
+"""The protocol of a comparison: what is fixed before any method is run. Reasons: `docs/benchmark.md`."""
+
+import dataclasses
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cae_jax.training.config import Config, ConfigError, apply_overrides, check_keys, find_config, load_config
+from cae_jax.training.presets import official
+
+SPLITS = ("train", "validation", "test")
+FILLS = ("mean", "blur", "imputation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Settings of a comparison, the same for all methods.
+
+    Attributes:
+        split: whose images are explained.
+        images: how many, drawn at random.
+        seed: of the draw, of targets, of random methods and of the intervals.
+        patch: side, in pixels, of the cells that are removed or inserted together.
+        steps: in which all cells are removed.
+        fills: what replaces removed cells; the first is the one that the main columns are of.
+        blur: of the fill 'blur', the width of the Gaussian in pixels.
+        road_shares: of pixels removed, for ROAD.
+        confidence: of the target, that a counterfactual must reach.
+        changed: by how much a pixel must differ to count as changed, in [0, 1].
+        bootstrap: resamples of an interval.
+        pictures: images shown side by side.
+    """
+
+    split: str
+    images: int
+    seed: int
+    patch: int
+    steps: int
+    fills: tuple[str, ...]
+    blur: float
+    road_shares: tuple[float, ...]
+    confidence: float
+    changed: float
+    bootstrap: int
+    pictures: int
+
+    def __post_init__(self) -> None:
+        for name in ("images", "patch", "steps", "bootstrap", "pictures"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"protocol.{name} must be 1 or more, not {value}")
+        if self.split not in SPLITS:
+            raise ConfigError(f"protocol.split must be one of {', '.join(SPLITS)}, not {self.split!r}")
+        if not self.fills or not set(self.fills) <= set(FILLS):
+            raise ConfigError(f"protocol.fills must be some of {', '.join(FILLS)}, not {self.fills}")
+        if not 0.0 < self.confidence <= 1.0:
+            raise ConfigError(f"protocol.confidence must lie in (0, 1], not {self.confidence}")
+
+
+DEFAULTS: dict[str, Any] = {
+    "protocol": {
+        "split": "test",
+        "images": 512,
+        "seed": 0,
+        "patch": 2,
+        "steps": 28,
+        "fills": ("mean", "blur", "imputation"),
+        "blur": 4.0,
+        "road_shares": (0.05, 0.1, 0.2, 0.3, 0.5),
+        "confidence": 0.9,
+        "changed": 0.05,
+        "bootstrap": 2000,
+        "pictures": 8,
+    },
+    "cae": {"strategy": "geodesic", "saliency": "relevance", "residual": False},
+    "methods": (),  # names; empty for all
+}
+
+
+def bench_config(train: str, changes: dict[str, str] | None = None) -> Config:
+    """A bench config: the protocol's defaults, how CAE is asked, and the training config that makes the model.
+
+    Args:
+        train: a training config, by name.
+        changes: of it, by dotted key, as on a command line.
+    """
+    config = ConfigDict(DEFAULTS)
+    config.train = apply_overrides(load_config(find_config(train)), changes or {})
+    return config
+
+
+def check_bench_config(config: Config) -> None:
+    """Checks that a config is a bench config.
+
+    Raises:
+        ConfigError: with the keys that are missing or unknown.
+    """
+    check_keys(config, ConfigDict(DEFAULTS | {"train": official()}), "bench config")
+
+
+def read_protocol(config: Config) -> Protocol:
+    """The protocol of a bench config.
+
+    Raises:
+        ConfigError: for values out of range.
+    """
+    return Protocol(**config.protocol.to_dict())

@@ -1,0 +1,100 @@
+"""What methods are asked about: a classifier, its CAE, and the same held-out images for all."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cae_jax import classifiers
+from cae_jax.benchmark.protocol import Protocol
+from cae_jax.benchmark.search import load_oracle
+from cae_jax.data import Truth, true_answers
+from cae_jax.explaining import Explainer
+from cae_jax.images import to_unit
+from cae_jax.training.classifier_store import LoadedClassifier
+from cae_jax.training.config import Config
+
+
+class Classifier(NamedTuple):
+    """A classifier as methods need it.
+
+    Attributes:
+        predict: images in [0, 1] to probabilities.
+        logits: images to scores before the softmax.
+        tap: images and an offset to logits and the activation of the last convolution, see `make_tap`.
+        params: of the network.
+        network: that `params` belong to.
+    """
+
+    predict: Callable
+    logits: Callable
+    tap: Callable
+    params: Any
+    network: Any
+
+
+class Setting:
+    """Everything that a method may look at, computed once.
+
+    Attributes:
+        protocol: what is fixed.
+        cae: options of `Explainer.explain`, as the bench config has them.
+        explainer: the trained CAE.
+        classifier: that is explained.
+        oracle: an independent classifier, for scores only.
+        rows: of the split that are explained, `[N]`.
+        images: `[N, height, width, channels]` float32 in [0, 1].
+        classes: `[N]`, the classifier's answers: what attributions explain.
+        targets: `[N]`, a random other class for each image: what counterfactuals are asked for.
+        truth: the true answers, where the data set knows them, else None.
+    """
+
+    def __init__(self, protocol: Protocol, cae: Config, workdir: pathlib.Path):
+        self.protocol, self.cae = protocol, dict(cae)
+        self.explainer = Explainer.load(workdir)
+        self.classifier = make_classifier(self.explainer.classifier)
+        self.oracle = make_classifier(load_oracle(workdir))
+        source = self.explainer.dataset.split(protocol.split)
+        rng = np.random.default_rng(protocol.seed)
+        self.rows = np.sort(rng.permutation(len(source))[: protocol.images])
+        self.images = np.asarray(to_unit(source.take(self.rows)))
+        self.probabilities = self.explainer.predict(self.images)
+        self.classes = self.probabilities.argmax(-1).astype(np.int32)
+        count = len(self.explainer.record.class_names)
+        self.targets = ((self.classes + rng.integers(1, count, len(self.rows))) % count).astype(np.int32)
+        self.truth: Truth | None = None
+        if self.explainer.record.data.startswith("phantom/"):
+            self.truth = true_answers(self.explainer.record.data, protocol.split, self.rows)
+
+    @functools.cached_property
+    def train_images(self) -> np.ndarray:
+        """The training images, `[M, height, width, channels]` float32 in [0, 1]."""
+        source = self.explainer.dataset.train
+        return np.asarray(to_unit(source.take(np.arange(len(source)))))
+
+    @functools.cached_property
+    def mean_colour(self) -> np.ndarray:
+        """Of the training images, `[channels]`."""
+        return self.train_images.mean((0, 1, 2))
+
+    @functools.cached_property
+    def reconstructions(self) -> np.ndarray:
+        """The CAE's, of the images."""
+        return self.explainer.decode(*self.explainer.encode(self.images))
+
+
+def make_classifier(loaded: LoadedClassifier) -> Classifier:
+    """A classifier with its scores and its last convolution."""
+    facts, params = loaded.facts, loaded.params
+    network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
+    layer = classifiers.last_convolution(network, params, facts["image_shape"])
+    return Classifier(
+        jax.jit(loaded.predict),
+        classifiers.make_logits(network, params),
+        classifiers.make_tap(network, params, layer),
+        params,
+        network,
+    )

@@ -1,0 +1,14 @@
+"""Chest X-rays of 28×28 pixels, normal or pneumonia, from a file in MedMNIST's layout.
+
+    python -m cae_jax.cli.benchmark --config configs/bench_chest_xray.py --config.train.data.name=FILE.npz
+
+The file is not part of the project; PneumoniaMNIST (CC BY 4.0, https://medmnist.com) has this layout. Without the
+change of name, `data/chest_xray_28.npz` is opened.
+"""
+
+from cae_jax.benchmark.protocol import bench_config
+from cae_jax.training.config import Config
+
+
+def get_config() -> Config:
+    return bench_config("chest_xray_28")

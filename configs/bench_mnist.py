@@ -1,0 +1,13 @@
+"""MNIST: CAE, baselines and controls on 512 held-out digits.
+
+    python -m cae_jax.cli.benchmark --config configs/bench_mnist.py
+
+Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there.
+"""
+
+from cae_jax.benchmark.protocol import bench_config
+from cae_jax.training.config import Config
+
+
+def get_config() -> Config:
+    return bench_config("mnist")

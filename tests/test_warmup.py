@@ -1,0 +1,59 @@
+"""The warm-up of the class encoder, on a few real digits."""
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+from small_run import small_config
+
+from cae_jax.metrics import knn_accuracy
+from cae_jax.training import loop
+from cae_jax.training.warmup import warm_up
+
+pytestmark = pytest.mark.usefixtures("small_data")
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory, digits):
+    from small_run import use_digits
+
+    paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
+    with pytest.MonkeyPatch.context() as patch:
+        use_digits(patch, digits)
+        config = small_config(**paths, **{"train.warmup_steps": str(STEPS)})
+        return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def states(run):
+    cold = run.trainer.init()
+    return cold, warm_up(run, cold)
+
+
+def code_accuracy(run, params):
+    codes = [run.functions.encode(params, run.dataset.split(name).take(np.arange(60)))[1] for name in ("train", "test")]
+    labels = [run.predictions[name][:60] for name in ("train", "test")]
+    return knn_accuracy(np.asarray(codes[0]), labels[0], np.asarray(codes[1]), labels[1])
+
+
+def test_class_codes_tell_the_classes_better_than_before(run, states):
+    cold, warm = states
+    assert code_accuracy(run, warm.generator) > code_accuracy(run, cold.generator) + 0.1
+
+
+def test_nothing_but_the_class_encoder_changes(states):
+    cold, warm = states
+    for name, before in cold.generator.items():
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), before, warm.generator[name])
+        assert all(jax.tree.leaves(same)) == (name != "class_encoder")
+    jax.tree.map(np.testing.assert_array_equal, warm.ema, warm.generator)
+    jax.tree.map(np.testing.assert_array_equal, warm.generator_optimizer, cold.generator_optimizer)
+    assert int(warm.step) == 0
+
+
+def test_it_repeats_and_the_step_goes_on_from_it(run, states):
+    cold, warm = states
+    again = warm_up(run, cold)
+    jax.tree.map(np.testing.assert_array_equal, warm.generator, again.generator)
+    jax.tree.map(lambda a, b: a.sharding == b.sharding or pytest.fail("elsewhere"), warm.generator, cold.generator)
