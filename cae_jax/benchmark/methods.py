@@ -64,8 +64,8 @@ def _randomised_classifier(s: Setting) -> np.ndarray:
 
 ATTRIBUTIONS: dict[str, Attribution] = {
     "CAE": cae_methods.cae,
-    "CAE, change": cae_methods.cae_change,
-    "CAE, as published": cae_methods.cae_published,
+    "CAE change": cae_methods.cae_change,
+    "CAE as published": cae_methods.cae_published,
     "gradient": _gradient,
     "input × gradient": _input_times_gradient,
     "SmoothGrad": _smooth_grad,
@@ -110,7 +110,7 @@ def _no_change(s: Setting) -> Counterfactuals:
 
 COUNTERFACTUALS: dict[str, Counterfactual] = {
     "CAE": cae_methods.cae_counterfactuals,
-    "CAE, with residual": cae_methods.cae_residual_counterfactuals,
+    "CAE with residual": cae_methods.cae_residual_counterfactuals,
     "nearest unlike neighbour": _nearest_unlike,
     "pixel search (Wachter)": _pixel_search,
     "latent shift in an autoencoder": _autoencoder_shift,

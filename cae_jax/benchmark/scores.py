@@ -53,11 +53,11 @@ class AttributionScores:
             scores |= {
                 f"AOPC{suffix}": metrics.aopc(first),
                 f"LeRF−MoRF{suffix}": metrics.area_between(first, last),
-                f"deletion{suffix}": metrics.deletion_auc(first),
+                f"deletion{suffix}": metrics.area_under(first),
             }
             if not number:
                 scores |= {
-                    "insertion": metrics.insertion_auc(curves(maps, order="morf", mode="insert")),
+                    "insertion": metrics.area_under(curves(maps, order="morf", mode="insert")),
                     "drop at 20 %": metrics.probability_drop(first, 0.2),
                 }
         hits = metrics.road(

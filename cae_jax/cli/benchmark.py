@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from cae_jax.training.config import ConfigError, apply_overrides, find_config, load_config, split_overrides
+from cae_jax.training.config import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
 
 EXAMPLES = """\
 examples:
@@ -55,9 +55,10 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     path = find_config(options.config)
     config = load_config(path)
     protocol.check_bench_config(config)
-    config = apply_overrides(config, changes)
+    config: Config = apply_overrides(config, changes)
     fixed = protocol.read_protocol(config)
-    suite.chosen(config.methods)
+    names = tuple(config.methods)
+    suite.chosen(names)
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
     if not options.model:
@@ -65,7 +66,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     with console.status("opening model and images"):
         setting = Setting(fixed, config.cae, model)
     results = []
-    for result in suite.run(setting, workdir / "methods", config.methods, console):
+    for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)
         write_folder(workdir, setting, results, f"Explanations compared: {path.stem}")
     console.print(Markdown(short_tables(setting, results)))

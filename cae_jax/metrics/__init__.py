@@ -1,13 +1,60 @@
-"""Measures of a trained model, as functions of arrays and codes. No files, no models by name."""
+"""Measures of a trained model and of explanations, as functions of arrays. No files, no models by name."""
 
+from cae_jax.metrics.counterfactual_images import (
+    cout,
+    distance_to_truth,
+    diversity,
+    l1_distance,
+    l2_distance,
+    sparsity,
+    validity,
+)
+from cae_jax.metrics.faithfulness import aopc, area_between, area_under, perturbation_curves, probability_drop, road
+from cae_jax.metrics.fills import Fill, blur_fill, linear_imputation, mean_fill, noisy_linear_imputation
+from cae_jax.metrics.intervals import bootstrap_interval, paired_difference
+from cae_jax.metrics.kernel_distance import kid, kid_floor
+from cae_jax.metrics.localisation import (
+    pointing_game,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+    top_k_dice,
+    top_k_iou,
+)
 from cae_jax.metrics.probes import convolutional_probe_accuracy, knn_accuracy, linear_probe_accuracy, mlp_probe_accuracy
 from cae_jax.metrics.swaps import draw_swaps, majority_share
 
 __all__ = [
+    "Fill",
+    "aopc",
+    "area_between",
+    "area_under",
+    "blur_fill",
+    "bootstrap_interval",
     "convolutional_probe_accuracy",
+    "cout",
+    "distance_to_truth",
+    "diversity",
     "draw_swaps",
+    "kid",
+    "kid_floor",
     "knn_accuracy",
+    "l1_distance",
+    "l2_distance",
+    "linear_imputation",
     "linear_probe_accuracy",
     "majority_share",
+    "mean_fill",
     "mlp_probe_accuracy",
+    "noisy_linear_imputation",
+    "paired_difference",
+    "perturbation_curves",
+    "pointing_game",
+    "probability_drop",
+    "relevance_mass_accuracy",
+    "relevance_rank_accuracy",
+    "road",
+    "sparsity",
+    "top_k_dice",
+    "top_k_iou",
+    "validity",
 ]

@@ -6,6 +6,7 @@ the encoder alone break the circle.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from rich.progress import Progress
@@ -54,7 +55,7 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
         task = progress.add_task("warming up the class encoder", total=steps)
         for _ in range(steps):
             images = augment(source.take(rng.integers(len(source), size=BATCH)), rng)
-            labels = run.functions.predict(images).argmax(-1)
+            labels = run.functions.predict(jnp.asarray(images)).argmax(-1)
             params, moments, _ = step(params, moments, images, labels)
             progress.advance(task)
     copied = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), params, rest["class_encoder"])

@@ -1,0 +1,104 @@
+"""What removed pixels are replaced by, when a map is tested by removing what it says is relevant."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Images `[N, height, width, C]`, removed pixels bool `[N, height, width]` and a key to images with those replaced."""
+
+ROUNDS = 300  # of conjugate gradients, at most
+NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+
+
+def mean_fill(colour: np.ndarray) -> Fill:
+    """Replaces by one colour `[C]`, for instance the mean of the training images."""
+    constant = jnp.asarray(colour, jnp.float32)
+
+    def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.where(removed[..., None], constant[None, None, None], images)
+
+    return fill
+
+
+def blur_fill(sigma: float) -> Fill:
+    """Replaces by the image itself, blurred by a Gaussian of `sigma` pixels that repeats edge pixels."""
+    reach = max(1, round(3 * sigma))
+    weights = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
+    kernel = jnp.asarray(weights / weights.sum(), jnp.float32)
+
+    def blur(line: jax.Array) -> jax.Array:
+        return jnp.convolve(jnp.pad(line, reach, mode="edge"), kernel, mode="valid")
+
+    def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:
+        blurred = jnp.apply_along_axis(blur, 1, jnp.apply_along_axis(blur, 2, images))
+        return jnp.where(removed[..., None], blurred, images)
+
+    return fill
+
+
+def _neighbour(values: jax.Array, dy: int, dx: int) -> jax.Array:
+    """The value of the pixel `(dy, dx)` away, 0 beyond the border, for `[N, height, width, C]`."""
+    padded = jnp.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = values.shape[1:3]
+    return padded[:, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+
+def _weighted_neighbours(values: jax.Array) -> jax.Array:
+    return sum(_neighbour(values, dy, dx) * (1.0 / 6.0 if dy == 0 or dx == 0 else 1.0 / 12.0) for dy, dx in NEIGHBOURS)  # type: ignore[return-value]
+
+
+def linear_imputation(images: jax.Array, removed: jax.Array) -> jax.Array:
+    """Replaces every removed pixel by the weighted mean of its eight neighbours, removed ones included.
+
+    Direct neighbours weigh 1/6, diagonal ones 1/12; those beyond the border are left out. The values of all removed
+    pixels solve one linear system, symmetric and positive definite, by conjugate gradients. An image of which nothing
+    is left becomes 0.
+
+    Args:
+        images: `[N, height, width, C]`.
+        removed: `[N, height, width]` bool.
+    """
+    inside = removed[..., None].astype(images.dtype)
+    weight = _weighted_neighbours(jnp.ones_like(images))
+    total = lambda x: x.sum((1, 2), keepdims=True)  # noqa: E731
+
+    def apply(values: jax.Array) -> jax.Array:
+        return inside * (weight * values - _weighted_neighbours(inside * values))
+
+    known = inside * _weighted_neighbours((1.0 - inside) * images)
+    guess = inside * total((1.0 - inside) * images) / jnp.maximum(total((1.0 - inside) * jnp.ones_like(images)), 1.0)
+    residual = known - apply(guess)
+    start = (guess, residual, residual, total(jnp.square(residual)), jnp.asarray(0))
+
+    def unsolved(state: tuple[jax.Array, ...]) -> jax.Array:
+        return (state[4] < ROUNDS) & (state[3].max() > 1e-12)
+
+    def improve(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        values, residual, direction, square, rounds = state
+        image = apply(direction)
+        curvature = total(direction * image)
+        length = jnp.where(curvature > 0, square / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+        values, residual = values + length * direction, residual - length * image
+        after = total(jnp.square(residual))
+        turn = jnp.where(square > 0, after / jnp.where(square > 0, square, 1.0), 0.0)
+        return values, residual, residual + turn * direction, after, rounds + 1
+
+    solved = jax.lax.while_loop(unsolved, improve, start)[0]
+    anything_left = total(1.0 - inside) > 0
+    return jnp.where(removed[..., None], jnp.where(anything_left, solved, 0.0), images)
+
+
+def noisy_linear_imputation(noise: float = 0.01) -> Fill:
+    """ROAD's fill (Rong et al., ICML 2022, arXiv 2202.00449): `linear_imputation` plus Gaussian noise.
+
+    What replaces a region gives away neither its class nor, by an edge, its shape.
+    """
+
+    def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:
+        smooth = linear_imputation(images, removed)
+        return jnp.where(removed[..., None], smooth + noise * jax.random.normal(key, images.shape), images)
+
+    return fill

@@ -1,0 +1,145 @@
+"""The benchmark program on a short run: every method, going on, failures as rows, tables by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from cae_jax.benchmark import methods, suite, tables
+from cae_jax.benchmark.suite import Result
+from cae_jax.cli import benchmark as program
+
+SMALL = {
+    "protocol.images": "10",
+    "protocol.steps": "4",
+    "protocol.patch": "7",
+    "protocol.fills": "mean,blur",
+    "protocol.road_shares": "0.2",
+    "protocol.bootstrap": "50",
+    "protocol.pictures": "3",
+    "protocol.confidence": "0.2",  # the model is hardly trained
+}
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys, trained, small_data):
+    """Runs the program on the short run; returns its exit code and what it printed."""
+
+    def run(workdir, **changes):
+        arguments = ["benchmark", "--config", "bench_mnist", "--model", str(trained[0]), "--workdir", str(workdir)]
+        arguments += [f"--config.{key}={value}" for key, value in (SMALL | changes).items()]
+        monkeypatch.setattr("sys.argv", arguments)
+        return program.main(), capsys.readouterr().out
+
+    return run
+
+
+def read(workdir):
+    with (workdir / "benchmark.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+CHEAP = "CAE,gradient,control: random map,control: the image itself"
+
+
+def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_again(compare, tmp_path, monkeypatch):
+    code, _ = compare(tmp_path, methods=CHEAP)
+    assert code == 0
+    rows = read(tmp_path)
+    assert {(row["kind"], row["method"]) for row in rows} == {
+        ("attributions", "CAE"),
+        ("attributions", "gradient"),
+        ("attributions", "control: random map"),
+        ("counterfactuals", "CAE"),
+        ("counterfactuals", "control: the image itself"),
+    }
+    itself = {row["score"]: float(row["mean"]) for row in rows if row["method"] == "control: the image itself"}
+    assert (itself["validity"], itself["flip rate"], itself["L1"], itself["sparsity"]) == (0, 0, 0, 0)
+    assert all(0 <= float(row["images"]) <= 10 for row in rows)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count('alt="gradient"') == 3
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "control: random map" in (tmp_path / "benchmark.md").read_text()
+
+    def refuse(setting):
+        raise AssertionError("run again")
+
+    monkeypatch.setitem(methods.ATTRIBUTIONS, "gradient", refuse)
+    assert compare(tmp_path, methods=CHEAP)[0] == 0
+    assert read(tmp_path) == rows
+    assert compare(tmp_path, methods="gradient", **{"protocol.seed": "1"})[0] == 0
+    assert read(tmp_path)[0]["error"] == "AssertionError: run again"  # another protocol is another comparison
+
+
+def test_a_method_that_fails_is_a_row_that_says_why_and_is_tried_again(compare, tmp_path, monkeypatch):
+    def fail(setting):
+        raise RuntimeError("no luck")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(methods.ATTRIBUTIONS, "control: edges", fail)
+        code, text = compare(tmp_path, methods="control: edges")
+    assert code == 0
+    assert "no luck" in text
+    assert "failed: RuntimeError: no luck" in (tmp_path / "index.html").read_text()
+    assert "no luck" in (tmp_path / "methods" / "attributions_failed.log").read_text()
+    assert compare(tmp_path, methods="control: edges")[0] == 0
+    assert {row["error"] for row in read(tmp_path)} == {""}
+
+
+def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
+    code, text = compare(tmp_path, methods="LIME")
+    assert code == 1
+    assert "no such method: LIME; there are CAE" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
+def test_every_method_answers_for_every_image(compare, tmp_path, kind):
+    registry = methods.ATTRIBUTIONS if kind == "attributions" else methods.COUNTERFACTUALS
+    code, text = compare(tmp_path, methods=",".join(registry))
+    assert code == 0, text
+    rows = [row for row in read(tmp_path) if row["kind"] == kind]
+    assert {row["method"] for row in rows} == set(registry)
+    assert {row["error"] for row in rows} == {""}
+    main = {row["method"]: row["images"] for row in rows if row["score"] in ("AOPC", "oracle")}
+    assert set(main.values()) == {"10"}
+
+
+def made(name, values, kind="attributions", **other):
+    return Result(kind, name, {"AOPC": np.asarray(values, float)} | other, np.zeros((0,)), 0.5)
+
+
+def test_a_difference_is_paired_against_the_best_of_each_kind():
+    ours = made("CAE", [0.5, 0.7, 0.9])
+    others = [
+        made("weak", [0.1, 0.1, 0.1]),
+        made("strong", [0.4, 0.6, 0.8]),
+        made("control: random map", [0, 0.2, 0.4]),
+    ]
+    found = tables.differences([ours, *others], 0, 100)
+    assert [(x.score, x.other) for x in found] == [("AOPC", "strong"), ("AOPC", "control: random map")]
+    assert found[0].difference == pytest.approx((0.1, 0.1, 0.1))
+    assert found[1].difference.mean == pytest.approx(0.5)
+
+
+def test_where_lower_is_better_the_difference_is_turned_round():
+    ours, other = (made(name, [1.0], deletion=np.asarray(values)) for name, values in (("CAE", [0.2]), ("x", [0.3])))
+    (difference,) = [x for x in tables.differences([ours, other], 0, 20) if x.score == "deletion"]
+    assert difference.difference.mean == pytest.approx(0.1)
+
+
+def test_markdown_has_a_row_a_method_arrows_and_reasons():
+    failed = Result("attributions", "broken", {}, np.zeros((0,)), float("nan"), "ValueError: bad")
+    text = tables.markdown([made("CAE", [0.25, 0.75], ROAD=np.asarray([np.nan, np.nan])), failed], 0, 20)
+    assert text.splitlines()[0] == "| | AOPC ↑ | ROAD ↓ | seconds ↓ |"
+    assert text.splitlines()[2].startswith("| CAE | 0.500 [0.")
+    assert text.splitlines()[2].endswith("| – | 0.500 |")
+    assert text.splitlines()[3] == "| broken | failed: ValueError: bad |"
+
+
+def test_what_is_chosen_keeps_the_order_of_the_tables():
+    assert suite.chosen(("control: edges", "CAE")) == [
+        ("attributions", "CAE"),
+        ("attributions", "control: edges"),
+        ("counterfactuals", "CAE"),
+    ]
+    assert len(suite.chosen(())) == len(methods.ATTRIBUTIONS) + len(methods.COUNTERFACTUALS)
