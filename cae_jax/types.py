@@ -67,7 +67,7 @@ class Explanation:
         counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
         counterfactual_code: `[M, size]`, its class code.
         counterfactual_probabilities: `[M, K]`, the classifier's of it.
-        saliency: `[M, height, width]` in [-1, 1]; all zero without a `shift`.
+        saliency: `[M, height, width]` in [-1, 1] (of kind 'relevance', in nats); all zero without a `shift`.
         path_shifts: `[P]`, from 0 to 1.
         path_images: `[M, P, height, width, channels]` in [0, 1]; the first is the reconstruction.
         path_probabilities: `[M, P, K]`.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, search
+from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
 from cae_jax.explaining import ClassifierError, ExplainOptions
 from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
 from cae_jax.explaining.requests import ANY, Requests, make_requests
@@ -26,6 +26,10 @@ def predict(images):
     return jax.nn.softmax(SHARPNESS * images[:, 0, :, 0])
 
 
+def answer_odds(probabilities, classes):
+    return log_odds(jnp.take_along_axis(probabilities, classes[:, None], axis=-1)[:, 0])
+
+
 def compile_toy(predict=predict):
     find = jax.jit(functools.partial(search, decode, predict))
 
@@ -39,6 +43,7 @@ def compile_toy(predict=predict):
         ),
         predict=lambda images: np.asarray(predict(images)),
         search=run,
+        sensitivity=jax.jit(jax.grad(lambda images, classes: answer_odds(predict(images), classes).sum())),
     )
 
 
@@ -145,6 +150,17 @@ def test_the_kinds_of_saliency(saliency, expected):
     if saliency == "path":  # sixteen equal steps, their weights adding up to 1
         wanted = wanted / 16
     np.testing.assert_allclose(record.saliency[0, 0], wanted, atol=1e-5)
+
+
+def test_relevance_adds_up_to_what_the_answer_has_beyond_the_counterfactual():
+    record = explain([[1.0, 0.0, 0.0], [0.8, 0.1, 0.3]], [1, 2], saliency="relevance")
+    assert not np.isnan(record.shift).any()
+    classes = jnp.asarray(record.prediction)
+    exemplars = TOY.predict(np.asarray([[1.0, 0.0, 0.0], [0.8, 0.1, 0.3]], np.float32)[:, None, :, None])
+    gained = answer_odds(exemplars, classes) - answer_odds(record.counterfactual_probabilities, classes)
+    np.testing.assert_allclose(record.saliency.sum((1, 2)), gained, rtol=0.02)
+    assert (record.saliency[:, 0, 0] > 0).all()  # the pixel of the exemplars' class speaks for it,
+    assert (record.saliency[[0, 1], 0, record.target] > 0).all()  # and so does that the target's is dark
 
 
 def test_smoothing_spreads_a_map():

@@ -60,14 +60,6 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
     np.testing.assert_allclose(record.counterfactual, np.clip(exemplars - own + shifted, 0, 1), atol=1e-4)
 
 
-def test_relevance_adds_up_to_what_the_target_gained(explainer, images):
-    record = explainer.explain(images, "any", saliency="relevance", **EASY)
-    reached = np.flatnonzero(~np.isnan(record.shift))
-    gain = record.counterfactual_probabilities - record.path_probabilities[:, 0]
-    gain = gain[reached, record.target[reached]]
-    np.testing.assert_allclose(record.saliency[reached].sum((1, 2)), gain, atol=0.02)
-
-
 def test_a_black_box_has_no_relevance(trained, digits, images, monkeypatch):
     answers = np.linspace(0.04, 0.16, 10, dtype=np.float32)
     explainer = Explainer.load(trained[0], host_classifier=lambda x: np.broadcast_to(answers, (len(x), 10)))

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import input_saliency, path_saliency, reconstruction_saliency, relevance, smooth
+from cae_jax.counterfactual import (
+    input_saliency,
+    log_odds,
+    path_saliency,
+    reconstruction_saliency,
+    relevance,
+    smooth,
+)
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -86,7 +93,7 @@ def test_smoothing_by_nothing_leaves_maps_as_they_are():
 
 
 def test_relevance_shares_out_the_gain_among_the_pixels_that_brought_it():
-    # The target gains 3 times the first pixel, minus the second; the third does not matter to it.
+    # The answer gains 3 times the first pixel, minus the second; the third does not matter to it.
     path = np.zeros((1, 3, 1, 3, 1), np.float32)
     path[0, :, 0, :, 0] = [[0.0, 0.0, 0.0], [0.1, 0.2, 0.5], [0.3, 0.2, 0.9]]
     sensitivities = np.broadcast_to(np.asarray([3.0, -1.0, 0.0], np.float32).reshape(1, 1, 1, 3, 1), path.shape)
@@ -105,3 +112,9 @@ def test_relevance_adds_up_to_the_gain_of_a_curved_answer():
     found = relevance(path, jax.grad(lambda x: answer(x).sum())(path))
     probabilities = answer(path)
     np.testing.assert_allclose(found.sum((1, 2)), probabilities[:, -1] - probabilities[:, 0], atol=1e-3)
+
+
+def test_log_odds_of_certain_answers_are_finite_and_of_others_exact():
+    found = log_odds(jnp.asarray([0.0, 0.25, 0.5, 0.75, 1.0]))
+    np.testing.assert_allclose(found[1:4], [-np.log(3), 0, np.log(3)], atol=1e-6)
+    np.testing.assert_allclose(jnp.abs(found[jnp.asarray([0, 4])]), -np.log(1e-7), rtol=1e-5)

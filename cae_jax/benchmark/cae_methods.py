@@ -10,25 +10,28 @@ DIVERSE = 3
 PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False}
 
 
-def _maps(setting: Setting, options: dict) -> np.ndarray:
-    """Maps of why the answer is what it is: toward any other class. A change counts, whichever its sign."""
-    found = setting.explainer.explain(setting.images, "any", confidence=setting.protocol.confidence, **options)
-    return found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
+def _maps(setting: Setting, target: str, options: dict) -> np.ndarray:
+    """Maps of why the answer is what it is, the mean over an image's explanations. A change counts with either sign."""
+    found = setting.explainer.explain(setting.images, target, confidence=setting.protocol.confidence, **options)
+    maps = found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
+    total = np.zeros(setting.images.shape[:3], np.float32)
+    np.add.at(total, found.image_index, maps)
+    return total / np.bincount(found.image_index, minlength=len(total))[:, None, None]
 
 
 def cae(setting: Setting) -> np.ndarray:
-    """As the bench config asks."""
-    return _maps(setting, setting.cae)
+    """As the bench config asks, toward every other class."""
+    return _maps(setting, "all", setting.cae)
 
 
 def cae_change(setting: Setting) -> np.ndarray:
-    """What the decoder changed, |D(c, s') - D(c, s)|."""
-    return _maps(setting, setting.cae | {"saliency": "reconstruction"})
+    """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
+    return _maps(setting, "any", setting.cae | {"saliency": "reconstruction"})
 
 
 def cae_published(setting: Setting) -> np.ndarray:
     """As published: the difference from the input, along a straight line to one reference."""
-    return _maps(setting, PUBLISHED)
+    return _maps(setting, "any", PUBLISHED)
 
 
 def reconstruction_error(setting: Setting) -> np.ndarray:

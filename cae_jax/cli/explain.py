@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default="reconstruction",
         choices=("reconstruction", "input", "path", "relevance"),
         help="change against the reconstruction (default), against the input, accumulated where the target gains, or "
-        "each pixel's share of the target's gain",
+        "how much each pixel speaks for the answer",
     )
     how.add_argument(
         "--residual",

@@ -3,7 +3,14 @@
 from cae_jax.counterfactual.code_table import CodeTable
 from cae_jax.counterfactual.endings import decide_endings
 from cae_jax.counterfactual.paths import along_path, pad_waypoints
-from cae_jax.counterfactual.saliency import input_saliency, path_saliency, reconstruction_saliency, relevance, smooth
+from cae_jax.counterfactual.saliency import (
+    input_saliency,
+    log_odds,
+    path_saliency,
+    reconstruction_saliency,
+    relevance,
+    smooth,
+)
 from cae_jax.counterfactual.search import Crossings, host_while_loop, search
 from cae_jax.counterfactual.selection import select, select_diverse
 from cae_jax.counterfactual.strategies import STRATEGIES, Candidates, Strategy, nearest_classes, straight
@@ -18,6 +25,7 @@ __all__ = [
     "decide_endings",
     "host_while_loop",
     "input_saliency",
+    "log_odds",
     "nearest_classes",
     "pad_waypoints",
     "path_saliency",

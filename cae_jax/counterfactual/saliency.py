@@ -1,4 +1,4 @@
-"""Saliency maps from a counterfactual, signed where that has a meaning; one value a pixel, the mean over channels."""
+"""Saliency maps from a counterfactual, signed where that has a meaning; one value a pixel."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,19 +41,28 @@ def path_saliency(
     return (shares[:, :, None, None] * changes).sum(1)
 
 
+def log_odds(probabilities: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """log p / (1 - p) in nats; what float32 cannot tell from 0 or 1 ends at about ±16."""
+    tiny = 1e-7
+    return jnp.log(jnp.maximum(probabilities, tiny)) - jnp.log(jnp.maximum(1.0 - probabilities, tiny))
+
+
 def relevance(
     path: Float[Array, "batch steps height width channels"],
     sensitivities: Float[Array, "batch steps height width channels"],
 ) -> Float[Array, "batch height width"]:
-    """How much of the target's gain along a path each pixel's change brought, in [-1, 1]; positive where it helped.
+    """What each pixel's change along a path of images brought to an answer; positive where it spoke for it.
 
-    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) along the guided path instead of a straight line
-    from a blank image: the sum over all pixels is the target's probability at the end less that at the start, up to
-    the error of the trapezoidal rule.
+    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), which begin at the counterfactual and not at a
+    blank image: the sum over all pixels is the answer at the path's end less that at its start, up to the error of
+    the trapezoidal rule.
 
     Args:
-        path: images from the reconstruction to the counterfactual.
-        sensitivities: gradients of the target's probability in each.
+        path: images, from the counterfactual to the exemplar.
+        sensitivities: gradients of the answer in each, for instance of the exemplar's class in `log_odds`.
+
+    Returns:
+        In the units of the answer.
     """
     means = (sensitivities[:, 1:] + sensitivities[:, :-1]) / 2.0
     return (jnp.diff(path, axis=1) * means).sum((1, -1))

@@ -43,7 +43,7 @@ class Compiled(NamedTuple):
         predict: images to checked probabilities.
         search: individual codes, waypoints, predictions, targets, any_flip, and by keyword confidence and
             tolerance, to `Crossings`.
-        sensitivity: images and classes to gradients of the classes' probabilities; None if the classifier has none.
+        sensitivity: images and classes to gradients of the classes' log odds; None if the classifier has none.
     """
 
     at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -156,6 +156,19 @@ def _draw(
     return apart(images), apart(compiled.predict(images))
 
 
+def _relevance_maps(
+    compiled: Compiled, images: np.ndarray, predictions: np.ndarray, counterfactuals: np.ndarray
+) -> np.ndarray:
+    """What spoke for the exemplars' classes, against the counterfactuals."""
+    if compiled.sensitivity is None:
+        raise InputError("saliency 'relevance' needs a classifier that JAX can differentiate; choose another")
+    shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)[:, None, None, None]
+    line = counterfactuals[:, None] * (1.0 - shares) + images[:, None] * shares
+    flat = line.reshape(-1, *images.shape[1:])
+    gradients = compiled.sensitivity(flat, np.repeat(predictions.astype(np.int32), len(shares)))
+    return map_batches(_relevance, line, gradients.reshape(line.shape))
+
+
 def _saliency(
     compiled: Compiled,
     exemplars: Exemplars,
@@ -170,20 +183,14 @@ def _saliency(
         maps = map_batches(_input_saliency, drawn["counterfactual"], exemplars.images[image])
     elif options.saliency == "reconstruction":
         maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
+    elif options.saliency == "relevance":
+        maps = _relevance_maps(compiled, exemplars.images[image], exemplars.predictions[image], drawn["counterfactual"])
     else:
         codes, target = exemplars.individual_codes[image], np.maximum(chosen.target, 0)
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
         images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
-        if options.saliency == "path":
-            gains = np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0]
-            maps = map_batches(_path_saliency, images, gains)
-        else:
-            if compiled.sensitivity is None:
-                raise InputError("saliency 'relevance' needs a classifier that JAX can differentiate; choose another")
-            flat = images.reshape(-1, *images.shape[2:])
-            gradients = compiled.sensitivity(flat, np.repeat(target, len(shares)))
-            maps = map_batches(_relevance, images, gradients.reshape(images.shape))
+        maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
     return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.batching import first_call_alone, map_batches, parallel_calls
-from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, search
+from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, log_odds, search
 from cae_jax.data import Dataset, open_dataset
 from cae_jax.explaining.answers import check_answers
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table, make_code_table
@@ -94,13 +94,12 @@ class Explainer:
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
         if host_classifier is None:
             self._predict = jax.jit(classifier.predict)
-            self._sensitivity = jax.jit(
-                jax.grad(
-                    lambda images, target: jnp.take_along_axis(
-                        classifier.predict(images), target[:, None], axis=-1
-                    ).sum()
-                )
-            )
+
+            def odds(images: jax.Array, classes: jax.Array) -> jax.Array:
+                probabilities = jnp.take_along_axis(classifier.predict(images), classes[:, None], axis=-1)
+                return log_odds(probabilities[:, 0]).sum()
+
+            self._sensitivity = jax.jit(jax.grad(odds))
             self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
         else:
             self._predict = self._checking(host_classifier)

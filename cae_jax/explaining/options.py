@@ -20,8 +20,9 @@ class ExplainOptions:
         tolerance: of `flip_shift` and `shift`, a share of the path.
         diverse: counterfactuals for each row, as far apart in class code as can be; 1 takes the least shift.
         saliency: 'reconstruction' (signed, against the reconstruction), 'input' (as published), 'path' (signed,
-            accumulated where the target gains) or 'relevance' (the target's gain, shared out among the pixels whose
-            change brought it; needs a classifier that JAX can differentiate).
+            accumulated where the target gains) or 'relevance' (signed: the log odds of the exemplar's class, beyond
+            those of the counterfactual, shared out among the pixels that speak for it; needs a classifier that JAX can
+            differentiate).
         residual: whether what the reconstruction lacks is added to every image on the way, so that shift 0 is the
             exemplar itself, in all its detail.
         smoothing: of saliency maps, the width of a Gaussian in pixels.
