@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"types", "images", "batching"},
-    {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "report"},
+    {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},
     {"training", "interop"},
     {"explaining"},
     {"benchmark", "explorer"},
