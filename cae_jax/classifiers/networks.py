@@ -1,5 +1,6 @@
 """Two small classifiers of different architecture: one to explain, one as the oracle."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import flax.linen as nn
@@ -64,6 +65,12 @@ def make_classifier(architecture: str, num_classes: int) -> nn.Module:
     return ARCHITECTURES[architecture](num_classes)
 
 
+def make_logits(network: nn.Module, params: Any) -> Callable[[jax.Array], jax.Array]:
+    """Closes a network over its parameters: images in [0, 1] to scores before the softmax, `[batch, K]`."""
+    return lambda images: cast(jax.Array, network.apply({"params": params}, images))
+
+
 def make_predict(network: nn.Module, params: Any) -> Predict:
     """Closes a network over its parameters: images in [0, 1] to probabilities `[batch, K]`."""
-    return lambda images: jax.nn.softmax(cast(jax.Array, network.apply({"params": params}, images)))
+    logits = make_logits(network, params)
+    return lambda images: jax.nn.softmax(logits(images))

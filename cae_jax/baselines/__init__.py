@@ -1,0 +1,36 @@
+"""The methods that class association embedding is compared with, and controls: functions of arrays and a classifier.
+
+No files, no data by name, and no measures: those are in `metrics`.
+"""
+
+from cae_jax.baselines.autoencoder import Autoencoder, fit_autoencoder
+from cae_jax.baselines.cam import grad_cam, grad_cam_plus_plus
+from cae_jax.baselines.controls import edge_map, random_code_direction, random_map, randomise, reconstruction_error
+from cae_jax.baselines.gradients import gradient, input_times_gradient, integrated_gradients, smooth_grad
+from cae_jax.baselines.latent_shift import latent_shift
+from cae_jax.baselines.nearest_unlike import nearest_unlike_neighbour
+from cae_jax.baselines.occlusion import occlusion, rise
+from cae_jax.baselines.shapley import partition_shap
+from cae_jax.baselines.wachter import pixel_search
+
+__all__ = [
+    "Autoencoder",
+    "edge_map",
+    "fit_autoencoder",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "gradient",
+    "input_times_gradient",
+    "integrated_gradients",
+    "latent_shift",
+    "nearest_unlike_neighbour",
+    "occlusion",
+    "partition_shap",
+    "pixel_search",
+    "random_code_direction",
+    "random_map",
+    "randomise",
+    "reconstruction_error",
+    "rise",
+    "smooth_grad",
+]

@@ -1,0 +1,127 @@
+"""A small plain convolutional autoencoder, which knows nothing of any classifier, for methods that need one."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cae_jax.baselines.inputs import Array, check_positive, unit_images
+from cae_jax.batching import map_batches
+from cae_jax.images import from_model, to_model
+
+_STRIDE = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Autoencoder:
+    """A trained autoencoder.
+
+    Attributes:
+        params: of encoder and decoder.
+        encode: images `[batch, height, width, channels]` in [0, 1] to codes `[batch, size]`; JAX can trace it.
+        decode: codes to images in [0, 1]; JAX can trace it.
+    """
+
+    params: Any
+    encode: Callable[[jax.Array], jax.Array]
+    decode: Callable[[jax.Array], jax.Array]
+
+    def reconstruct(self, images: Array, *, batch_size: int = 64) -> np.ndarray:
+        """Encodes and decodes any number of images, uint8 or in [0, 1]; the result is float32 in [0, 1]."""
+        function = jax.jit(lambda batch: self.decode(self.encode(batch)))
+        return map_batches(function, unit_images(images), batch_size=batch_size)
+
+
+class _Encoder(nn.Module):
+    size: int
+    width: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        h = nn.relu(nn.Conv(self.width, (5, 5), strides=2)(images))
+        h = nn.relu(nn.Conv(2 * self.width, (3, 3), strides=2)(h))
+        return nn.Dense(self.size)(h.reshape(h.shape[0], -1))
+
+
+class _Decoder(nn.Module):
+    image_shape: tuple[int, int, int]  # padded
+    width: int
+
+    @nn.compact
+    def __call__(self, codes: jax.Array) -> jax.Array:
+        height, width, channels = self.image_shape
+        h = nn.relu(nn.Dense(height * width // _STRIDE**2 * 2 * self.width)(codes))
+        h = h.reshape(-1, height // _STRIDE, width // _STRIDE, 2 * self.width)
+        h = nn.relu(_twice_as_large(nn.Conv(4 * self.width, (3, 3))(h)))
+        return nn.tanh(_twice_as_large(nn.Conv(4 * channels, (3, 3))(h)))
+
+
+def _twice_as_large(maps: jax.Array) -> jax.Array:
+    """Spreads every four channels of `[batch, h, w, 4 * features]` over 2x2 places."""
+    batch, height, width, channels = maps.shape
+    h = maps.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+    return h.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def fit_autoencoder(
+    images: Array,
+    *,
+    seed: int,
+    steps: int = 2000,
+    size: int = 64,
+    width: int = 32,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+) -> Autoencoder:
+    """Trains an autoencoder by the squared error of its reconstructions: Adam, its rate lowered along a cosine to 0.
+
+    Two strided convolutions and a linear layer each way.
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Sides that 4 does not divide are padded
+            inside.
+        seed: of parameters and order.
+        steps: of Adam.
+        size: numbers in a code.
+        width: channels of the first convolution.
+        batch_size: images a step, drawn with replacement.
+        learning_rate: the first one.
+
+    Raises:
+        ValueError: for images of another shape or range.
+    """
+    check_positive(steps=steps, size=size, width=width, batch_size=batch_size, learning_rate=learning_rate)
+    unit = unit_images(images)
+    side = (unit.shape[1], unit.shape[2])
+    padded = jax.eval_shape(lambda x: to_model(x, _STRIDE), unit[:1]).shape[1:]
+    encoder, decoder = _Encoder(size, width), _Decoder(padded, width)
+
+    def encode(params: Any, batch: jax.Array) -> jax.Array:
+        return cast(jax.Array, encoder.apply({"params": params["encoder"]}, to_model(batch, _STRIDE)))
+
+    def decode(params: Any, codes: jax.Array) -> jax.Array:
+        return from_model(cast(jax.Array, decoder.apply({"params": params["decoder"]}, codes)), side)
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+    @jax.jit
+    def step(params: Any, state: optax.OptState, batch: jax.Array) -> tuple[Any, optax.OptState]:
+        slopes = jax.grad(lambda p: jnp.square(decode(p, encode(p, batch)) - batch).mean())(params)
+        updates, state = optimizer.update(slopes, state, params)
+        return optax.apply_updates(params, updates), state
+
+    keys = jax.random.split(jax.random.key(seed))
+    params: Any = {
+        "encoder": encoder.init(keys[0], jnp.zeros((1, *padded)))["params"],
+        "decoder": decoder.init(keys[1], jnp.zeros((1, size)))["params"],
+    }
+    rng = np.random.default_rng(seed)
+    state = optimizer.init(params)
+    for _ in range(steps):
+        params, state = step(params, state, unit[rng.integers(len(unit), size=batch_size)])
+    return Autoencoder(params, lambda batch: encode(params, batch), lambda codes: decode(params, codes))

@@ -1,0 +1,99 @@
+"""Controls: answers that know nothing of the classifier's decision. A method that scores no better has said nothing."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import sobel
+
+from cae_jax.baselines.inputs import Array, unit_images
+
+
+def random_map(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Maps of independent uniform numbers in [0, 1), float32, of a shape `[N, height, width]`."""
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def edge_map(images: Array) -> np.ndarray:
+    """Edges: the length of the Sobel gradient of the mean over channels, border pixels repeated.
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+
+    Returns:
+        `[N, height, width]` float32, >= 0; a straight edge from black to white has 4 on both of its sides.
+
+    Raises:
+        ValueError: for images of another shape or range.
+    """
+    grey = unit_images(images).mean(-1)
+    return np.hypot(sobel(grey, 1, mode="nearest"), sobel(grey, 2, mode="nearest"))
+
+
+def reconstruction_error(images: Array, reconstructions: Array) -> np.ndarray:
+    """What a model fails to draw: |image - reconstruction|, the mean over channels.
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        reconstructions: of them, likewise.
+
+    Returns:
+        `[N, height, width]` float32 in [0, 1].
+
+    Raises:
+        ValueError: for images of another shape or range, or of different shapes.
+    """
+    first, second = unit_images(images), unit_images(reconstructions, "reconstructions")
+    if first.shape != second.shape:
+        raise ValueError(f"reconstructions must have the shape of images, {first.shape}, not {second.shape}")
+    return np.abs(first - second).mean(-1)
+
+
+def random_code_direction(class_codes: Array, lengths: Array, seed: int) -> np.ndarray:
+    """Codes moved as far as is said, each in a random direction (uniform on the sphere).
+
+    Args:
+        class_codes: `[N, size]`.
+        lengths: `[N]`, how far, >= 0; with NaN a code becomes NaN.
+        seed: of the directions.
+
+    Returns:
+        The moved codes, `[N, size]` float32.
+
+    Raises:
+        ValueError: if shapes do not fit.
+    """
+    codes, distances = np.asarray(class_codes, np.float32), np.asarray(lengths, np.float32)
+    if codes.ndim != 2 or distances.shape != codes.shape[:1]:
+        raise ValueError(
+            f"class_codes must be [N, size] and lengths [N]; their shapes are {codes.shape} and {distances.shape}"
+        )
+    directions = np.random.default_rng(seed).standard_normal(codes.shape, np.float32)
+    return codes + distances[:, None] * directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+def randomise(params: Any, seed: int) -> Any:
+    """Parameters drawn again: each array normal, with the mean and standard deviation that its numbers had.
+
+    A method that explains the network's decision must answer differently with such parameters (Adebayo et al. 2018,
+    "Sanity Checks for Saliency Maps", arXiv 1810.03292). Arrays whose numbers are all the same, and arrays that are not
+    of floats, stay as they are.
+
+    Args:
+        params: a tree of arrays.
+        seed: of the draw.
+
+    Returns:
+        A tree of the same structure, shapes and types.
+    """
+    key = jax.random.key(seed)
+    leaves, structure = jax.tree.flatten(params)
+    return structure.unflatten(_redraw(leaf, jax.random.fold_in(key, place)) for place, leaf in enumerate(leaves))
+
+
+def _redraw(leaf: Any, key: jax.Array) -> jax.Array:
+    leaf = jnp.asarray(leaf)
+    if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.size == 0:
+        return leaf
+    return leaf.mean() + leaf.std() * jax.random.normal(key, leaf.shape, leaf.dtype)

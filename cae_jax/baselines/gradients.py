@@ -1,0 +1,165 @@
+"""Attribution by the gradient of the class's score by the image.
+
+All take a classifier's scores before the softmax and explain one class an image. Their arguments are alike:
+
+- `logits`: see `Logits`.
+- `images`: `[N, height, width, channels]`, uint8 or float in [0, 1].
+- `classes`: `[N]` whole numbers, the class of each image whose score is explained.
+- `batch_size`: images a compiled call.
+
+All return maps `[N, height, width]` float32 and raise ValueError for input of another shape or range, or for classes
+that the classifier does not have.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cae_jax.baselines.inputs import (
+    Array,
+    Logits,
+    answer_shape,
+    check_known,
+    check_positive,
+    class_numbers,
+    colour_image,
+    unit_images,
+)
+from cae_jax.batching import map_batches
+
+
+def gradient(logits: Logits, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+    """How strongly the class's score reacts to each pixel: the greatest |d score / d pixel| of its channels, >= 0.
+
+    Simonyan et al. 2014, "Deep Inside Convolutional Networks", arXiv 1312.6034. Arguments and errors: see the module.
+    """
+    return _maps(_gradient, logits, unit_images(images), classes, batch_size)
+
+
+def input_times_gradient(logits: Logits, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+    """The image times the gradient of the class's score, summed over channels; positive where it speaks for the class.
+
+    Shrikumar et al. 2016, "Not Just a Black Box", arXiv 1605.01713. Of pixels in [0, 1]: what is black gets 0.
+    Arguments and errors: see the module.
+    """
+    return _maps(_input_times_gradient, logits, unit_images(images), classes, batch_size)
+
+
+def smooth_grad(
+    logits: Logits,
+    images: Array,
+    classes: Array,
+    *,
+    seed: int,
+    samples: int = 50,
+    sigma: float = 0.15,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """The mean gradient over noisy copies of the image, then the greatest absolute value of a pixel's channels, >= 0.
+
+    Smilkov et al. 2017, "SmoothGrad", arXiv 1706.03825. The noise is not clipped, as there, so that copies leave
+    [0, 1]. All images get the same noise, each in its own strength: a map does not depend on the other images.
+    Other arguments and errors: see the module.
+
+    Args:
+        logits: of the classifier.
+        images: that are explained.
+        classes: that are explained.
+        seed: of the noise.
+        samples: noisy copies.
+        sigma: the noise's standard deviation, as a share of the image's own range (its greatest value less its least).
+        batch_size: images a call.
+    """
+    check_positive(samples=samples, sigma=sigma)
+    options = {"key": jax.random.key(seed), "samples": samples, "sigma": sigma}
+    return _maps(_smooth_grad, logits, unit_images(images), classes, batch_size, **options)
+
+
+def integrated_gradients(
+    logits: Logits,
+    images: Array,
+    classes: Array,
+    *,
+    baseline: Array | float = 0.0,
+    steps: int = 64,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """What each pixel adds to the class's score on the straight way from a baseline image, summed over channels.
+
+    Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. Signed; a map's sum is the
+    score of the image less that of the baseline, up to the error of the midpoint rule. Other arguments and errors: see
+    the module.
+
+    Args:
+        logits: of the classifier.
+        images: that are explained.
+        classes: that are explained.
+        baseline: an image `[height, width, channels]`, a colour `[channels]` or a grey value; black by default.
+        steps: equal parts of the way; the gradient is taken in the middle of each.
+        batch_size: images a call.
+    """
+    check_positive(steps=steps)
+    unit = unit_images(images)
+    start = colour_image(baseline, unit.shape[1:], "baseline")
+    return _maps(_integrated_gradients, logits, unit, classes, batch_size, baseline=start, steps=steps)
+
+
+def _maps(
+    compiled: Callable, logits: Logits, images: np.ndarray, classes: Array, batch_size: int, **options: Any
+) -> np.ndarray:
+    check_positive(batch_size=batch_size)
+    numbers = class_numbers(classes, len(images))
+    check_known(numbers, answer_shape(logits, images))
+    function = functools.partial(compiled, logits, **options)
+    return map_batches(function, images, numbers, batch_size=min(batch_size, len(images)))
+
+
+def _class_gradient(logits: Logits, images: jax.Array, classes: jax.Array) -> jax.Array:
+    """The gradient `[batch, height, width, channels]` of each image's class score by the image itself."""
+
+    def score(x: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(logits(x), classes[:, None], axis=-1).sum()
+
+    return jax.grad(score)(images)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _gradient(logits: Logits, images: jax.Array, classes: jax.Array) -> jax.Array:
+    return jnp.abs(_class_gradient(logits, images, classes)).max(-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _input_times_gradient(logits: Logits, images: jax.Array, classes: jax.Array) -> jax.Array:
+    return (images * _class_gradient(logits, images, classes)).sum(-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _smooth_grad(
+    logits: Logits, images: jax.Array, classes: jax.Array, *, key: jax.Array, samples: int, sigma: float
+) -> jax.Array:
+    strength = sigma * (images.max((1, 2, 3), keepdims=True) - images.min((1, 2, 3), keepdims=True))
+
+    def add(k: jax.Array, total: jax.Array) -> jax.Array:
+        noise = jax.random.normal(jax.random.fold_in(key, k), (1, *images.shape[1:]))
+        return total + _class_gradient(logits, images + strength * noise, classes)
+
+    total = jax.lax.fori_loop(0, samples, add, jnp.zeros_like(images))
+    return jnp.abs(total / samples).max(-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _integrated_gradients(
+    logits: Logits, images: jax.Array, classes: jax.Array, *, baseline: jax.Array, steps: int
+) -> jax.Array:
+    change = images - baseline[None]
+
+    def add(k: jax.Array, total: jax.Array) -> jax.Array:
+        share = (k.astype(jnp.float32) + 0.5) / steps
+        return total + _class_gradient(logits, baseline[None] + share * change, classes)
+
+    total = jax.lax.fori_loop(0, steps, add, jnp.zeros_like(images))
+    return (change * total / steps).sum(-1)

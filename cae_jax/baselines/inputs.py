@@ -1,0 +1,114 @@
+"""What all methods ask of what they are given: images, a class for each, a colour. Bad input is named and refused."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cae_jax.images import to_unit
+
+Array = np.ndarray | jax.Array
+
+Logits = Callable[[jax.Array], jax.Array]
+"""A classifier's scores before the softmax: `[batch, height, width, channels]` in [0, 1] to `[batch, K]`.
+
+Rows must not influence each other, and JAX must be able to trace it.
+"""
+
+
+def unit_images(images: Array, name: str = "images") -> np.ndarray:
+    """Brings images to float32 in [0, 1].
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Floats may be beyond by 0.001, for rounding.
+        name: of the argument, for errors.
+
+    Raises:
+        ValueError: for another shape, none at all, other values.
+    """
+    if np.ndim(images) != 4 or 0 in np.shape(images):
+        raise ValueError(
+            f"{name} must be [N, height, width, channels] with something in it, not of shape {np.shape(images)}"
+        )
+    unit = np.asarray(to_unit(images), np.float32)
+    if not ((unit >= -1e-3) & (unit <= 1.0 + 1e-3)).all():  # a NaN is not either
+        raise ValueError(f"{name} must be uint8, or finite floats in [0, 1]; divide what goes up to 255 by 255")
+    return unit
+
+
+def class_numbers(classes: Array, count: int, name: str = "classes") -> np.ndarray:
+    """Classes as int32 `[count]`.
+
+    Raises:
+        ValueError: if there are more or fewer, or they are not whole numbers.
+    """
+    numbers = np.asarray(classes)
+    if numbers.shape != (count,) or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(
+            f"{name} must be {count} whole numbers, one for each image, not {numbers.dtype} of shape {numbers.shape}"
+        )
+    return numbers.astype(np.int32)
+
+
+def check_known(classes: np.ndarray, answer_shape: tuple[int, ...], name: str = "classes") -> None:
+    """Checks that the classifier has these classes.
+
+    Args:
+        classes: whole numbers.
+        answer_shape: of what the classifier returned.
+        name: of `classes`, for errors.
+
+    Raises:
+        ValueError: if it has not, or its answers are not `[batch, K]`.
+    """
+    if len(answer_shape) != 2:
+        raise ValueError(f"the classifier must return [batch, K]; it returned shape {answer_shape}")
+    if classes.min() < 0 or classes.max() >= answer_shape[1]:
+        raise ValueError(
+            f"{name} must be from 0 to {answer_shape[1] - 1}, the classifier's; "
+            f"they go from {classes.min()} to {classes.max()}"
+        )
+
+
+def answer_shape(logits: Logits, images: np.ndarray) -> tuple[int, ...]:
+    """The shape of a traceable classifier's answer for one image, without computing it."""
+    return jax.eval_shape(logits, jax.ShapeDtypeStruct((1, *images.shape[1:]), jnp.float32)).shape
+
+
+def colour_image(colour: Array | float, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Spreads a grey value, a colour `[channels]` or an image over `shape`, `[height, width, channels]`, float32.
+
+    Raises:
+        ValueError: if it does not fit or is not finite.
+    """
+    try:
+        image = np.broadcast_to(np.asarray(colour, np.float32), shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a number, a colour [channels] or an image {list(shape)}, not of shape {np.shape(colour)}"
+        ) from None
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name} must be finite")
+    return image
+
+
+def check_confidence(confidence: float) -> None:
+    """Checks that a probability asked for can be reached.
+
+    Raises:
+        ValueError: outside (0, 1].
+    """
+    if not 0.0 < confidence <= 1.0:
+        raise ValueError(f"confidence must lie in (0, 1], not {confidence}")
+
+
+def check_positive(**values: float) -> None:
+    """Checks arguments, by name, that must be above 0.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value}")

@@ -1,0 +1,55 @@
+"""The counterfactual that is a real image: the nearest one of the target class."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from cae_jax.baselines.inputs import Array, check_confidence, check_known, class_numbers, unit_images
+
+
+def nearest_unlike_neighbour(
+    images: Array, targets: Array, pool: Array, pool_probabilities: Array, *, confidence: float = 0.9
+) -> np.ndarray:
+    """The nearest image (Euclidean, over pixels) that the classifier confidently gives the target class.
+
+    The nearest unlike neighbour of case-based reasoning (Dasarathy 1995; as a counterfactual, Keane & Smyth 2020,
+    arXiv 2005.13997).
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        targets: `[N]` whole numbers.
+        pool: images to choose from, `[M, height, width, channels]`, likewise.
+        pool_probabilities: the classifier's of the pool, `[M, K]`.
+        confidence: the target's least probability. Where no image of the pool has it, the most confident one is taken.
+
+    Returns:
+        Images of the pool, `[N, height, width, channels]` float32 in [0, 1].
+
+    Raises:
+        ValueError: for input of another shape or range, non-finite probabilities, or targets that the classifier does
+            not have.
+    """
+    check_confidence(confidence)
+    unit, candidates = unit_images(images), unit_images(pool, "pool")
+    if unit.shape[1:] != candidates.shape[1:]:
+        raise ValueError(f"pool must have images of shape {unit.shape[1:]} as images has, not {candidates.shape[1:]}")
+    probabilities = np.asarray(pool_probabilities)
+    if probabilities.ndim != 2 or len(probabilities) != len(candidates) or not np.isfinite(probabilities).all():
+        raise ValueError(
+            f"pool_probabilities must be finite, [{len(candidates)}, K], a row for each image of the pool; "
+            f"the shape is {probabilities.shape}"
+        )
+    numbers = class_numbers(targets, len(unit), "targets")
+    check_known(numbers, probabilities.shape, "targets")
+    rows = np.empty(len(unit), np.int64)
+    for target in np.unique(numbers):
+        asking = np.flatnonzero(numbers == target)
+        eligible = np.flatnonzero(probabilities[:, target] >= confidence)
+        if len(eligible) == 0:
+            eligible = np.asarray([probabilities[:, target].argmax()])
+        finder = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(_flat(candidates[eligible]))
+        rows[asking] = eligible[finder.kneighbors(_flat(unit[asking]), return_distance=False)[:, 0]]
+    return candidates[rows]
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1)

@@ -1,0 +1,157 @@
+"""Attribution by what the classifier says when parts of the image are hidden. Neither method needs gradients.
+
+`predict` is called as it is handed in, with batches of one shape, so it may be any function of arrays. Compile it
+(`jax.jit`) where JAX can trace it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, colour_image, unit_images
+from cae_jax.batching import map_batches
+from cae_jax.types import Predict
+
+
+def occlusion(
+    predict: Predict,
+    images: Array,
+    classes: Array,
+    *,
+    patch: int = 4,
+    stride: int = 2,
+    fill: Array | float = 0.0,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """How much probability the class loses when a window is painted over, averaged over the windows on each pixel.
+
+    Zeiler & Fergus 2014, "Visualizing and Understanding Convolutional Networks", arXiv 1311.2901. All channels are
+    painted over together. Where the windows do not end at the image's border, one more is put there.
+
+    Args:
+        predict: images to probabilities, see the module.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: `[N]` whole numbers, the class of each image that is explained.
+        patch: side of the window in pixels.
+        stride: from window to window, in pixels; not more than `patch`.
+        fill: the paint: a colour `[channels]`, a grey value, or an image `[height, width, channels]`; black by default.
+        batch_size: painted images a call.
+
+    Returns:
+        Maps `[N, height, width]` float32 in [-1, 1]; positive where the image speaks for the class. Memory: one byte
+        for each pixel and window, and the probabilities.
+
+    Raises:
+        ValueError: for input of another shape or range, classes that the classifier does not have, or windows that are
+            larger than the image or leave gaps.
+    """
+    unit = unit_images(images)
+    if not 1 <= stride <= patch <= min(unit.shape[1:3]):
+        raise ValueError(
+            f"stride must be from 1 to patch, and patch must fit into the image, {unit.shape[1]}x{unit.shape[2]}; "
+            f"they are {stride} and {patch}"
+        )
+    hidden = _windows(unit.shape[1:3], patch, stride)
+    masks = np.concatenate([np.ones_like(hidden[:1]), ~hidden])  # the first hides nothing
+    answers = _masked_answers(predict, unit, classes, masks, fill, batch_size)
+    drops = answers[:, :1] - answers[:, 1:]
+    return np.tensordot(drops, hidden.astype(np.float32), 1) / hidden.sum(0, dtype=np.float32)
+
+
+def rise(
+    predict: Predict,
+    images: Array,
+    classes: Array,
+    *,
+    seed: int,
+    masks: int = 2000,
+    cells: int = 7,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """RISE: the mean of random masks, weighted by the class's probability under each, over their expected value.
+
+    Petsiuk et al. 2018, "RISE", arXiv 1806.07421, eq. 6. Hidden is black, and a cell is kept with probability 1/2, as
+    there. All images get the same masks, so that a map does not depend on the others.
+
+    Args:
+        predict: images to probabilities, see the module.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: `[N]` whole numbers, the class of each image that is explained.
+        seed: of the masks.
+        masks: how many.
+        cells: of a mask, along each side, before it is enlarged and shifted.
+        batch_size: masked images a call.
+
+    Returns:
+        Maps `[N, height, width]` float32, >= 0: the class's expected probability where the pixel is kept. A pixel that
+        does not matter has that of a masked image, not 0. Memory: four bytes for each pixel and mask, and the
+        probabilities.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
+    """
+    check_positive(masks=masks, cells=cells)
+    unit = unit_images(images)
+    drawn = random_masks(masks, unit.shape[1:3], cells, seed)
+    answers = _masked_answers(predict, unit, classes, drawn, 0.0, batch_size)
+    return np.tensordot(answers, drawn, 1) / np.float32(0.5 * masks)
+
+
+def random_masks(count: int, size: tuple[int, int], cells: int, seed: int) -> np.ndarray:
+    """Masks of RISE, `[count, height, width]` float32 in [0, 1], of expected value 1/2 everywhere.
+
+    Grids of `cells` x `cells` zeros and ones, enlarged bilinearly to one cell more than the image, cut at random.
+
+    Args:
+        count: of masks.
+        size: height and width of the image.
+        cells: along each side.
+        seed: of grids and cuts.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = (-(-side // cells) for side in size)  # of a cell
+    grids = rng.integers(2, size=(count, cells, cells)).astype(np.float32)
+    corners = rng.integers([height, width], size=(count, 2)).astype(np.int32)
+    enlarged = ((cells + 1) * height, (cells + 1) * width)
+
+    @jax.jit
+    @jax.vmap
+    def cut(grid: jax.Array, corner: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(jax.image.resize(grid, enlarged, "bilinear"), corner, size)
+
+    return map_batches(cut, grids, corners, batch_size=min(256, count))
+
+
+def _windows(size: tuple[int, int], patch: int, stride: int) -> np.ndarray:
+    """Where each window is, `[windows, height, width]`, row by row."""
+
+    def lines(side: int) -> np.ndarray:
+        starts = np.unique(np.append(np.arange(0, side - patch, stride), side - patch))[:, None]
+        return (np.arange(side) >= starts) & (np.arange(side) < starts + patch)
+
+    rows, columns = lines(size[0]), lines(size[1])
+    return (rows[:, None, :, None] & columns[None, :, None, :]).reshape(-1, *size)
+
+
+@jax.jit
+def _blend(images: jax.Array, masks: jax.Array, fill: jax.Array) -> jax.Array:
+    kept = masks.astype(jnp.float32)[..., None]
+    return images * kept + fill[None] * (1.0 - kept)
+
+
+def _masked_answers(
+    predict: Predict, images: np.ndarray, classes: Array, masks: np.ndarray, fill: Array | float, batch_size: int
+) -> np.ndarray:
+    """The class's probability for each image, `[N]`, under each mask `[M, height, width]`: `[N, M]` float32."""
+    check_positive(batch_size=batch_size)
+    numbers = class_numbers(classes, len(images))
+    paint = colour_image(fill, images.shape[1:], "fill")
+
+    def answer(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+        probabilities = np.asarray(predict(_blend(images[rows], masks[places], paint)), np.float32)
+        check_known(numbers, probabilities.shape)
+        return probabilities[np.arange(len(rows)), numbers[rows]]
+
+    rows, places = (index.ravel() for index in np.indices((len(images), len(masks))))
+    answers = map_batches(answer, rows, places, batch_size=min(batch_size, len(rows)))
+    return answers.reshape(len(images), len(masks))

@@ -1,0 +1,85 @@
+"""Attribution by Shapley values, through the `shap` library, which is imported here only and when it is used."""
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, colour_image, unit_images
+from cae_jax.batching import map_batches
+from cae_jax.types import Predict
+
+
+def partition_shap(
+    predict: Predict,
+    images: Array,
+    classes: Array,
+    *,
+    fill: Array | float = 0.0,
+    evaluations: int = 1000,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Partition SHAP: Owen values of the class's probability over halves of the image, halved again and again.
+
+    Lundberg & Lee 2017, "A Unified Approach to Interpreting Model Predictions", arXiv 1705.07874; the recursion is that
+    of `shap.PartitionExplainer` with `shap.maskers.Image`. Signed, summed over channels. A map's sum is the class's
+    probability in the image less that in the filled image. Where the evaluations run out, what a block is worth is
+    spread over its pixels.
+
+    Args:
+        predict: images to probabilities, called on the host with batches of one shape. Compile it (`jax.jit`) where JAX
+            can trace it.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: `[N]` whole numbers, the class of each image that is explained.
+        fill: what hides a block: a colour `[channels]`, a grey value, or an image `[height, width, channels]`; black by
+            default.
+        evaluations: of the classifier, for each image.
+        batch_size: filled images a call.
+
+    Returns:
+        Maps `[N, height, width]` float32 in [-1, 1], up to rounding.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
+        ImportError: without `shap`.
+    """
+    check_positive(evaluations=evaluations, batch_size=batch_size)
+    unit = unit_images(images)
+    numbers = class_numbers(classes, len(unit))
+    paint = colour_image(fill, unit.shape[1:], "fill")
+
+    def answers(filled: np.ndarray) -> np.ndarray:
+        probabilities = map_batches(predict, filled, batch_size=batch_size)
+        check_known(numbers, probabilities.shape)
+        return probabilities
+
+    shap = _import_shap()
+    explainer = shap.PartitionExplainer(answers, shap.maskers.Image(paint))
+    maps = []
+    with _numpy_seed(0):  # it breaks ties by numpy's global random numbers
+        for row, number in enumerate(numbers):
+            found: Any = explainer(
+                unit[row : row + 1], max_evals=evaluations, batch_size=batch_size, outputs=[int(number)], silent=True
+            )
+            maps.append(found.values[0, ..., 0].sum(-1))
+    return np.stack(maps).astype(np.float32)
+
+
+def _import_shap() -> Any:
+    try:
+        return importlib.import_module("shap")
+    except ModuleNotFoundError as error:
+        raise ImportError("partition SHAP needs the shap library: pip install 'cae_jax[benchmark]'") from error
+
+
+@contextlib.contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    """Seeds numpy's global random numbers, and puts them back where they were."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

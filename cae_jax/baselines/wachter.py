@@ -1,0 +1,132 @@
+"""Counterfactuals by changing the pixels themselves: close, confident, and free to be adversarial noise."""
+
+import functools
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cae_jax.baselines.inputs import (
+    Array,
+    Logits,
+    answer_shape,
+    check_confidence,
+    check_known,
+    check_positive,
+    class_numbers,
+    unit_images,
+)
+from cae_jax.batching import map_batches
+
+_FIRST_WEIGHT, _GROWTH, _ROUNDS = 0.1, 4.0, 8  # the last weight is 1,638
+_LEARNING_RATE = 0.02
+_MARGIN = 1e-4  # beyond the confidence, so that it is still reached when other compiled code asks the classifier
+
+
+def pixel_search(
+    logits: Logits,
+    images: Array,
+    targets: Array,
+    *,
+    confidence: float = 0.9,
+    steps: int = 150,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """The nearest image at which the target reaches the confidence, sought by Adam on the pixels.
+
+    Wachter et al. 2018, "Counterfactual Explanations without Opening the Black Box", arXiv 1711.00399: minimises
+    distance + weight x loss, the weight raised until the counterfactual is one. Here the distance is the squared
+    Euclidean one, and the loss is how far the target's log-probability is below the confidence's: their squared
+    difference of probabilities has no slope where the classifier is sure of another class. Pixels are clipped to
+    [0, 1] after each step. An image that has reached the confidence at the end of a round of one weight is left alone.
+
+    Args:
+        logits: the classifier's scores before the softmax, see `Logits`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        targets: `[N]` whole numbers.
+        confidence: the target's least probability.
+        steps: of Adam with each weight.
+        batch_size: images a compiled call.
+
+    Returns:
+        Images `[N, height, width, channels]` float32 in [0, 1]: the closest at which the confidence was reached; where
+        it never was, the last.
+
+    Raises:
+        ValueError: for input of another shape or range, targets that the classifier does not have, or scores that are
+            not finite.
+    """
+    check_confidence(confidence)
+    check_positive(steps=steps, batch_size=batch_size)
+    unit = np.clip(unit_images(images), 0.0, 1.0)
+    numbers = class_numbers(targets, len(unit), "targets")
+    check_known(numbers, answer_shape(logits, unit), "targets")
+    function = functools.partial(_search, logits, steps, confidence=confidence)
+    found, finite = map_batches(function, unit, numbers, batch_size=min(batch_size, len(unit)))
+    if not finite.all():
+        raise ValueError(f"logits must be finite and have finite gradients; for image {finite.argmin()} they are not")
+    return found
+
+
+class _Search(NamedTuple):
+    """Where the search of each image stands."""
+
+    images: jax.Array  # [batch, height, width, channels]
+    closest: jax.Array  # the same; before the confidence was reached, the last
+    distance: jax.Array  # [batch], of `closest`; infinite before
+    weight: jax.Array  # [batch]
+    finite: jax.Array  # [batch], whether scores and gradients were
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _search(
+    logits: Logits, steps: int, originals: jax.Array, targets: jax.Array, *, confidence: float
+) -> tuple[jax.Array, jax.Array]:
+    optimizer = optax.adam(optax.linear_schedule(_LEARNING_RATE, 0.0, steps))
+    aim = jnp.minimum(jnp.log(confidence) + _MARGIN, 0.0)
+
+    def loss(images: jax.Array, weight: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        answers = jax.nn.log_softmax(logits(images))
+        lacking = aim - jnp.take_along_axis(answers, targets[:, None], axis=-1)[:, 0]
+        distance = jnp.square(images - originals).sum((1, 2, 3))
+        return (distance + weight * jax.nn.relu(lacking)).sum(), (distance, lacking)
+
+    def step(_: jax.Array, state: tuple[_Search, optax.OptState]) -> tuple[_Search, optax.OptState]:
+        search, moments = state
+        slope, (distance, lacking) = jax.grad(loss, has_aux=True)(search.images, search.weight)
+        better = jnp.where(lacking <= 0.0, distance < search.distance, jnp.isinf(search.distance))
+        updates, moments = optimizer.update(slope, moments)
+        search = _Search(
+            images=jnp.clip(search.images + cast(jax.Array, updates), 0.0, 1.0),
+            closest=_choose(better, search.images, search.closest),
+            distance=jnp.where((lacking <= 0.0) & better, distance, search.distance),
+            weight=search.weight,
+            finite=search.finite & jnp.isfinite(lacking) & jnp.isfinite(slope).all((1, 2, 3)),
+        )
+        return search, moments
+
+    def round_of(state: tuple[_Search, jax.Array]) -> tuple[_Search, jax.Array]:
+        search, number = state
+        fresh = optimizer.init(search.images)
+        after, _ = jax.lax.fori_loop(0, steps, step, (search, fresh))
+        done = jnp.isfinite(search.distance)
+        after = _Search(*(_choose(done, old, new) for old, new in zip(search, after, strict=True)))
+        return after._replace(weight=after.weight * _GROWTH), number + 1
+
+    def unfinished(state: tuple[_Search, jax.Array]) -> jax.Array:
+        search, number = state
+        return (number < _ROUNDS) & (jnp.isinf(search.distance) & search.finite).any()
+
+    batch = len(originals)
+    begin = _Search(
+        originals, originals, jnp.full(batch, jnp.inf), jnp.full(batch, _FIRST_WEIGHT), jnp.ones(batch, bool)
+    )
+    search, _ = jax.lax.while_loop(unfinished, round_of, (begin, jnp.zeros((), jnp.int32)))
+    return search.closest, search.finite
+
+
+def _choose(rows: jax.Array, first: jax.Array, second: jax.Array) -> jax.Array:
+    """Rows of `first` where `rows` is true, else of `second`."""
+    return jnp.where(rows.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
