@@ -28,7 +28,7 @@ def edge_map(images: Array) -> np.ndarray:
         ValueError: for images of another shape or range.
     """
     grey = unit_images(images).mean(-1)
-    return np.hypot(sobel(grey, 1, mode="nearest"), sobel(grey, 2, mode="nearest"))
+    return np.stack([np.hypot(sobel(g, 0, mode="nearest"), sobel(g, 1, mode="nearest")) for g in grey])
 
 
 def reconstruction_error(images: Array, reconstructions: Array) -> np.ndarray:

@@ -40,7 +40,8 @@ def pixel_search(
     distance + weight x loss, the weight raised until the counterfactual is one. Here the distance is the squared
     Euclidean one, and the loss is how far the target's log-probability is below the confidence's: their squared
     difference of probabilities has no slope where the classifier is sure of another class. Pixels are clipped to
-    [0, 1] after each step. An image that has reached the confidence at the end of a round of one weight is left alone.
+    [0, 1] after each step. After the first weight with which it reaches the confidence, an image gets one more weight,
+    as it may only have passed through, and is then left alone.
 
     Args:
         logits: the classifier's scores before the softmax, see `Logits`.
@@ -77,6 +78,7 @@ class _Search(NamedTuple):
     closest: jax.Array  # the same; before the confidence was reached, the last
     distance: jax.Array  # [batch], of `closest`; infinite before
     weight: jax.Array  # [batch]
+    done: jax.Array  # [batch], whether it was to be left alone
     finite: jax.Array  # [batch], whether scores and gradients were
 
 
@@ -103,6 +105,7 @@ def _search(
             closest=_choose(better, search.images, search.closest),
             distance=jnp.where((lacking <= 0.0) & better, distance, search.distance),
             weight=search.weight,
+            done=search.done,
             finite=search.finite & jnp.isfinite(lacking) & jnp.isfinite(slope).all((1, 2, 3)),
         )
         return search, moments
@@ -111,17 +114,21 @@ def _search(
         search, number = state
         fresh = optimizer.init(search.images)
         after, _ = jax.lax.fori_loop(0, steps, step, (search, fresh))
-        done = jnp.isfinite(search.distance)
-        after = _Search(*(_choose(done, old, new) for old, new in zip(search, after, strict=True)))
-        return after._replace(weight=after.weight * _GROWTH), number + 1
+        after = after._replace(weight=search.weight * _GROWTH, done=jnp.isfinite(search.distance))
+        return _Search(*(_choose(search.done, old, new) for old, new in zip(search, after, strict=True))), number + 1
 
     def unfinished(state: tuple[_Search, jax.Array]) -> jax.Array:
         search, number = state
-        return (number < _ROUNDS) & (jnp.isinf(search.distance) & search.finite).any()
+        return (number < _ROUNDS) & (~search.done & search.finite).any()
 
     batch = len(originals)
     begin = _Search(
-        originals, originals, jnp.full(batch, jnp.inf), jnp.full(batch, _FIRST_WEIGHT), jnp.ones(batch, bool)
+        images=originals,
+        closest=originals,
+        distance=jnp.full(batch, jnp.inf),
+        weight=jnp.full(batch, _FIRST_WEIGHT),
+        done=jnp.zeros(batch, bool),
+        finite=jnp.ones(batch, bool),
     )
     search, _ = jax.lax.while_loop(unfinished, round_of, (begin, jnp.zeros((), jnp.int32)))
     return search.closest, search.finite
