@@ -3,6 +3,7 @@
 import csv
 import functools
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def read(workdir):
 CHEAP = "CAE,gradient,control: random map,control: the image itself"
 
 
-def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_again(compare, tmp_path, monkeypatch):
+def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_again(
+    compare, tmp_path, monkeypatch, trained
+):
     code, _ = compare(tmp_path, methods=CHEAP)
     assert code == 0
     rows = read(tmp_path)
@@ -62,7 +65,10 @@ def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_aga
     page = (tmp_path / "index.html").read_text()
     assert page.count('alt="gradient"') == 3
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert "control: random map" in (tmp_path / "benchmark.md").read_text()
+    text = (tmp_path / "benchmark.md").read_text()
+    assert "control: random map" in text
+    leakage = json.loads((trained[0] / "metrics.json").read_text())["individual_code_leakage"]
+    assert f"| individual code leakage (best of two probes) | {leakage:.3f} |" in text
 
     def refuse(setting):
         raise AssertionError("run again")

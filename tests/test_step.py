@@ -30,7 +30,13 @@ from cae_jax.training.step import (
 CLASSES = 3
 RATES = {"generator": 0.01, "discriminator": 0.05}
 EVERY_TERM = Weights(
-    squared=2.0, neighbourhood=0.5, consistency=1.5, leakage=0.7, gradient_penalty=0.3, discriminator_class=2.0
+    squared=2.0,
+    proximity=0.6,
+    neighbourhood=0.5,
+    consistency=1.5,
+    leakage=0.7,
+    gradient_penalty=0.3,
+    discriminator_class=2.0,
 )
 
 
@@ -166,7 +172,7 @@ def test_the_totals_are_weighted_sums_of_the_terms(stepped):
     _, terms = stepped
     weights = EVERY_TERM
     ours = ("image", "class_code", "individual_code", "cycle", "adversarial", "swap_class", "squared", "neighbourhood")
-    total = sum(getattr(weights, name) * float(terms[name]) for name in (*ours, "consistency", "leakage"))
+    total = sum(getattr(weights, name) * float(terms[name]) for name in (*ours, "proximity", "consistency", "leakage"))
     assert float(terms["generator_total"]) == pytest.approx(total, rel=1e-4)
     total = float(terms["discriminator_fake"] + terms["discriminator_real"])
     total += 2.0 * float(terms["discriminator_class"]) + 0.3 * float(terms["gradient_penalty"])
@@ -240,6 +246,30 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
     np.testing.assert_allclose(made.cycles, decode(swap_individual, classes), atol=1e-4)
 
 
+def test_a_model_that_keeps_residuals_adds_to_the_image_what_the_class_code_changed(generated, state):
+    x, made = generated
+    kept = quick_jit(lambda p: generate(NETWORKS.model.clone(keep_residual=True), p, x))(state.generator)
+    np.testing.assert_allclose(kept.changes, made.swaps - made.reconstructions, atol=1e-5)
+    np.testing.assert_allclose(kept.swaps, (x + kept.changes).clip(-1.0, 1.0), atol=1e-6)
+
+
+def test_a_conditional_discriminator_is_asked_about_the_class_that_the_image_should_have(generated, batch):
+    x, made = generated
+    networks = NETWORKS._replace(discriminator=NETWORKS.discriminator.clone(conditional=True, dropout=0.0))
+    params = draw_params(networks.discriminator, 1, x)
+    labels, key = batch["labels"].reshape(4), jax.random.key(0)
+    donors = labels[[1, 0, 3, 2]]
+    judge = lambda images: networks.discriminator.apply({"params": params}, images)[0]  # noqa: E731
+    fake, real = (scipy.special.log_softmax(np.asarray(judge(images)), axis=-1) for images in (made.swaps, x))
+    assert fake.shape == (4, CLASSES, 2)
+    rows = np.arange(4)
+    _, terms = generator_loss(made, params, networks, EVERY_TERM, x, jnp.asarray(labels), key)
+    np.testing.assert_allclose(terms["adversarial"], 2 * -fake[rows, donors, 1].mean(), rtol=1e-4)
+    _, terms = discriminator_loss(params, networks, EVERY_TERM, x, jnp.asarray(labels), made, key)
+    np.testing.assert_allclose(terms["discriminator_fake"], 2 * -fake[rows, donors, 0].mean(), rtol=1e-4)
+    np.testing.assert_allclose(terms["discriminator_real"], 2 * -real[rows, labels, 1].mean(), rtol=1e-4)
+
+
 def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generated, state, batch):
     x, made = generated
     still = NETWORKS._replace(discriminator=NETWORKS.discriminator.clone(dropout=0.0))
@@ -256,6 +286,7 @@ def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generat
         "consistency": -np.log(answers),
         "class_code": np.abs(made.swap_class_code - np.asarray(made.class_code)[partners]).mean(-1),
         "individual_code": np.abs(made.swap_individual_code - made.individual_code).mean((1, 2, 3)),
+        "proximity": np.abs(made.swaps - made.reconstructions).mean((1, 2, 3)),
         "image": np.abs(made.reconstructions - x).mean((1, 2, 3)),
         "cycle": np.abs(made.cycles - x).mean((1, 2, 3)),
     }

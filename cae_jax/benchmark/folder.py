@@ -18,6 +18,21 @@ INTROS = {
     "methods; an oracle that no method has seen says whether it is of that class.",
 }
 
+MODEL = {
+    "swap_flip_rate": "pervasiveness: swaps that take the donor's class",
+    "swap_oracle_rate": "the same, by the oracle",
+    "reconstruction_keep_rate": "reconstructions that keep their class",
+    "class_code_knn_accuracy": "class code accuracy (kNN)",
+    "individual_code_leakage": "individual code leakage (best of two probes)",
+    "individual_code_leakage_chance": "leakage at chance",
+}
+"""Scores of the model itself, on the whole test split, by key of `metrics.json`."""
+
+
+def _model_table(setting: Setting) -> str:
+    rows = [f"| {text} | {setting.model_scores[key]:.3f} |" for key, text in MODEL.items()]
+    return "\n".join(["| the CAE itself | |", "|---|---|", *rows])
+
 
 def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
     seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
@@ -54,6 +69,8 @@ def short_tables(setting: Setting, results: Sequence[Result]) -> str:
         if rows:
             found = [x for x in tables.differences(rows, seed, resamples) if x.score in only]
             parts += [tables.markdown(rows, seed, resamples, only), tables.differences_markdown(found)]
+    if setting.model_scores:
+        parts.append(_model_table(setting))
     return "\n\n".join(parts)
 
 
@@ -75,6 +92,8 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
             found = tables.differences(rows, seed, resamples)
             whole += [f"## {kind.capitalize()}", tables.markdown(rows, seed, resamples)]
             whole += [tables.differences_markdown(found)] if found else []
+    if setting.model_scores:
+        whole += ["## Disentanglement", _model_table(setting)]
     write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
     write_whole(folder / "benchmark.md", f"# {title}\n\n" + "\n\n".join(whole) + "\n")
     facts = {
@@ -85,6 +104,8 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         "patch": f"{setting.protocol.patch} pixels, in {setting.protocol.steps} steps",
         "seed": str(seed),
     }
+    if setting.model_scores:
+        facts |= {text: f"{setting.model_scores[key]:.3f}" for key, text in MODEL.items()}
     shown = slice(setting.protocol.pictures)
     page = render_benchmark(
         title,

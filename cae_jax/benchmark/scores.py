@@ -131,7 +131,3 @@ class CounterfactualScores:
     def kid(self, images: np.ndarray) -> float:
         """Kernel distance of images from real ones, over all of them."""
         return metrics.kid(self._features(images), self._real, seed=self._setting.protocol.seed)
-
-    def kid_floor(self) -> float:
-        """That of real images from real ones."""
-        return metrics.kid_floor(self._real, seed=self._setting.protocol.seed)

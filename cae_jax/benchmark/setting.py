@@ -1,6 +1,7 @@
 """What methods are asked about: a classifier, its CAE, and the same held-out images for all."""
 
 import functools
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -43,6 +44,7 @@ class Setting:
         protocol: what is fixed.
         cae: options of `Explainer.explain`, as the bench config has them.
         explainer: the trained CAE.
+        model_scores: its `metrics.json`; empty where training has not come to its end.
         classifier: that is explained.
         oracle: an independent classifier, for scores only.
         rows: of the split that are explained, `[N]`.
@@ -55,6 +57,8 @@ class Setting:
     def __init__(self, protocol: Protocol, cae: Config, workdir: pathlib.Path):
         self.protocol, self.cae = protocol, dict(cae)
         self.explainer = Explainer.load(workdir)
+        scored = workdir / "metrics.json"
+        self.model_scores: dict[str, Any] = json.loads(scored.read_text()) if scored.exists() else {}
         self.classifier = make_classifier(self.explainer.classifier)
         self.oracle = make_classifier(load_oracle(workdir))
         source = self.explainer.dataset.split(protocol.split)

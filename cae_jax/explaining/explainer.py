@@ -26,8 +26,8 @@ from cae_jax.explaining.engine import (
 from cae_jax.explaining.inputs import InputError, check_images
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import Target, check_target, make_requests
-from cae_jax.explaining.residuals import add_residual, split_residual
 from cae_jax.images import to_unit
+from cae_jax.models import add_residual, split_residual
 from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
 from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
@@ -84,9 +84,10 @@ class Explainer:
         code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
 
         def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-            own, residual = split_residual(individual_code, code_channels, record.image_shape)
-            image = decode(params, own, class_code)
-            return image if residual is None else (image + residual).clip(0.0, 1.0)
+            if individual_code.shape[-1] == code_channels:
+                return decode(params, individual_code, class_code)
+            own, residual = split_residual(individual_code, record.image_shape)
+            return (decode(params, own, class_code) + residual).clip(0.0, 1.0)
 
         self._shared = functools.cache(first_call_alone)
         self._encode = jax.jit(lambda images: encode(params, images))
@@ -305,7 +306,8 @@ class Explainer:
             part = slice(start, start + IMAGES)
             codes, class_codes = self.encode(images[part])
             if settings.residual:
-                codes = add_residual(codes, images[part] - self.decode(codes, class_codes))
+                lacking = jnp.asarray(images[part] - self.decode(codes, class_codes))
+                codes = np.asarray(add_residual(jnp.asarray(codes), lacking))
             exemplars = Exemplars(images[part], predictions[part], codes, class_codes)
             chunk = targets if isinstance(targets, str) else targets[part]
             requests = make_requests(exemplars.predictions, chunk, classes)

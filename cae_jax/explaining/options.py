@@ -24,7 +24,7 @@ class ExplainOptions:
             those of the counterfactual, shared out among the pixels that speak for it; needs a classifier that JAX can
             differentiate).
         residual: whether what the reconstruction lacks is added to every image on the way, so that shift 0 is the
-            exemplar itself, in all its detail.
+            exemplar itself, in all its detail. Models trained with `model.keep_residual` do so anyway.
         smoothing: of saliency maps, the width of a Gaussian in pixels.
     """
 

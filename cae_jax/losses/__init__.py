@@ -13,6 +13,7 @@ from cae_jax.losses.coherency import (
     cycle_loss,
     image_reconstruction_loss,
     individual_code_loss,
+    proximity_loss,
     squared_error,
 )
 from cae_jax.losses.dependence import dependence_loss
@@ -30,5 +31,6 @@ __all__ = [
     "neighbourhood_loss",
     "prediction_divergence",
     "probability_cross_entropy",
+    "proximity_loss",
     "squared_error",
 ]

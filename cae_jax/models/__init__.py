@@ -6,5 +6,15 @@ from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
 from cae_jax.models.individual_encoder import IndividualEncoder
+from cae_jax.models.residuals import add_residual, split_residual
 
-__all__ = ["CAE", "ClassEncoder", "Decoder", "Discriminator", "IndividualEncoder", "apply"]
+__all__ = [
+    "CAE",
+    "ClassEncoder",
+    "Decoder",
+    "Discriminator",
+    "IndividualEncoder",
+    "add_residual",
+    "apply",
+    "split_residual",
+]

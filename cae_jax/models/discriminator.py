@@ -17,6 +17,8 @@ class Discriminator(nn.Module):
 
     Attributes:
         num_classes: K.
+        conditional: whether real and fake are told apart for each class by itself: 'a real image of this class' (the
+            multi-task discriminator of Choi et al. 2020, arXiv 1912.01865). As published, it is once for all.
         width: channels after the first convolution; they double at every further one.
         downsamplings: convolutions of stride 2, the first included.
         residual_blocks: after them.
@@ -26,6 +28,7 @@ class Discriminator(nn.Module):
     """
 
     num_classes: int
+    conditional: bool = False
     width: int = 64
     downsamplings: int = 4
     residual_blocks: int = 2
@@ -42,7 +45,8 @@ class Discriminator(nn.Module):
             train: with dropout, which needs a `dropout` key.
 
         Returns:
-            Logits of fake and real `[batch, 2]`, and of the classes `[batch, K]`, float32.
+            Logits of fake and real, `[batch, 2]` or, if conditional, `[batch, K, 2]`, and of the classes `[batch, K]`,
+            float32.
         """
         init = nn.initializers.normal(0.02)
         activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
@@ -54,6 +58,8 @@ class Discriminator(nn.Module):
         h = h.mean((1, 2))
         h = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, kernel_init=init, name="hidden")(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        logits = nn.Dense(2 + self.num_classes, dtype=self.dtype, kernel_init=init, name="logits")(h)
+        judged = 2 * self.num_classes if self.conditional else 2
+        logits = nn.Dense(judged + self.num_classes, dtype=self.dtype, kernel_init=init, name="logits")(h)
         logits = at_least_float32(logits)
-        return logits[:, :2], logits[:, 2:]
+        real_fake, classes = logits[:, :judged], logits[:, judged:]
+        return (real_fake.reshape(-1, self.num_classes, 2) if self.conditional else real_fake), classes

@@ -20,7 +20,9 @@ def _to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def saliency_tile(saliency: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A map over the pale image: what was added red, what was removed blue, as strong as the map's own largest value.
+    """A map over the pale image: positive values (added, or for the answer) red, negative ones blue.
+
+    As strong as the map's own largest value.
 
     Args:
         saliency: `[height, width]`.
@@ -89,7 +91,7 @@ def draw_explanation(
     captions = [f"exemplar\n{class_names[prediction]}"]
     captions += [f"shift {s:.2f}\n{class_names[int(p.argmax())]}" for s, p in zip(shifts, probabilities, strict=True)]
     captions += [f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"]
-    captions += ["saliency\nadded / removed"]
+    captions += ["saliency\n+ red, − blue"]
     column = max(width, 84) + GAP
     font, small = ImageFont.load_default(13), ImageFont.load_default(11)
     top = HEADER + CAPTION

@@ -8,7 +8,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.batching import map_batches
-from cae_jax.models import CAE, apply
+from cae_jax.models import CAE, add_residual, apply, split_residual
 from cae_jax.types import ImageSource, Predict
 
 
@@ -29,14 +29,26 @@ class Functions(NamedTuple):
 
 
 def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
-    """The `encode` and `decode` of `Functions`, traceable, not compiled."""
+    """The `encode` and `decode` of `Functions`, traceable, not compiled.
 
-    def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
+    With `model.keep_residual`, individual codes have the residual as further channels.
+    """
 
-    def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
+    def draw(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
         x = apply(model, params, individual_code, class_code, method="decode")
         return image_ranges.from_model(x, image_size).clip(0.0, 1.0)
+
+    def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        codes, class_codes = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
+        if model.keep_residual:
+            codes = add_residual(codes, image_ranges.to_unit(images) - draw(params, codes, class_codes))
+        return codes, class_codes
+
+    def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
+        if not model.keep_residual:
+            return draw(params, individual_code, class_code)
+        codes, residual = split_residual(individual_code, (*image_size, model.channels))
+        return (draw(params, codes, class_code) + residual).clip(0.0, 1.0)
 
     return encode, decode
 

@@ -42,12 +42,14 @@ def official() -> Config:
                 "individual_norm": "instance",
                 "residual_blocks": 6,
                 "mlp_width": 256,
+                "keep_residual": False,  # swaps keep what reconstructions lack
                 "stem_kernel": 7,
                 "upsample_kernel": 5,
                 "output_kernel": 7,
                 "dtype": "float32",
             },
             "discriminator": {
+                "conditional": False,  # real or fake, for each class by itself
                 "width": 64,
                 "downsamplings": 4,
                 "residual_blocks": 2,
@@ -63,6 +65,7 @@ def official() -> Config:
                 "adversarial": 1.0,
                 "swap_class": 1.0,
                 "squared": 0.0,
+                "proximity": 0.0,
                 "neighbourhood": 0.0,
                 "consistency": 0.0,
                 "fidelity": 0.0,

@@ -46,6 +46,7 @@ class Weights:
         adversarial: the discriminator should hold swaps for real.
         swap_class: the discriminator should see the donor's class in swaps.
         squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
+        proximity: L1 of the swap against the reconstruction.
         neighbourhood: class codes should have neighbours of their own class.
         consistency: the classifier should see the donor's class in swaps.
         fidelity: the classifier should answer for reconstructions as it does for the images.
@@ -61,6 +62,7 @@ class Weights:
     adversarial: float = 1.0
     swap_class: float = 1.0
     squared: float = 0.0
+    proximity: float = 0.0
     neighbourhood: float = 0.0
     consistency: float = 0.0
     fidelity: float = 0.0
@@ -75,6 +77,7 @@ class Generated(NamedTuple):
     individual_code: jax.Array
     class_code: jax.Array
     reconstructions: jax.Array
+    changes: jax.Array  # by the swapped class code, from the reconstruction
     swaps: jax.Array
     swap_individual_code: jax.Array
     swap_class_code: jax.Array
@@ -87,7 +90,10 @@ def exchange(x: jax.Array) -> jax.Array:
 
 
 def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
-    """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1]."""
+    """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
+
+    With `model.keep_residual`, what the reconstruction lacks is added to the swap, as a constant.
+    """
     encode = lambda images: apply(model, params, images, method="encode")  # noqa: E731
     decode = lambda c, s: apply(model, params, c, s, method="decode")  # noqa: E731
     individual_code, class_code = encode(x)
@@ -95,9 +101,21 @@ def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
         jnp.concatenate([individual_code, individual_code]), jnp.concatenate([class_code, exchange(class_code)])
     )
     reconstructions, swaps = jnp.split(both, 2)
+    changes = swaps - reconstructions
+    if model.keep_residual:
+        swaps = (swaps + jax.lax.stop_gradient(x - reconstructions)).clip(-1.0, 1.0)
     swap_individual_code, swap_class_code = encode(swaps)
     cycles = decode(swap_individual_code, class_code)
-    return Generated(individual_code, class_code, reconstructions, swaps, swap_individual_code, swap_class_code, cycles)
+    return Generated(
+        individual_code, class_code, reconstructions, changes, swaps, swap_individual_code, swap_class_code, cycles
+    )
+
+
+def _of_class(real_fake: jax.Array, classes: jax.Array) -> jax.Array:
+    """The logits `[batch, 2]` of fake and real, for a conditional discriminator those of each sample's class."""
+    if real_fake.ndim == 2:
+        return real_fake
+    return jnp.take_along_axis(real_fake, classes[:, None, None], axis=1)[:, 0]
 
 
 def _over_pair(per_sample: jax.Array) -> jax.Array:
@@ -124,6 +142,7 @@ def discriminator_loss(
     )
     dropout_key, penalty_key = jax.random.split(key)
     real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
+    real_fake = _of_class(real_fake, jnp.concatenate([exchange(labels), labels]))
     count = x.shape[0]
     fake, real = jnp.full((count,), FAKE), jnp.full((count,), REAL)
     terms = {
@@ -137,7 +156,7 @@ def discriminator_loss(
         + weights.discriminator_class * terms["discriminator_class"]
     )
     if weights.gradient_penalty:
-        score = lambda images: jnp.diff(judge(images, penalty_key)[0])[:, 0]  # noqa: E731
+        score = lambda images: jnp.diff(_of_class(judge(images, penalty_key)[0], labels))[:, 0]  # noqa: E731
         terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
         total += weights.gradient_penalty * terms["gradient_penalty"]
     return total, terms
@@ -161,6 +180,7 @@ def generator_loss(
     real_fake, classes = apply(
         networks.discriminator, discriminator, generated.swaps, train=True, rngs={"dropout": key}
     )
+    real_fake = _of_class(real_fake, donor_labels)
     real = jnp.full(labels.shape, REAL)
     per_sample = {
         "image": losses.image_reconstruction_loss(generated.reconstructions, x),
@@ -174,6 +194,8 @@ def generator_loss(
         per_sample["squared"] = losses.squared_error(generated.reconstructions, x) + losses.squared_error(
             generated.cycles, x
         )
+    if weights.proximity:
+        per_sample["proximity"] = losses.proximity_loss(generated.changes)
     if weights.leakage:
         per_sample["leakage"] = losses.dependence_loss(generated.individual_code, labels)
     if weights.neighbourhood:
