@@ -4,6 +4,7 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from cae_jax import Ending, Explainer
 from cae_jax.cli import explain as explain_program
 from cae_jax.explaining import ClassifierError, InputError, SplitInputs, code_tables, explain_to_folder, job
 from cae_jax.explaining.answers import check_answers
+from cae_jax.models import draw_on
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 
@@ -57,7 +59,8 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
     index = record.image_index
     own = explainer.decode(codes[index], class_codes[index])
     shifted = explainer.decode(codes[index], record.counterfactual_code)
-    np.testing.assert_allclose(record.counterfactual, np.clip(exemplars - own + shifted, 0, 1), atol=1e-4)
+    expected = draw_on(*map(jnp.asarray, (shifted, own, exemplars - own))).clip(0.0, 1.0)
+    np.testing.assert_allclose(record.counterfactual, expected, atol=1e-4)
 
 
 def test_a_black_box_has_no_relevance(trained, digits, images, monkeypatch):

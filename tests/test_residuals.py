@@ -4,20 +4,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
-from cae_jax.models import CAE, add_residual, split_residual
+from cae_jax.models import CAE, add_residual, draw_on, split_residual
 from cae_jax.training.functions import make_codec
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 2), (3, 2, 1)])
 def test_what_is_appended_comes_back(shape):
     rng = np.random.default_rng(0)
-    codes, residuals = rng.normal(size=(3, 4, 4, 6)), rng.normal(size=(3, *shape))
-    together = add_residual(jnp.asarray(codes), jnp.asarray(residuals))
+    codes, reconstructions, residuals = rng.normal(size=(3, 4, 4, 6)), *rng.normal(size=(2, 3, *shape))
+    together = add_residual(*map(jnp.asarray, (codes, reconstructions, residuals)))
     assert together.shape[:3] == (3, 4, 4)
-    apart, back = split_residual(together, shape)
-    np.testing.assert_allclose(apart, codes, rtol=1e-6)
-    np.testing.assert_allclose(back, residuals, rtol=1e-6)
+    for back, given in zip(split_residual(together, shape), (codes, reconstructions, residuals), strict=True):
+        np.testing.assert_allclose(back, given, rtol=1e-6)
+
+
+@pytest.mark.parametrize("span", [1.0, 2.0])
+def test_residuals_fade_where_the_image_was_changed(span):
+    rng = np.random.default_rng(0)
+    base, residuals, changes = span * rng.uniform(-0.1, 0.1, size=(3, 2, 9, 12, 3))
+    changes[:, :, 6:] = 0.0
+    made = draw_on(*map(jnp.asarray, (base + changes, base, residuals)), span=span)
+    size = uniform_filter(np.abs(changes).mean(-1) / span, (0, 5, 5), mode="constant")
+    np.testing.assert_allclose(made, base + changes + np.exp(-size / 0.05)[..., None] * residuals, atol=1e-6)
+    np.testing.assert_allclose(made[:, :, 8:], (base + residuals)[:, :, 8:], atol=1e-6)
 
 
 def test_of_a_model_that_keeps_residuals_an_images_own_codes_give_it_back():
@@ -30,7 +41,7 @@ def test_of_a_model_that_keeps_residuals_an_images_own_codes_give_it_back():
     np.testing.assert_allclose(decode(params, codes, class_codes), images, atol=1e-6)
     plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), (10, 13))
     plain, _ = jax.jit(plain_encode)(params, images)
-    change = plain_decode(params, plain, class_codes + 1.0) - plain_decode(params, plain, class_codes)
+    drawn, base = plain_decode(params, plain, class_codes + 1.0), plain_decode(params, plain, class_codes)
     swap = decode(params, codes, class_codes + 1.0)
-    assert float(jnp.abs(change).max()) > 1e-3
-    np.testing.assert_allclose(swap, (images + change).clip(0.0, 1.0), atol=1e-6)
+    assert float(jnp.abs(drawn - base).max()) > 1e-3
+    np.testing.assert_allclose(swap, draw_on(drawn, base, images - base).clip(0.0, 1.0), atol=1e-6)

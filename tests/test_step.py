@@ -11,7 +11,7 @@ import pytest
 import scipy.special
 from jax.sharding import AxisType
 
-from cae_jax.models import CAE, Discriminator
+from cae_jax.models import CAE, Discriminator, draw_on
 from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.loop import check_finite
 from cae_jax.training.sharding import data_mesh, replicated, split_batch
@@ -72,6 +72,7 @@ NETWORKS = Networks(
     toy_predict,
     (8, 8),
 )
+SWAP_NOISE = 0.05
 GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER = optax.sgd(RATES["generator"]), optax.sgd(RATES["discriminator"])
 
 
@@ -80,7 +81,8 @@ quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimizati
 
 
 def make_step(weights, relabel=False):
-    return make_train_step(NETWORKS, weights, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER, 0.9, relabel=relabel)
+    optimizers = GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER
+    return make_train_step(NETWORKS, weights, *optimizers, 0.9, relabel=relabel, swap_noise=SWAP_NOISE)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +125,17 @@ def naive(state, batch):
     """Parameters after one step in two passes, each differentiating a network's own loss from the images on."""
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
     labels = jnp.asarray(batch["labels"].reshape(4))
-    discriminator_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    discriminator_key, generator_key, noise_key = keys
+    noise = 2 * SWAP_NOISE * jax.random.normal(noise_key, x.shape)  # images lie in [-1, 1] here
 
     def loss_of_discriminator(discriminator):
-        generated = jax.lax.stop_gradient(generate(NETWORKS.model, state.generator, x))
-        return discriminator_loss(discriminator, NETWORKS, EVERY_TERM, x, labels, generated, discriminator_key)[0]
+        made = jax.lax.stop_gradient(generate(NETWORKS.model, state.generator, x, noise))
+        return discriminator_loss(discriminator, NETWORKS, EVERY_TERM, x + noise, labels, made, discriminator_key)[0]
 
     def loss_of_generator(generator, discriminator):
-        generated = generate(NETWORKS.model, generator, x)
-        return generator_loss(generated, discriminator, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
+        made = generate(NETWORKS.model, generator, x, noise)
+        return generator_loss(made, discriminator, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
 
     descend = lambda rate: lambda value, gradient: value - rate * gradient  # noqa: E731
     gradients = quick_jit(jax.grad(loss_of_discriminator))(state.discriminator)
@@ -246,11 +250,22 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
     np.testing.assert_allclose(made.cycles, decode(swap_individual, classes), atol=1e-4)
 
 
-def test_a_model_that_keeps_residuals_adds_to_the_image_what_the_class_code_changed(generated, state):
+def test_a_model_that_keeps_residuals_keeps_in_swaps_what_reconstructions_lack(generated, state):
     x, made = generated
     kept = quick_jit(lambda p: generate(NETWORKS.model.clone(keep_residual=True), p, x))(state.generator)
     np.testing.assert_allclose(kept.changes, made.swaps - made.reconstructions, atol=1e-5)
-    np.testing.assert_allclose(kept.swaps, (x + kept.changes).clip(-1.0, 1.0), atol=1e-6)
+    residuals = x - made.reconstructions
+    expected = draw_on(made.swaps, made.reconstructions, residuals, span=2.0).clip(-1.0, 1.0)
+    np.testing.assert_allclose(kept.swaps, expected, atol=1e-5)
+
+
+def test_noise_is_on_swaps_before_they_are_encoded_again(generated, state):
+    x, made = generated
+    noise = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
+    noisy = quick_jit(lambda p: generate(NETWORKS.model, p, x, noise))(state.generator)
+    np.testing.assert_allclose(noisy.swaps, made.swaps + noise, atol=1e-5)
+    code, _ = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))(noisy.swaps)
+    np.testing.assert_allclose(noisy.swap_individual_code, code, atol=1e-4)
 
 
 def test_a_conditional_discriminator_is_asked_about_the_class_that_the_image_should_have(generated, batch):

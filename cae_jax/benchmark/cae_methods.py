@@ -45,7 +45,7 @@ def _randomly_shifted(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     codes, class_codes = setting.explainer.encode(setting.images)
     lengths = np.linalg.norm(found.counterfactual_code - class_codes, axis=-1)
     moved = baselines.random_code_direction(class_codes, lengths, setting.protocol.seed)
-    return setting.explainer.decode(codes, moved), setting.reconstructions
+    return setting.explainer.decode(codes, moved), setting.explainer.decode(codes, class_codes)
 
 
 def random_direction_maps(setting: Setting) -> np.ndarray:

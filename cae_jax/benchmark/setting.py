@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
@@ -15,6 +16,7 @@ from cae_jax.benchmark.search import load_oracle
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
+from cae_jax.models import split_residual
 from cae_jax.training.classifier_store import LoadedClassifier
 from cae_jax.training.config import Config
 
@@ -86,8 +88,11 @@ class Setting:
 
     @functools.cached_property
     def reconstructions(self) -> np.ndarray:
-        """The CAE's, of the images."""
-        return self.explainer.decode(*self.explainer.encode(self.images))
+        """What the CAE's decoder draws of the images by itself, without residuals."""
+        codes, class_codes = self.explainer.encode(self.images)
+        if self.explainer.record.config.model.keep_residual:
+            return np.asarray(split_residual(jnp.asarray(codes), self.images.shape[1:])[1])
+        return self.explainer.decode(codes, class_codes)
 
 
 def make_classifier(loaded: LoadedClassifier) -> Classifier:

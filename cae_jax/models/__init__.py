@@ -6,7 +6,7 @@ from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
 from cae_jax.models.individual_encoder import IndividualEncoder
-from cae_jax.models.residuals import add_residual, split_residual
+from cae_jax.models.residuals import add_residual, draw_on, split_residual
 
 __all__ = [
     "CAE",
@@ -16,5 +16,6 @@ __all__ = [
     "IndividualEncoder",
     "add_residual",
     "apply",
+    "draw_on",
     "split_residual",
 ]

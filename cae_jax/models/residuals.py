@@ -3,36 +3,64 @@
 import jax
 import jax.numpy as jnp
 
+WINDOW = 5  # pixels, around each of which changes are averaged
+FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the residual is left
+
+
+def draw_on(drawn: jax.Array, reconstructions: jax.Array, residuals: jax.Array, span: float = 1.0) -> jax.Array:
+    """Adds residuals to what was drawn, as far as it is still the reconstruction there.
+
+    Where the class code has changed the image, what the reconstruction lacked (the edge of a finding that is gone, say)
+    no longer belongs: residuals fade by `exp(-|change| / FADING)`, the change averaged over a window and the channels.
+
+    Args:
+        drawn: by the decoder, `[N, height, width, C]`.
+        reconstructions: drawn from the same individual codes and the images' own class codes.
+        residuals: images less reconstructions.
+        span: between black and white: 1 for images in [0, 1], 2 for [-1, 1].
+
+    Returns:
+        Images of the same range; where nothing was changed, those that the residuals are of.
+    """
+    change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
+    window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
+    total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
+    kept = jnp.exp(total / (-(WINDOW**2) * FADING * span))
+    return drawn + kept * residuals
+
 
 def _block(size: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // cells[0]), -(-size[1] // cells[1])
 
 
-def add_residual(individual_codes: jax.Array, residuals: jax.Array) -> jax.Array:
-    """Appends residuals `[N, height, width, C]` to individual codes `[N, h, w, code]` as more channels.
+def add_residual(individual_codes: jax.Array, reconstructions: jax.Array, residuals: jax.Array) -> jax.Array:
+    """Appends reconstructions and residuals, `[N, height, width, C]`, to individual codes `[N, h, w, code]`.
 
     Returns:
-        `[N, h, w, code + C · rows · columns]`, where each cell of the code holds a block of rows × columns pixels.
+        `[N, h, w, code + 2 C · rows · columns]`, where each cell of the code holds a block of rows × columns pixels.
     """
-    count, height, width, channels = residuals.shape
+    both = jnp.concatenate([reconstructions, residuals], axis=-1)
+    count, height, width, channels = both.shape
     h, w = individual_codes.shape[1:3]
     rows, columns = _block((height, width), (h, w))
-    padded = jnp.pad(residuals, ((0, 0), (0, h * rows - height), (0, w * columns - width), (0, 0)))
+    padded = jnp.pad(both, ((0, 0), (0, h * rows - height), (0, w * columns - width), (0, 0)))
     blocks = padded.reshape(count, h, rows, w, columns, channels).swapaxes(2, 3)
     return jnp.concatenate([individual_codes, blocks.reshape(count, h, w, -1)], axis=-1)
 
 
-def split_residual(individual_codes: jax.Array, image_shape: tuple[int, int, int]) -> tuple[jax.Array, jax.Array]:
-    """Undoes `add_residual`: the codes, and the residuals.
+def split_residual(
+    individual_codes: jax.Array, image_shape: tuple[int, int, int]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Undoes `add_residual`: the codes, the reconstructions and the residuals.
 
     Args:
         individual_codes: with residuals.
-        image_shape: height, width and channels of the residuals.
+        image_shape: height, width and channels of the images.
     """
     height, width, channels = image_shape
-    count, h, w, both = individual_codes.shape
+    count, h, w, together = individual_codes.shape
     rows, columns = _block((height, width), (h, w))
-    own = both - rows * columns * channels
-    blocks = individual_codes[..., own:].reshape(count, h, w, rows, columns, channels)
-    whole = blocks.swapaxes(2, 3).reshape(count, h * rows, w * columns, channels)
-    return individual_codes[..., :own], whole[:, :height, :width]
+    own = together - rows * columns * 2 * channels
+    blocks = individual_codes[..., own:].reshape(count, h, w, rows, columns, 2 * channels)
+    whole = blocks.swapaxes(2, 3).reshape(count, h * rows, w * columns, 2 * channels)[:, :height, :width]
+    return individual_codes[..., :own], whole[..., :channels], whole[..., channels:]

@@ -97,6 +97,7 @@ def build_trainer(
         discriminator_optimizer,
         config.train.ema_decay,
         relabel=config.labels == "classifier",
+        swap_noise=config.train.swap_noise,
     )
 
     def init() -> TrainState:

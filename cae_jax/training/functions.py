@@ -8,7 +8,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.batching import map_batches
-from cae_jax.models import CAE, add_residual, apply, split_residual
+from cae_jax.models import CAE, add_residual, apply, draw_on, split_residual
 from cae_jax.types import ImageSource, Predict
 
 
@@ -31,7 +31,7 @@ class Functions(NamedTuple):
 def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
     """The `encode` and `decode` of `Functions`, traceable, not compiled.
 
-    With `model.keep_residual`, individual codes have the residual as further channels.
+    With `model.keep_residual`, individual codes have reconstruction and residual as further channels.
     """
 
     def draw(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
@@ -41,14 +41,15 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
     def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         codes, class_codes = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
         if model.keep_residual:
-            codes = add_residual(codes, image_ranges.to_unit(images) - draw(params, codes, class_codes))
+            reconstructions = draw(params, codes, class_codes)
+            codes = add_residual(codes, reconstructions, image_ranges.to_unit(images) - reconstructions)
         return codes, class_codes
 
     def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
         if not model.keep_residual:
             return draw(params, individual_code, class_code)
-        codes, residual = split_residual(individual_code, (*image_size, model.channels))
-        return (draw(params, codes, class_code) + residual).clip(0.0, 1.0)
+        codes, reconstructions, residuals = split_residual(individual_code, (*image_size, model.channels))
+        return draw_on(draw(params, codes, class_code), reconstructions, residuals).clip(0.0, 1.0)
 
     return encode, decode
 

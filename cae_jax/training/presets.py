@@ -83,6 +83,7 @@ def official() -> Config:
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
                 "warmup_steps": 0,  # of the class encoder alone, before the first
+                "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,
                 "log_every": 20,
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn

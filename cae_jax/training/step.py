@@ -10,7 +10,7 @@ import optax
 
 from cae_jax import images as image_ranges
 from cae_jax import losses
-from cae_jax.models import CAE, Discriminator, apply
+from cae_jax.models import CAE, Discriminator, apply, draw_on
 from cae_jax.models.discriminator import FAKE, REAL
 from cae_jax.training.state import Params, TrainState
 
@@ -89,10 +89,11 @@ def exchange(x: jax.Array) -> jax.Array:
     return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
 
 
-def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
+def generate(model: CAE, params: Params, x: jax.Array, noise: jax.Array | float = 0.0) -> Generated:
     """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
 
-    With `model.keep_residual`, what the reconstruction lacks is added to the swap, as a constant.
+    With `model.keep_residual`, what the reconstruction lacks is kept in the swap, as a constant; `noise` is added to
+    every swap.
     """
     encode = lambda images: apply(model, params, images, method="encode")  # noqa: E731
     decode = lambda c, s: apply(model, params, c, s, method="decode")  # noqa: E731
@@ -103,7 +104,8 @@ def generate(model: CAE, params: Params, x: jax.Array) -> Generated:
     reconstructions, swaps = jnp.split(both, 2)
     changes = swaps - reconstructions
     if model.keep_residual:
-        swaps = (swaps + jax.lax.stop_gradient(x - reconstructions)).clip(-1.0, 1.0)
+        swaps = draw_on(swaps, reconstructions, jax.lax.stop_gradient(x - reconstructions), span=2.0).clip(-1.0, 1.0)
+    swaps += noise
     swap_individual_code, swap_class_code = encode(swaps)
     cycles = decode(swap_individual_code, class_code)
     return Generated(
@@ -225,6 +227,7 @@ def make_train_step(
     discriminator_optimizer: optax.GradientTransformation,
     ema_decay: float,
     relabel: bool,
+    swap_noise: float,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]:
     """Builds the step, a pure function that the caller jits.
 
@@ -240,6 +243,9 @@ def make_train_step(
         relabel: whether the classifier, where it is differentiable, labels the images as augmentation has left them, so
             that it and the class encoder see the same view (Beyer et al. 2022, arXiv 2106.05237); else the batch's
             labels stand.
+        swap_noise: standard deviation, in brightness of [0, 1], of noise on swaps wherever they are looked at, and on
+            the real images that the discriminator compares them with: against signals too faint to see that the
+            networks agree on (Bashkirova et al. 2019, arXiv 1908.01517).
 
     Returns:
         `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
@@ -253,12 +259,15 @@ def make_train_step(
         if relabel and networks.predict is not None:
             answers = networks.predict(image_ranges.from_model(x, networks.image_size))
             labels = answers.argmax(-1).astype(labels.dtype)
-        discriminator_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        discriminator_key, generator_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
 
-        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x), state.generator)
+        noise = 0.0
+        if swap_noise:
+            noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
+        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x, noise), state.generator)
 
         (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
-            state.discriminator, networks, weights, x, labels, generated, discriminator_key
+            state.discriminator, networks, weights, x + noise, labels, generated, discriminator_key
         )
         updates, discriminator_optimizer_state = discriminator_optimizer.update(
             gradients, state.discriminator_optimizer, state.discriminator
