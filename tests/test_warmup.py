@@ -1,4 +1,4 @@
-"""The warm-up of the class encoder, on a few real digits."""
+"""The warm-up of class encoder and discriminator, on a few real digits."""
 
 import jax
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 from small_run import small_config
 
+from cae_jax.images import to_model
 from cae_jax.metrics import knn_accuracy
 from cae_jax.training import loop
 from cae_jax.training.warmup import warm_up
@@ -21,7 +22,8 @@ def run(trained, tmp_path_factory, digits):
     paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
     with pytest.MonkeyPatch.context() as patch:
         use_digits(patch, digits)
-        config = small_config(**paths, **{"train.warmup_steps": str(STEPS)})
+        changes = {"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"}
+        config = small_config(**paths, **changes)
         return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
 
 
@@ -42,7 +44,14 @@ def test_class_codes_tell_the_classes_better_than_before(run, states):
     assert code_accuracy(run, warm.generator) > code_accuracy(run, cold.generator) + 0.1
 
 
-def test_nothing_but_the_class_encoder_changes(states):
+def test_the_discriminator_tells_the_classes_better_than_before(run, states):
+    network, images = run.trainer.networks.discriminator, to_model(run.dataset.train.take(np.arange(200)), 8)
+    judge = jax.jit(lambda params: network.apply({"params": params}, images)[1].argmax(-1))
+    cold, warm = (np.mean(judge(state.discriminator) == run.predictions["train"][:200]) for state in states)
+    assert warm > cold + 0.1
+
+
+def test_of_the_generator_nothing_but_the_class_encoder_changes(states):
     cold, warm = states
     for name, before in cold.generator.items():
         same = jax.tree.map(lambda a, b: bool((a == b).all()), before, warm.generator[name])
@@ -56,4 +65,5 @@ def test_it_repeats_and_the_step_goes_on_from_it(run, states):
     cold, warm = states
     again = warm_up(run, cold)
     jax.tree.map(np.testing.assert_array_equal, warm.generator, again.generator)
+    jax.tree.map(np.testing.assert_array_equal, warm.discriminator, again.discriminator)
     jax.tree.map(lambda a, b: a.sharding == b.sharding or pytest.fail("elsewhere"), warm.generator, cold.generator)

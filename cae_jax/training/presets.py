@@ -55,6 +55,7 @@ def official() -> Config:
                 "residual_blocks": 2,
                 "hidden": 256,
                 "dropout": 0.4,
+                "kernel_init": "normal",
                 "dtype": "float32",
             },
             "loss": {
@@ -82,7 +83,7 @@ def official() -> Config:
             "train": {
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
-                "warmup_steps": 0,  # of the class encoder alone, before the first
+                "warmup_steps": 0,  # of class encoder and discriminator, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,
                 "log_every": 20,
