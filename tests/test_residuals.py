@@ -27,7 +27,7 @@ def test_residuals_fade_where_the_image_was_changed(span):
     changes[:, :, 6:] = 0.0
     made = draw_on(*map(jnp.asarray, (base + changes, base, residuals)), span=span)
     size = uniform_filter(np.abs(changes).mean(-1) / span, (0, 5, 5), mode="constant")
-    np.testing.assert_allclose(made, base + changes + np.exp(-size / 0.05)[..., None] * residuals, atol=1e-6)
+    np.testing.assert_allclose(made, base + changes + np.exp(-np.square(size / 0.08))[..., None] * residuals, atol=1e-6)
     np.testing.assert_allclose(made[:, :, 8:], (base + residuals)[:, :, 8:], atol=1e-6)
 
 

@@ -7,7 +7,7 @@ from cae_jax.benchmark.answers import Counterfactuals
 from cae_jax.benchmark.setting import Setting
 
 DIVERSE = 3
-PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False}
+PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False, "smoothing": 0.0}
 
 
 def _maps(setting: Setting, target: str, options: dict) -> np.ndarray:

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 
 WINDOW = 5  # pixels, around each of which changes are averaged
-FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the residual is left
+FADING = 0.08  # mean change, in brightness of [0, 1], at which 1/e of the residual is left
 
 
 def draw_on(drawn: jax.Array, reconstructions: jax.Array, residuals: jax.Array, span: float = 1.0) -> jax.Array:
     """Adds residuals to what was drawn, as far as it is still the reconstruction there.
 
     Where the class code has changed the image, what the reconstruction lacked (the edge of a finding that is gone, say)
-    no longer belongs: residuals fade by `exp(-|change| / FADING)`, the change averaged over a window and the channels.
+    no longer belongs: residuals fade by `exp(-(change / FADING)²)`, where a change's size is averaged over a window and
+    the channels.
 
     Args:
         drawn: by the decoder, `[N, height, width, C]`.
@@ -25,7 +26,7 @@ def draw_on(drawn: jax.Array, reconstructions: jax.Array, residuals: jax.Array, 
     change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
     window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
     total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
-    kept = jnp.exp(total / (-(WINDOW**2) * FADING * span))
+    kept = jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
     return drawn + kept * residuals
 
 

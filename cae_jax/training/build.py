@@ -78,8 +78,8 @@ def build_trainer(
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
-    if config.discriminator.kernel_init not in ("normal", "he"):
-        raise ConfigError(f"discriminator.kernel_init must be 'normal' or 'he', not {config.discriminator.kernel_init!r}")
+    if (init := config.discriminator.kernel_init) not in ("normal", "he"):
+        raise ConfigError(f"discriminator.kernel_init must be 'normal' or 'he', not {init!r}")
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
     networks = Networks(model, discriminator, predict, image_shape[:2])
