@@ -4,30 +4,29 @@ import jax
 import jax.numpy as jnp
 
 WINDOW = 5  # pixels, around each of which changes are averaged
-FADING = 0.08  # mean change, in brightness of [0, 1], at which 1/e of the residual is left
+FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left
 
 
 def draw_on(drawn: jax.Array, reconstructions: jax.Array, residuals: jax.Array, span: float = 1.0) -> jax.Array:
-    """Adds residuals to what was drawn, as far as it is still the reconstruction there.
+    """Puts what was drawn where the class code has changed the image, and keeps the exemplar elsewhere.
 
-    Where the class code has changed the image, what the reconstruction lacked (the edge of a finding that is gone, say)
-    no longer belongs: residuals fade by `exp(-(change / FADING)²)`, where a change's size is averaged over a window and
-    the channels.
+    The exemplar counts by `exp(-(change / FADING)²)`, where a change's size is averaged over a window and the channels.
+    So its details stay, what goes (a finding) goes with its edges, and changes too faint to see do not count.
 
     Args:
         drawn: by the decoder, `[N, height, width, C]`.
-        reconstructions: drawn from the same individual codes and the images' own class codes.
-        residuals: images less reconstructions.
+        reconstructions: drawn from the same individual codes and the exemplars' own class codes.
+        residuals: exemplars less reconstructions.
         span: between black and white: 1 for images in [0, 1], 2 for [-1, 1].
 
     Returns:
-        Images of the same range; where nothing was changed, those that the residuals are of.
+        Images of the same range; where nothing was changed, the exemplars.
     """
     change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
     window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
     total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
     kept = jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
-    return drawn + kept * residuals
+    return kept * (reconstructions + residuals) + (1.0 - kept) * drawn
 
 
 def _block(size: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:
