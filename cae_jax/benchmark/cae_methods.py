@@ -80,5 +80,5 @@ def cae_counterfactuals(setting: Setting) -> Counterfactuals:
 
 
 def cae_residual_counterfactuals(setting: Setting) -> Counterfactuals:
-    """The same, with what the reconstruction lacks added to each image."""
+    """The same, with the exemplar itself kept where the class code changed nothing."""
     return _counterfactuals(setting, setting.cae | {"residual": True}, diverse=False)

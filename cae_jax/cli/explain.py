@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     how.add_argument(
         "--residual",
         action="store_true",
-        help="add what the reconstruction lacks to every image, so that each path begins at the exemplar itself",
+        help="keep the exemplar itself in every image wherever the class code changes nothing; paths begin at it",
     )
     how.add_argument("--smoothing", type=float, default=0.0, metavar="SIGMA", help="of saliency maps, in pixels (0)")
     parser.add_argument(

@@ -23,8 +23,8 @@ class ExplainOptions:
             accumulated where the target gains) or 'relevance' (signed: the log odds of the exemplar's class, beyond
             those of the counterfactual, shared out among the pixels that speak for it; needs a classifier that JAX can
             differentiate).
-        residual: whether what the reconstruction lacks is added to every image on the way, so that shift 0 is the
-            exemplar itself, in all its detail. Models trained with `model.keep_residual` do so anyway.
+        residual: whether the exemplar itself is kept in every image on the way, wherever the class code changed nothing
+            (see `models.draw_on`); shift 0 is the exemplar. Models trained with `model.keep_residual` do so anyway.
         smoothing: of saliency maps, the width of a Gaussian in pixels.
     """
 

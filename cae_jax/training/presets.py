@@ -42,7 +42,7 @@ def official() -> Config:
                 "individual_norm": "instance",
                 "residual_blocks": 6,
                 "mlp_width": 256,
-                "keep_residual": False,  # swaps keep what reconstructions lack
+                "keep_residual": False,  # swaps keep the exemplar where they change nothing
                 "stem_kernel": 7,
                 "upsample_kernel": 5,
                 "output_kernel": 7,
