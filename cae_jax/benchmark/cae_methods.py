@@ -26,7 +26,7 @@ def cae(setting: Setting) -> np.ndarray:
 
 def cae_change(setting: Setting) -> np.ndarray:
     """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
-    return _maps(setting, "any", setting.cae | {"saliency": "reconstruction"})
+    return _maps(setting, "any", setting.cae | {"saliency": "reconstruction", "residual": False})
 
 
 def cae_published(setting: Setting) -> np.ndarray:
@@ -76,7 +76,7 @@ def _counterfactuals(setting: Setting, options: dict, diverse: bool) -> Counterf
 
 def cae_counterfactuals(setting: Setting) -> Counterfactuals:
     """At the shift where the target is confident; at the path's end where it never is."""
-    return _counterfactuals(setting, setting.cae, diverse=True)
+    return _counterfactuals(setting, setting.cae | {"residual": False}, diverse=True)
 
 
 def cae_residual_counterfactuals(setting: Setting) -> Counterfactuals:

@@ -71,7 +71,7 @@ DEFAULTS: dict[str, Any] = {
         "bootstrap": 2000,
         "pictures": 8,
     },
-    "cae": {"strategy": "geodesic", "saliency": "relevance", "residual": False, "smoothing": 0.0},
+    "cae": {"strategy": "geodesic", "saliency": "relevance", "residual": True, "smoothing": 0.0},
     "methods": (),  # names; empty for all
 }
 

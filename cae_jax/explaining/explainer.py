@@ -79,6 +79,7 @@ class Explainer:
         self._dataset: Dataset | None = None
         self._strategies: dict[tuple[str, float], Any] = {}
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
+        self._keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
         code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
@@ -305,7 +306,7 @@ class Explainer:
         for start in range(0, len(images), IMAGES):
             part = slice(start, start + IMAGES)
             codes, class_codes = self.encode(images[part])
-            if settings.residual:
+            if settings.residual and not self._keeps_residual:
                 drawn = jnp.asarray(self.decode(codes, class_codes))
                 codes = np.asarray(add_residual(jnp.asarray(codes), drawn, jnp.asarray(images[part]) - drawn))
             exemplars = Exemplars(images[part], predictions[part], codes, class_codes)
