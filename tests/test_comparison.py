@@ -105,13 +105,13 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
 def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypatch):
     fit = functools.partial(baselines.fit_autoencoder, steps=5)
     monkeypatch.setattr(baselines, "fit_autoencoder", fit)
-    registry = set(methods.ATTRIBUTIONS if kind == "attributions" else methods.COUNTERFACTUALS)
+    wanted = set(methods.ATTRIBUTIONS if kind == "attributions" else methods.COUNTERFACTUALS)
     if importlib.util.find_spec("shap") is None:  # an optional package
-        registry -= {"partition SHAP"}
-    code, text = compare(tmp_path, methods=",".join(registry))
+        wanted -= {"partition SHAP"}
+    code, text = compare(tmp_path, methods=",".join(wanted))
     assert code == 0, text
     rows = [row for row in read(tmp_path) if row["kind"] == kind]
-    assert {row["method"] for row in rows} == registry
+    assert {row["method"] for row in rows} == wanted
     assert {row["error"] for row in rows} == {""}
     main = {row["method"]: row["images"] for row in rows if row["score"] in ("AOPC", "oracle")}
     assert set(main.values()) == {"10"}

@@ -60,8 +60,9 @@ def random_direction(setting: Setting) -> Counterfactuals:
     return Counterfactuals(moved, base, np.full(len(moved), np.nan))
 
 
-def _counterfactuals(setting: Setting, options: dict, diverse: bool) -> Counterfactuals:
-    asked = options | {"confidence": setting.protocol.confidence, "saliency": "reconstruction"}
+def _counterfactuals(setting: Setting, residual: bool, diverse: bool) -> Counterfactuals:
+    changed = {"confidence": setting.protocol.confidence, "saliency": "reconstruction", "residual": residual}
+    asked = setting.cae | changed
     found = setting.explainer.explain(setting.images, setting.targets, **asked)
     several = None
     if diverse:
@@ -76,9 +77,9 @@ def _counterfactuals(setting: Setting, options: dict, diverse: bool) -> Counterf
 
 def cae_counterfactuals(setting: Setting) -> Counterfactuals:
     """At the shift where the target is confident; at the path's end where it never is."""
-    return _counterfactuals(setting, setting.cae | {"residual": False}, diverse=True)
+    return _counterfactuals(setting, residual=False, diverse=True)
 
 
 def cae_residual_counterfactuals(setting: Setting) -> Counterfactuals:
     """The same, with the exemplar itself kept where the class code changed nothing."""
-    return _counterfactuals(setting, setting.cae | {"residual": True}, diverse=False)
+    return _counterfactuals(setting, residual=True, diverse=False)
