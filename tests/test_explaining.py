@@ -59,7 +59,7 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
     index = record.image_index
     own = explainer.decode(codes[index], class_codes[index])
     shifted = explainer.decode(codes[index], record.counterfactual_code)
-    expected = draw_on(*map(jnp.asarray, (shifted, own, exemplars - own))).clip(0.0, 1.0)
+    expected = draw_on(*map(jnp.asarray, (exemplars, own, shifted)))
     np.testing.assert_allclose(record.counterfactual, expected, atol=1e-4)
 
 

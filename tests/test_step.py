@@ -250,13 +250,24 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
     np.testing.assert_allclose(made.cycles, decode(swap_individual, classes), atol=1e-4)
 
 
-def test_a_model_that_keeps_residuals_keeps_in_swaps_what_reconstructions_lack(generated, state):
+def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state):
     x, made = generated
     kept = quick_jit(lambda p: generate(NETWORKS.model.clone(keep_residual=True), p, x))(state.generator)
     np.testing.assert_allclose(kept.changes, made.swaps - made.reconstructions, atol=1e-5)
-    residuals = x - made.reconstructions
-    expected = draw_on(made.swaps, made.reconstructions, residuals, span=2.0).clip(-1.0, 1.0)
-    np.testing.assert_allclose(kept.swaps, expected, atol=1e-5)
+    np.testing.assert_allclose(kept.swaps, draw_on(x, made.reconstructions, made.swaps, span=2.0), atol=1e-5)
+
+
+def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(generated, state):
+    x, _ = generated
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
+
+    def through_swaps(keep):
+        model = NETWORKS.model.clone(keep_residual=keep)
+        return quick_jit(jax.grad(lambda p: (weights * generate(model, p, x).swaps).sum()))(state.generator)
+
+    plain, kept = through_swaps(False), through_swaps(True)
+    chex.assert_trees_all_close(kept, plain, rtol=1e-4, atol=1e-4)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain["decoder"])) > 1e-2
 
 
 def test_noise_is_on_swaps_before_they_are_encoded_again(generated, state):

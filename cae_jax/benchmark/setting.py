@@ -16,7 +16,7 @@ from cae_jax.benchmark.search import load_oracle
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
-from cae_jax.models import split_residual
+from cae_jax.models import carried_exemplars
 from cae_jax.training.classifier_store import LoadedClassifier
 from cae_jax.training.config import Config
 
@@ -88,10 +88,10 @@ class Setting:
 
     @functools.cached_property
     def reconstructions(self) -> np.ndarray:
-        """What the CAE's decoder draws of the images by itself, without residuals."""
+        """What the CAE's decoder draws of the images by itself."""
         codes, class_codes = self.explainer.encode(self.images)
         if self.explainer.record.config.model.keep_residual:
-            return np.asarray(split_residual(jnp.asarray(codes), self.images.shape[1:])[1])
+            return np.asarray(carried_exemplars(jnp.asarray(codes), self.images.shape[1:])[2])
         return self.explainer.decode(codes, class_codes)
 
 

@@ -27,7 +27,7 @@ from cae_jax.explaining.inputs import InputError, check_images
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import Target, check_target, make_requests
 from cae_jax.images import to_unit
-from cae_jax.models import add_residual, draw_on, split_residual
+from cae_jax.models import carried_exemplars, carry_exemplars, draw_on
 from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
 from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
@@ -87,8 +87,8 @@ class Explainer:
         def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
             if individual_code.shape[-1] == code_channels:
                 return decode(params, individual_code, class_code)
-            own, reconstructions, residuals = split_residual(individual_code, record.image_shape)
-            return draw_on(decode(params, own, class_code), reconstructions, residuals).clip(0.0, 1.0)
+            own, exemplars, reconstructions = carried_exemplars(individual_code, record.image_shape)
+            return draw_on(exemplars, reconstructions, decode(params, own, class_code))
 
         self._shared = functools.cache(first_call_alone)
         self._encode = jax.jit(lambda images: encode(params, images))
@@ -307,8 +307,7 @@ class Explainer:
             part = slice(start, start + IMAGES)
             codes, class_codes = self.encode(images[part])
             if settings.residual and not self._keeps_residual:
-                drawn = jnp.asarray(self.decode(codes, class_codes))
-                codes = np.asarray(add_residual(jnp.asarray(codes), drawn, jnp.asarray(images[part]) - drawn))
+                codes = np.asarray(carry_exemplars(codes, images[part], self.decode(codes, class_codes)))
             exemplars = Exemplars(images[part], predictions[part], codes, class_codes)
             chunk = targets if isinstance(targets, str) else targets[part]
             requests = make_requests(exemplars.predictions, chunk, classes)

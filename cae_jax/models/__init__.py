@@ -5,8 +5,8 @@ from cae_jax.models.cae import CAE
 from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
+from cae_jax.models.exemplars import carried_exemplars, carry_exemplars, draw_on
 from cae_jax.models.individual_encoder import IndividualEncoder
-from cae_jax.models.residuals import add_residual, draw_on, split_residual
 
 __all__ = [
     "CAE",
@@ -14,8 +14,8 @@ __all__ = [
     "Decoder",
     "Discriminator",
     "IndividualEncoder",
-    "add_residual",
     "apply",
+    "carried_exemplars",
+    "carry_exemplars",
     "draw_on",
-    "split_residual",
 ]

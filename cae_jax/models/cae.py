@@ -26,8 +26,8 @@ class CAE(nn.Module):
         individual_norm: 'instance', as published, or 'layer' (see `IndividualEncoder`).
         residual_blocks: of the individual encoder, and of the decoder.
         mlp_width: hidden width of the decoder's MLP.
-        keep_residual: whether individual codes are kept together with what the reconstruction lacks (see
-            `residuals`), so that an image's own codes give back the image, and swaps keep it where nothing was changed.
+        keep_residual: whether individual codes carry what the reconstruction lacks along (see
+            `exemplars`), so that an image's own codes give back the image, and swaps keep it where nothing was changed.
         stem_kernel: first kernel of both encoders.
         upsample_kernel: of the decoder, 3 or 5.
         output_kernel: last kernel of the decoder.

@@ -70,10 +70,10 @@ class Evaluator:
             "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
         }
 
-    def _reconstructions(self, params: Any, codes: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+    def _reconstructions(self, params: Any) -> dict[str, float]:
         def compare(rows):
             images = image_ranges.to_unit(self._source.take(rows))
-            reconstructions = self._functions.decode(params, codes[0][rows], codes[1][rows])
+            reconstructions = self._functions.reconstruct(params, images)
             return self._functions.predict(reconstructions), abs(reconstructions - images).mean((1, 2, 3))
 
         rows = np.arange(len(self._source))
@@ -91,7 +91,7 @@ class Evaluator:
         _, train_class_codes = self._encode(params, self._train, rows)
         return {
             **self._swaps(params, codes, VALIDATION_SWAPS),
-            **self._reconstructions(params, codes),
+            **self._reconstructions(params),
             "class_code_knn_accuracy": metrics.knn_accuracy(
                 train_class_codes, self._train_predictions[rows], codes[1], self._predictions
             ),
@@ -106,7 +106,7 @@ class Evaluator:
         convolutional = metrics.convolutional_probe_accuracy(*individual, seed=self._seed)
         return {
             **self._swaps(params, codes, swaps),
-            **self._reconstructions(params, codes),
+            **self._reconstructions(params),
             "class_code_knn_accuracy": metrics.knn_accuracy(
                 train_codes[1], self._train_predictions, codes[1], self._predictions
             ),

@@ -8,7 +8,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.batching import map_batches
-from cae_jax.models import CAE, add_residual, apply, draw_on, split_residual
+from cae_jax.models import CAE, apply, carried_exemplars, carry_exemplars, draw_on
 from cae_jax.types import ImageSource, Predict
 
 
@@ -18,12 +18,15 @@ class Functions(NamedTuple):
     Attributes:
         encode: `(params, images)` to individual and class codes; images are uint8 or in [0, 1], of the user's size.
         decode: `(params, individual_code, class_code)` to images in [0, 1] of the user's size.
+        reconstruct: `(params, images)` to what the decoder draws from their own codes by itself, even where individual
+            codes carry the exemplars.
         predict: the classifier, images to probabilities.
         oracle: likewise.
     """
 
     encode: Callable
     decode: Callable
+    reconstruct: Callable
     predict: Predict
     oracle: Predict
 
@@ -31,7 +34,7 @@ class Functions(NamedTuple):
 def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
     """The `encode` and `decode` of `Functions`, traceable, not compiled.
 
-    With `model.keep_residual`, individual codes have reconstruction and residual as further channels.
+    With `model.keep_residual`, individual codes carry exemplar and reconstruction as further channels.
     """
 
     def draw(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
@@ -41,15 +44,14 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
     def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         codes, class_codes = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
         if model.keep_residual:
-            reconstructions = draw(params, codes, class_codes)
-            codes = add_residual(codes, reconstructions, image_ranges.to_unit(images) - reconstructions)
+            codes = carry_exemplars(codes, image_ranges.to_unit(images), draw(params, codes, class_codes))
         return codes, class_codes
 
     def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
         if not model.keep_residual:
             return draw(params, individual_code, class_code)
-        codes, reconstructions, residuals = split_residual(individual_code, (*image_size, model.channels))
-        return draw_on(draw(params, codes, class_code), reconstructions, residuals).clip(0.0, 1.0)
+        codes, exemplars, reconstructions = carried_exemplars(individual_code, (*image_size, model.channels))
+        return draw_on(exemplars, reconstructions, draw(params, codes, class_code))
 
     return encode, decode
 
@@ -57,9 +59,11 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
 def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict) -> Functions:
     """Compiles a model's functions, once for all parameters it will have."""
     encode, decode = make_codec(model, image_size)
+    plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
     return Functions(
         jax.jit(encode),
         jax.jit(decode),
+        jax.jit(lambda params, images: plain_decode(params, *plain_encode(params, images))),
         jax.jit(lambda x: predict(image_ranges.to_unit(x))),
         jax.jit(lambda x: oracle(image_ranges.to_unit(x))),
     )

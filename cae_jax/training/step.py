@@ -92,8 +92,8 @@ def exchange(x: jax.Array) -> jax.Array:
 def generate(model: CAE, params: Params, x: jax.Array, noise: jax.Array | float = 0.0) -> Generated:
     """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
 
-    With `model.keep_residual`, what the reconstruction lacks is kept in the swap, as a constant; `noise` is added to
-    every swap.
+    With `model.keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
+    not: what is drawn beneath would else never learn to show. `noise` is added to every swap.
     """
     encode = lambda images: apply(model, params, images, method="encode")  # noqa: E731
     decode = lambda c, s: apply(model, params, c, s, method="decode")  # noqa: E731
@@ -104,7 +104,7 @@ def generate(model: CAE, params: Params, x: jax.Array, noise: jax.Array | float 
     reconstructions, swaps = jnp.split(both, 2)
     changes = swaps - reconstructions
     if model.keep_residual:
-        swaps = draw_on(swaps, reconstructions, jax.lax.stop_gradient(x - reconstructions), span=2.0).clip(-1.0, 1.0)
+        swaps += jax.lax.stop_gradient(draw_on(x, reconstructions, swaps, span=2.0) - swaps)
     swaps += noise
     swap_individual_code, swap_class_code = encode(swaps)
     cycles = decode(swap_individual_code, class_code)

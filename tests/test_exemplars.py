@@ -1,4 +1,4 @@
-"""Residuals folded into the channels of individual codes and back, and models that keep them."""
+"""Exemplars folded into the channels of individual codes and back, and models that keep them in swaps."""
 
 import jax
 import jax.numpy as jnp
@@ -6,33 +6,33 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from cae_jax.models import CAE, add_residual, draw_on, split_residual
+from cae_jax.models import CAE, carried_exemplars, carry_exemplars, draw_on
 from cae_jax.training.functions import make_codec
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 2), (3, 2, 1)])
-def test_what_is_appended_comes_back(shape):
+def test_what_is_carried_comes_back(shape):
     rng = np.random.default_rng(0)
-    codes, reconstructions, residuals = rng.normal(size=(3, 4, 4, 6)), *rng.normal(size=(2, 3, *shape))
-    together = add_residual(*map(jnp.asarray, (codes, reconstructions, residuals)))
+    given = rng.normal(size=(3, 4, 4, 6)), *rng.normal(size=(2, 3, *shape))
+    together = carry_exemplars(*map(jnp.asarray, given))
     assert together.shape[:3] == (3, 4, 4)
-    for back, given in zip(split_residual(together, shape), (codes, reconstructions, residuals), strict=True):
-        np.testing.assert_allclose(back, given, rtol=1e-6)
+    for back, sent in zip(carried_exemplars(together, shape), given, strict=True):
+        np.testing.assert_allclose(back, sent, rtol=1e-6)
 
 
 @pytest.mark.parametrize("span", [1.0, 2.0])
 def test_exemplars_stay_where_the_class_code_changed_nothing(span):
     rng = np.random.default_rng(0)
-    base, residuals, changes = span * rng.uniform(-0.1, 0.1, size=(3, 2, 9, 12, 3))
+    base, exemplars, changes = span * rng.uniform(-0.1, 0.1, size=(3, 2, 9, 12, 3))
     changes[:, :, 6:] = 0.0
-    made = draw_on(*map(jnp.asarray, (base + changes, base, residuals)), span=span)
+    made = draw_on(*map(jnp.asarray, (exemplars, base, base + changes)), span=span)
     size = uniform_filter(np.abs(changes).mean(-1) / span, (0, 5, 5), mode="constant")
     kept = np.exp(-np.square(size / 0.05))[..., None]
-    np.testing.assert_allclose(made, kept * (base + residuals) + (1 - kept) * (base + changes), atol=1e-6)
-    np.testing.assert_allclose(made[:, :, 8:], (base + residuals)[:, :, 8:], atol=1e-6)
+    np.testing.assert_allclose(made, kept * exemplars + (1 - kept) * (base + changes), atol=1e-6)
+    np.testing.assert_allclose(made[:, :, 8:], exemplars[:, :, 8:], atol=1e-6)
 
 
-def test_of_a_model_that_keeps_residuals_an_images_own_codes_give_it_back():
+def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
     sizes = {"channels": 1, "width": 2, "class_width": 2, "class_downsamplings": 2, "individual_code_channels": 3}
     model = CAE(**sizes, residual_blocks=1, mlp_width=8, output_kernel=3, keep_residual=True)
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 10, 13, 1)), jnp.float32)
@@ -45,4 +45,4 @@ def test_of_a_model_that_keeps_residuals_an_images_own_codes_give_it_back():
     drawn, base = plain_decode(params, plain, class_codes + 1.0), plain_decode(params, plain, class_codes)
     swap = decode(params, codes, class_codes + 1.0)
     assert float(jnp.abs(drawn - base).max()) > 1e-3
-    np.testing.assert_allclose(swap, draw_on(drawn, base, images - base).clip(0.0, 1.0), atol=1e-6)
+    np.testing.assert_allclose(swap, draw_on(images, base, drawn), atol=1e-6)
