@@ -61,12 +61,12 @@ def _draw_swaps(run: Run, params: Any, step: int) -> None:
     encode, decode = run.functions.encode, run.functions.decode
     source = run.dataset.validation
     exemplars, donors = metrics.draw_swaps(run.predictions["validation"], GRID_COLUMNS, run.config.seed)
-    individual_codes, class_codes = encode(params, source.take(exemplars))
+    individual_codes, _ = encode(params, source.take(exemplars))
     _, donor_codes = encode(params, source.take(donors))
     grid = report.picture_grid(
         {
             "exemplar": np.asarray(to_unit(source.take(exemplars))),
-            "reconstruction": np.asarray(decode(params, individual_codes, class_codes)),
+            "reconstruction": np.asarray(run.functions.reconstruct(params, source.take(exemplars))),
             "donor": np.asarray(to_unit(source.take(donors))),
             "swap": np.asarray(decode(params, individual_codes, donor_codes)),
         }
@@ -141,10 +141,13 @@ def fit(run: Run) -> dict[str, Any]:
         the last checkpoint has them.
     """
     config = run.config
+    fresh = run.store.newest() is None
     state, earlier = _restore(run)
     start = int(state.step)
     journal = Journal(run.workdir, start)
     checkpoint = Checkpointer(run, journal)
+    if fresh and config.train.warmup_steps:
+        checkpoint(state, earlier, None)  # so that it need not be done again
     sampler = PairSampler(
         run.dataset.train,
         run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,

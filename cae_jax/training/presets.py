@@ -77,13 +77,14 @@ def official() -> Config:
             "optimizer": {
                 "generator_rate": 1e-4,
                 "discriminator_rate": 1e-4,
+                "warmup_rate": 4e-3,  # of all networks, while `train.warmup_steps` last
                 "schedule": "halving",
                 "l2": 1e-4,
             },
             "train": {
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
-                "warmup_steps": 0,  # of class encoder and discriminator, before the first
+                "warmup_steps": 0,  # of classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,
                 "log_every": 20,
