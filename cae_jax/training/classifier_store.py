@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax.data import Augment, Dataset
@@ -46,9 +47,11 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     return LoadedClassifier(classifiers.make_predict(network, params), params, facts)
 
 
-def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str) -> None:
+def _train(
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str, progress: Progress
+) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
-    log.info("training the %s (%s, %d steps)", name, settings.architecture, settings.steps)
+    task = progress.add_task(f"training the {name}", total=settings.steps)
     params = classifiers.fit_classifier(
         network,
         dataset.train,
@@ -57,7 +60,9 @@ def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, 
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         augment=augment,
+        report=lambda step, loss: progress.update(task, completed=step),
     )
+    progress.update(task, completed=settings.steps)
     predictions = predicted_classes(classifiers.make_predict(network, params), dataset.test)
     facts = {
         "architecture": settings.architecture,
@@ -71,7 +76,7 @@ def _train(folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, 
 
 
 def train_or_load(
-    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str, progress: Progress
 ) -> LoadedClassifier:
     """Reads the classifier that a config names, or else the workdir's own, which is trained first if need be.
 
@@ -82,6 +87,7 @@ def train_or_load(
         seed: of its training.
         augment: changes training images at random.
         name: 'classifier' or 'oracle', for messages.
+        progress: shows its training.
 
     Raises:
         ConfigError: if the named classifier was made for other images or classes.
@@ -89,14 +95,14 @@ def train_or_load(
     if settings.path:
         folder = pathlib.Path(settings.path)
     elif not (folder / MANIFEST).exists():
-        _train(folder, settings, dataset, seed, augment, name)
+        _train(folder, settings, dataset, seed, augment, name, progress)
     try:
         loaded = load_classifier(folder)
     except CheckpointError as error:
         if settings.path:
             raise
         log.warning("training the %s again: %s", name, error)
-        _train(folder, settings, dataset, seed, augment, name)
+        _train(folder, settings, dataset, seed, augment, name, progress)
         loaded = load_classifier(folder)
     expected = [dataset.num_classes, list(dataset.image_shape)]
     if [loaded.facts["num_classes"], loaded.facts["image_shape"]] != expected:

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
+from rich.progress import Progress
 
 from cae_jax.data import Dataset, make_augment, open_dataset
 from cae_jax.training.build import Trainer, build_trainer
@@ -73,11 +74,14 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     workdir.mkdir(parents=True, exist_ok=True)
     claim_workdir(workdir, config, dataset)
     augment = make_augment(**config.augment.to_dict())
-    with console.status("classifier and oracle"):
-        classifier = train_or_load(
-            workdir / "classifier", config.classifier, dataset, config.seed, augment, "classifier"
+    with Progress(console=console) as progress:
+        classifier, oracle = (
+            train_or_load(workdir / name, settings, dataset, seed, augment, name, progress)
+            for name, settings, seed in (
+                ("classifier", config.classifier, config.seed),
+                ("oracle", config.oracle, config.seed + ORACLE_SEED),
+            )
         )
-        oracle = train_or_load(workdir / "oracle", config.oracle, dataset, config.seed + ORACLE_SEED, augment, "oracle")
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
         f"images {dataset.image_shape}; classifier {classifier.facts['accuracy']:.3f}, oracle "
