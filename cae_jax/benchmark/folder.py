@@ -1,4 +1,4 @@
-"""A comparison as a folder: `benchmark.csv`, `benchmark.md`, `index.html`, and what each method answered."""
+"""A comparison as a folder: `benchmark.csv`, `benchmark.md`, `summary.md`, `index.html`, and each method's answers."""
 
 import pathlib
 from collections.abc import Sequence
@@ -96,6 +96,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         whole += ["## Disentanglement", _model_table(setting)]
     write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
     write_whole(folder / "benchmark.md", f"# {title}\n\n" + "\n\n".join(whole) + "\n")
+    write_whole(folder / "summary.md", short_tables(setting, results) + "\n")
     facts = {
         "data": setting.explainer.record.data,
         "split": setting.protocol.split,

@@ -11,7 +11,7 @@ EXAMPLES = """\
 examples:
   python -m cae_jax.cli.benchmark --config configs/bench_mnist.py
       trains the model of the config into runs/bench_mnist/model, runs every method on 512 test images, writes
-      benchmark.csv, benchmark.md and index.html
+      benchmark.csv, benchmark.md, summary.md (the main columns) and index.html
   python -m cae_jax.cli.benchmark --config bench_mnist --model runs/mnist --workdir runs/compared
       a model that is already trained
   python -m cae_jax.cli.benchmark --config bench_mnist --config.methods='CAE,occlusion,control: random map'
@@ -48,7 +48,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     from rich.markdown import Markdown
 
     from cae_jax.benchmark import protocol, suite
-    from cae_jax.benchmark.folder import short_tables, write_folder
+    from cae_jax.benchmark.folder import write_folder
     from cae_jax.benchmark.setting import Setting
     from cae_jax.training.loop import train
 
@@ -69,8 +69,8 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)
         write_folder(workdir, setting, results, f"Explanations compared: {path.stem}")
-    console.print(Markdown(short_tables(setting, results)))
-    console.print(f"open {workdir / 'index.html'}", highlight=False)
+    console.print(Markdown((workdir / "summary.md").read_text()))
+    console.print(f"these tables: {workdir / 'summary.md'}; all of it: {workdir / 'index.html'}", highlight=False)
 
 
 def main() -> int:
