@@ -77,7 +77,7 @@ def official() -> Config:
             "optimizer": {
                 "generator_rate": 1e-4,
                 "discriminator_rate": 1e-4,
-                "warmup_rate": 4e-3,  # of all networks, while `train.warmup_steps` last
+                "warmup_rate": 4e-3,  # of the generator, while `train.warmup_steps` last
                 "schedule": "halving",
                 "l2": 1e-4,
             },

@@ -36,12 +36,18 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
     Returns:
         The state with another generator, in its average too, and another discriminator.
     """
-    steps, weights = run.config.train.warmup_steps, run.config.loss
+    steps, weights, rates = run.config.train.warmup_steps, run.config.loss, run.config.optimizer
     networks, source = run.trainer.networks, run.dataset.train
-    optimizer = optax.adam(optax.cosine_onecycle_schedule(steps, run.config.optimizer.warmup_rate))
+    optimizer = optax.multi_transform(
+        {
+            "generator": optax.adam(optax.cosine_onecycle_schedule(steps, rates.warmup_rate)),
+            "discriminator": optax.adam(optax.cosine_onecycle_schedule(steps, rates.discriminator_rate)),
+        },
+        {"generator": "generator", "discriminator": "discriminator"},
+    )
 
     def loss(learned, images, labels):
-        generator, discriminator = learned
+        generator, discriminator = learned["generator"], learned["discriminator"]
         x = to_model(images, networks.model.stride)
         _, class_codes = apply(networks.model, generator, x, method="encode")  # what is not used is not computed
         classes = apply(networks.discriminator, discriminator, x)[1]
@@ -58,7 +64,7 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
 
     augment = make_augment(**run.config.augment.to_dict())
     rng = np.random.default_rng((run.config.seed, 3))
-    unlearned = state.generator, state.discriminator
+    unlearned = {"generator": state.generator, "discriminator": state.discriminator}
     learned, moments = unlearned, optimizer.init(unlearned)
     with Progress(console=run.console) as progress:
         task = progress.add_task("warming up", total=steps)
@@ -67,5 +73,5 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
             labels = run.functions.predict(jnp.asarray(images)).argmax(-1)
             learned, moments = step(learned, moments, images, labels)
             progress.advance(task)
-    generator, discriminator = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), learned, unlearned)
-    return state.replace(generator=generator, discriminator=discriminator, ema=jax.tree.map(jnp.copy, generator))
+    learned = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), learned, unlearned)
+    return state.replace(**learned, ema=jax.tree.map(jnp.copy, learned["generator"]))
