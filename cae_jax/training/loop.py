@@ -118,17 +118,17 @@ class Checkpointer:
         run.store.save(step, {"state": state, "ema": state.ema}, facts)
 
 
-def _restore(run: Run) -> tuple[TrainState, float]:
-    """The state to go on from, new or of the newest whole checkpoint, and the seconds it has trained for."""
+def _restore(run: Run) -> tuple[TrainState, float, bool]:
+    """The state to go on from, the seconds it has trained for, and whether it is new or of the newest checkpoint."""
     state = run.trainer.init()
     step = run.store.newest()
     if step is None:
         began = time.monotonic()
         state = warm_up(run, state) if run.config.train.warmup_steps else state
-        return state, time.monotonic() - began
+        return state, time.monotonic() - began, True
     seconds = run.store.facts(step)["train_seconds"]
     run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
-    return run.store.load(step, "state", state), seconds
+    return run.store.load(step, "state", state), seconds, False
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -141,12 +141,11 @@ def fit(run: Run) -> dict[str, Any]:
         the last checkpoint has them.
     """
     config = run.config
-    fresh = run.store.newest() is None
-    state, earlier = _restore(run)
+    state, earlier, new = _restore(run)
     start = int(state.step)
     journal = Journal(run.workdir, start)
     checkpoint = Checkpointer(run, journal)
-    if fresh and config.train.warmup_steps:
+    if new and config.train.warmup_steps:
         checkpoint(state, earlier, None)  # so that it need not be done again
     sampler = PairSampler(
         run.dataset.train,

@@ -49,9 +49,11 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
     def loss(learned, images, labels):
         generator, discriminator = learned["generator"], learned["discriminator"]
         x = to_model(images, networks.model.stride)
-        _, class_codes = apply(networks.model, generator, x, method="encode")  # what is not used is not computed
+        # Of either pair of codes, the one that is not used is not computed.
+        _, class_codes = apply(networks.model, generator, x, method="encode")
+        individual_codes, _ = apply(networks.model, generator, x[:DRAWN], method="encode")
+        drawn = apply(networks.model, generator, individual_codes, class_codes[:DRAWN], method="decode")
         classes = apply(networks.discriminator, discriminator, x)[1]
-        drawn = apply(networks.model, generator, x[:DRAWN])
         reconstruction = weights.image * image_reconstruction_loss(drawn, x[:DRAWN])
         reconstruction += weights.squared * squared_error(drawn, x[:DRAWN])
         told_apart = neighbourhood_loss(class_codes, labels).mean() + cross_entropy(classes, labels).mean()
