@@ -6,8 +6,8 @@ The images are drawn on the spot; no download. `data.name` chooses the variant, 
 classes and a planted shortcut (see `cae_jax/data/phantom_builder.py`).
 
 On 2 cores a step takes about 0.8 s, and the warm-up five minutes. A run that was stopped after 1,000 of the 2,000 steps
-had 0.981 of random swaps on the validation split flip the classifier and 0.959 convince the oracle. Before the first
-step, classifier and oracle are trained.
+had 0.981 of random swaps on the validation split flip the classifier and 0.959 convince the oracle (run 14 of
+docs/experiments.md). Before the first step, classifier and oracle are trained.
 """
 
 from cae_jax.training import presets
