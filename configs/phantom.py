@@ -21,8 +21,8 @@ def get_config() -> Config:
     config.oracle.update(steps=900, batch_size=32)
     # findings are a small part of the image; reasons in docs/experiments.md
     config.model.update(keep_residual=True, class_head_width=0, width=16, individual_downsamplings=2, upsample_kernel=5)
-    config.discriminator.update(conditional=True, width=32, downsamplings=4, kernel_init="he")
+    config.discriminator.update(conditional=True, pooled=False, width=32, downsamplings=4, kernel_init="he")
     config.loss.update(proximity=8.0, consistency=0.2, fidelity=0.3, leakage=0.0, gradient_penalty=0.0)
     config.optimizer.update(generator_rate=1e-3, discriminator_rate=1e-3)
-    config.train.update(steps=2000, batch_size=8, warmup_steps=600, swap_noise=0.05, checkpoint_every=200)
+    config.train.update(steps=4800, batch_size=4, warmup_steps=600, swap_noise=0.05, checkpoint_every=400)
     return config

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
+from cae_jax.data.sources import ArraySource
 from cae_jax.models import CAE, carried_exemplars, carry_exemplars, draw_on
-from cae_jax.training.functions import make_codec
+from cae_jax.training.evaluation import Evaluator
+from cae_jax.training.functions import make_codec, make_functions
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 2), (3, 2, 1)])
@@ -46,3 +48,27 @@ def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
     swap = decode(params, codes, class_codes + 1.0)
     assert float(jnp.abs(drawn - base).max()) > 1e-3
     np.testing.assert_allclose(swap, draw_on(images, base, drawn), atol=1e-6)
+
+
+def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
+    rng = np.random.default_rng(0)
+    labels = np.arange(24, dtype=np.int32) % 2
+    bright = rng.integers(0, 100, size=(24, 8, 8, 1)) + 100 * labels[:, None, None, None]
+    source = ArraySource(bright.astype(np.uint8), labels)
+    sizes = {"channels": 1, "width": 2, "class_width": 2, "class_downsamplings": 2, "individual_code_channels": 3}
+    model = CAE(**sizes, residual_blocks=1, mlp_width=8, output_kernel=3)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
+
+    def predict(images):
+        share = images.mean((1, 2, 3))
+        return jnp.stack([1.0 - share, share], -1)
+
+    def scores(keep):
+        functions = make_functions(model.clone(keep_residual=keep), (8, 8), predict, predict)
+        return Evaluator(functions, source, labels, source, labels, seed=0).evaluate(params, 50)
+
+    kept, plain = scores(True), scores(False)
+    leakage = [name for name in plain if name.startswith("individual_code_leakage")]
+    assert len(leakage) == 4
+    assert {name: kept[name] for name in leakage} == {name: plain[name] for name in leakage}
+    assert kept["swap_probability"] != plain["swap_probability"]

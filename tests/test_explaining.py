@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
@@ -61,6 +62,24 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
     shifted = explainer.decode(codes[index], record.counterfactual_code)
     expected = draw_on(*map(jnp.asarray, (exemplars, own, shifted)))
     np.testing.assert_allclose(record.counterfactual, expected, atol=1e-4)
+
+
+def test_a_model_that_keeps_exemplars_does_so_once(explainer, images, tmp_path):
+    config = ConfigDict(explainer.record.config.to_dict())
+    config.model.keep_residual = True
+    keeping = Explainer(
+        explainer.record._replace(config=config),
+        explainer.step,
+        explainer.params,
+        explainer.classifier,
+        workdir=tmp_path,
+        fingerprint="keeping",
+    )
+    options = {"waypoints": explainer.code_table.class_codes[:1], **EASY}
+    plain, asked = (keeping.explain(images, 3, residual=residual, **options) for residual in (False, True))
+    np.testing.assert_allclose(plain.path_images[:, 0], images[plain.image_index] / 255.0, atol=1e-5)
+    np.testing.assert_array_equal(asked.path_images, plain.path_images)
+    np.testing.assert_array_equal(asked.shift, plain.shift)
 
 
 def test_a_black_box_has_no_relevance(trained, digits, images, monkeypatch):

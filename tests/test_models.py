@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.models import CAE
+from cae_jax.models import CAE, Discriminator
 from cae_jax.models.layers import SampleLayerNorm, adaptive_instance_norm, instance_norm
 from cae_jax.models.narrow import narrow_convolve
 from cae_jax.models.upsample import UpsampleConv, upsample_convolve, upsample_convolve_reference
@@ -201,3 +201,16 @@ def test_narrow_convolution_and_its_gradients_equal_the_plain_one(side, inputs, 
         strict=True,
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_discriminator_that_does_not_pool_minds_where_things_are(pooled):
+    sizes = {"width": 4, "downsamplings": 2, "residual_blocks": 0, "hidden": 8, "kernel_init": "he"}
+    discriminator = Discriminator(2, pooled=pooled, **sizes)
+    blob = np.zeros((1, 32, 32, 1), np.float32)
+    blob[:, 12:16, 12:16] = np.random.default_rng(0).normal(size=(4, 4, 1))
+    moved = np.roll(blob, (4, 8), axis=(1, 2))
+    variables = discriminator.init(jax.random.key(0), blob)
+    (here, _), (there, _), (gone, _) = (discriminator.apply(variables, x) for x in (blob, moved, 0.0 * blob))
+    assert np.abs(here - gone).max() > 1e-3
+    assert (np.abs(here - there).max() < 1e-5) == pooled

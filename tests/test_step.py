@@ -312,7 +312,7 @@ def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generat
         "consistency": -np.log(answers),
         "class_code": np.abs(made.swap_class_code - np.asarray(made.class_code)[partners]).mean(-1),
         "individual_code": np.abs(made.swap_individual_code - made.individual_code).mean((1, 2, 3)),
-        "proximity": np.abs(made.swaps - made.reconstructions).mean((1, 2, 3)),
+        "proximity": 0.2 * np.log(1 + np.abs(made.swaps - made.reconstructions) / 0.2).mean((1, 2, 3)),
         "image": np.abs(made.reconstructions - x).mean((1, 2, 3)),
         "cycle": np.abs(made.cycles - x).mean((1, 2, 3)),
     }

@@ -22,6 +22,8 @@ class Discriminator(nn.Module):
         width: channels after the first convolution; they double at every further one.
         downsamplings: convolutions of stride 2, the first included.
         residual_blocks: after them.
+        pooled: whether features are averaged over all places before the hidden layer, as published; else it sees each
+            place by itself, and images must always have the same size.
         hidden: width of the last hidden layer.
         dropout: rate before the logits.
         kernel_init: of kernels: 'normal', of deviation 0.02, as published, or 'he', by fan-in (He et al. 2015, arXiv
@@ -34,6 +36,7 @@ class Discriminator(nn.Module):
     width: int = 64
     downsamplings: int = 4
     residual_blocks: int = 2
+    pooled: bool = True
     hidden: int = 256
     dropout: float = 0.4
     kernel_init: str = "normal"
@@ -58,7 +61,7 @@ class Discriminator(nn.Module):
             h = activation(ReflectConv(self.width * 2**i, 4, 2, 1, self.dtype, init, name=f"down_{i}")(h))
         for i in range(self.residual_blocks):
             h = ResidualBlock(activation, self.dtype, init, name=f"block_{i}")(h)
-        h = h.mean((1, 2))
+        h = h.mean((1, 2)) if self.pooled else h.reshape(h.shape[0], -1)
         h = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, kernel_init=init, name="hidden")(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         judged = 2 * self.num_classes if self.conditional else 2

@@ -17,6 +17,7 @@ class Functions(NamedTuple):
 
     Attributes:
         encode: `(params, images)` to individual and class codes; images are uint8 or in [0, 1], of the user's size.
+        plain_encode: the same, but individual codes never carry the exemplars.
         decode: `(params, individual_code, class_code)` to images in [0, 1] of the user's size.
         reconstruct: `(params, images)` to what the decoder draws from their own codes by itself, even where individual
             codes carry the exemplars.
@@ -25,6 +26,7 @@ class Functions(NamedTuple):
     """
 
     encode: Callable
+    plain_encode: Callable
     decode: Callable
     reconstruct: Callable
     predict: Predict
@@ -62,6 +64,7 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
     plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
     return Functions(
         jax.jit(encode),
+        jax.jit(plain_encode),
         jax.jit(decode),
         jax.jit(lambda params, images: plain_decode(params, *plain_encode(params, images))),
         jax.jit(lambda x: predict(image_ranges.to_unit(x))),

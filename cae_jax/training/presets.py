@@ -50,6 +50,7 @@ def official() -> Config:
             },
             "discriminator": {
                 "conditional": False,  # real or fake, for each class by itself
+                "pooled": True,  # over all places; else the head tells them apart
                 "width": 64,
                 "downsamplings": 4,
                 "residual_blocks": 2,

@@ -46,7 +46,7 @@ class Weights:
         adversarial: the discriminator should hold swaps for real.
         swap_class: the discriminator should see the donor's class in swaps.
         squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
-        proximity: L1 of the swap against the reconstruction.
+        proximity: how much the swap differs from the reconstruction, faint changes counting most for their size.
         neighbourhood: class codes should have neighbours of their own class.
         consistency: the classifier should see the donor's class in swaps.
         fidelity: the classifier should answer for reconstructions as it does for the images.
