@@ -20,9 +20,16 @@ def get_config() -> Config:
     config.augment.max_rotation = 0.0  # individuals are upright
     config.oracle.update(steps=900, batch_size=32)
     # findings are a small part of the image; reasons in docs/experiments.md
-    config.model.update(keep_residual=True, class_head_width=0, width=16, individual_downsamplings=2, upsample_kernel=5)
+    config.model.update(
+        keep_residual=True,
+        class_head_width=0,
+        width=16,
+        individual_downsamplings=2,
+        individual_code_channels=32,
+        upsample_kernel=5,
+    )
     config.discriminator.update(conditional=True, pooled=False, width=32, downsamplings=4, kernel_init="he")
     config.loss.update(proximity=8.0, consistency=0.2, fidelity=0.3, leakage=0.0, gradient_penalty=0.0)
-    config.optimizer.update(generator_rate=1e-3, discriminator_rate=1e-3)
+    config.optimizer.update(generator_rate=1e-3, discriminator_rate=5e-4, clip=1.0)
     config.train.update(steps=4800, batch_size=4, warmup_steps=600, swap_noise=0.05, checkpoint_every=400)
     return config

@@ -45,6 +45,12 @@ def test_without_l2_it_is_plain_adam():
     np.testing.assert_allclose(run(make_optimizer(0.01, 0.0), weights, gradients), expected, atol=1e-5)
 
 
+def test_long_gradients_are_scaled_to_the_limit_and_short_ones_left():
+    weights, gradients = np.ones(2), np.asarray([[0.3, 0.4], [30.0, -40.0], [0.0, 0.1]])
+    expected = coupled_adam(weights, [[0.3, 0.4], [0.6, -0.8], [0.0, 0.1]] * np.ones((3, 2)), 0.01, 0.0)
+    np.testing.assert_allclose(run(make_optimizer(0.01, 0.0, clip=1.0), weights, gradients), expected, atol=1e-5)
+
+
 def test_the_rate_follows_the_schedule():
     gradients = np.ones((3, 1))  # Adam moves by the rate itself while the gradient is constant
     moved = run(make_optimizer(lambda step: 0.1 / (step + 1), 0.0), np.zeros(1), gradients)

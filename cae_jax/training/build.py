@@ -85,9 +85,8 @@ def build_trainer(
     networks = Networks(model, discriminator, predict, image_shape[:2])
 
     def optimizer(peak: float) -> optax.GradientTransformation:
-        return make_optimizer(
-            learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps), config.optimizer.l2
-        )
+        schedule = learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps)
+        return make_optimizer(schedule, config.optimizer.l2, config.optimizer.clip)
 
     generator_optimizer = optimizer(config.optimizer.generator_rate)
     discriminator_optimizer = optimizer(config.optimizer.discriminator_rate)

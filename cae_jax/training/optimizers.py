@@ -23,11 +23,13 @@ def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule
     raise ValueError(f"optimizer.schedule must be 'halving' or 'cosine', not {name!r}")
 
 
-def make_optimizer(schedule: optax.Schedule | float, l2: float) -> optax.GradientTransformation:
+def make_optimizer(schedule: optax.Schedule | float, l2: float, clip: float = 0.0) -> optax.GradientTransformation:
     """Adam with betas (0.5, 0.999) and L2 *added to the gradient*, before the moments, as PyTorch's `Adam` does.
 
     Args:
         schedule: learning rate, or a function of the step.
         l2: weight of the L2 term; this is not AdamW's decoupled decay.
+        clip: greatest norm of the whole gradient, which longer ones are scaled to; 0 for no limit.
     """
-    return optax.chain(optax.add_decayed_weights(l2), optax.adam(schedule, b1=0.5, b2=0.999))
+    limit = optax.clip_by_global_norm(clip) if clip else optax.identity()
+    return optax.chain(limit, optax.add_decayed_weights(l2), optax.adam(schedule, b1=0.5, b2=0.999))

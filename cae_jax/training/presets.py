@@ -81,6 +81,7 @@ def official() -> Config:
                 "warmup_rate": 4e-3,  # of the generator, while `train.warmup_steps` last
                 "schedule": "halving",
                 "l2": 1e-4,
+                "clip": 0.0,  # greatest norm of a network's gradient; 0 for no limit
             },
             "train": {
                 "steps": 200_000,
