@@ -10,10 +10,11 @@ from jax.sharding import Mesh
 from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator
 from cae_jax.training.config import Config, ConfigError
+from cae_jax.training.objectives import Networks, Terms, Weights
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
 from cae_jax.training.sharding import replicated
 from cae_jax.training.state import TrainState, create_state
-from cae_jax.training.step import Networks, Terms, Weights, make_train_step
+from cae_jax.training.step import make_train_step
 from cae_jax.types import Predict
 
 
@@ -74,7 +75,13 @@ def build_trainer(
     """
     if predict is None and (config.loss.consistency or config.loss.fidelity):
         raise ConfigError("loss.consistency and loss.fidelity need a differentiable classifier; set them to 0")
-    if config.loss.leakage and config.train.batch_size < 2:
+    shares = config.train.discriminator_steps
+    if shares < 1 or config.train.batch_size % shares:
+        raise ConfigError(
+            f"train.discriminator_steps must be 1 or more and divide train.batch_size, "
+            f"not {shares} for {config.train.batch_size} pairs"
+        )
+    if config.loss.leakage and config.train.batch_size // shares < 2:
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
@@ -99,6 +106,7 @@ def build_trainer(
         config.train.ema_decay,
         relabel=config.labels == "classifier",
         swap_noise=config.train.swap_noise,
+        discriminator_steps=config.train.discriminator_steps,
     )
 
     def init() -> TrainState:

@@ -1,0 +1,213 @@
+"""What generator and discriminator are asked for: swaps of a batch of pairs, and the losses on them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from cae_jax import images as image_ranges
+from cae_jax import losses
+from cae_jax.models import CAE, Discriminator, apply, draw_on
+from cae_jax.models.discriminator import FAKE, REAL
+from cae_jax.training.state import Params
+
+Terms = dict[str, jax.Array]
+
+
+class Networks(NamedTuple):
+    """What a step calls: modules, and the classifier where it is differentiable.
+
+    Attributes:
+        model: the generator.
+        discriminator: real or fake, and which class.
+        predict: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`, traceable and
+            differentiable, or None.
+        image_size: height and width that `predict` expects.
+    """
+
+    model: CAE
+    discriminator: Discriminator
+    predict: Callable[[jax.Array], jax.Array] | None
+    image_size: tuple[int, int]
+
+
+@flax.struct.dataclass
+class Weights:
+    """Weights of the loss terms; the published ones are the defaults.
+
+    Attributes:
+        image: L1 of reconstructions.
+        class_code: L1 of the swap's class code against the donor's.
+        individual_code: L1 of the swap's individual code against the exemplar's.
+        cycle: L1 after swapping there and back.
+        adversarial: the discriminator should hold swaps for real.
+        swap_class: the discriminator should see the donor's class in swaps.
+        squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
+        proximity: how much the swap differs from the reconstruction, faint changes counting most for their size.
+        neighbourhood: class codes should have neighbours of their own class.
+        consistency: the classifier should see the donor's class in swaps.
+        fidelity: the classifier should answer for reconstructions as it does for the images.
+        leakage: individual codes should not depend on the class.
+        discriminator_class: in the discriminator's loss, the class of real images.
+        gradient_penalty: in the discriminator's loss, R1 at real images.
+    """
+
+    image: float = 10.0
+    class_code: float = 1.0
+    individual_code: float = 1.0
+    cycle: float = 10.0
+    adversarial: float = 1.0
+    swap_class: float = 1.0
+    squared: float = 0.0
+    proximity: float = 0.0
+    neighbourhood: float = 0.0
+    consistency: float = 0.0
+    fidelity: float = 0.0
+    leakage: float = 0.0
+    discriminator_class: float = 2.0
+    gradient_penalty: float = 0.0
+
+
+class Generated(NamedTuple):
+    """What the generator makes of a batch of P pairs, flattened to 2P samples (a₀, b₀, a₁, b₁, ...)."""
+
+    individual_code: jax.Array
+    class_code: jax.Array
+    reconstructions: jax.Array
+    changes: jax.Array  # by the swapped class code, from the reconstruction
+    swaps: jax.Array
+    swap_individual_code: jax.Array
+    swap_class_code: jax.Array
+    cycles: jax.Array
+
+
+def exchange(x: jax.Array) -> jax.Array:
+    """Gives each sample its partner's row: `[2P, ...]` with a and b of every pair exchanged."""
+    return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+
+
+def generate(model: CAE, params: Params, x: jax.Array, noise: jax.Array | float = 0.0) -> Generated:
+    """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
+
+    With `model.keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
+    not: what is drawn beneath would else never learn to show. `noise` is added to every swap.
+    """
+    encode = lambda images: apply(model, params, images, method="encode")  # noqa: E731
+    decode = lambda c, s: apply(model, params, c, s, method="decode")  # noqa: E731
+    individual_code, class_code = encode(x)
+    both = decode(
+        jnp.concatenate([individual_code, individual_code]), jnp.concatenate([class_code, exchange(class_code)])
+    )
+    reconstructions, swaps = jnp.split(both, 2)
+    changes = swaps - reconstructions
+    if model.keep_residual:
+        swaps += jax.lax.stop_gradient(draw_on(x, reconstructions, swaps, span=2.0) - swaps)
+    swaps += noise
+    swap_individual_code, swap_class_code = encode(swaps)
+    cycles = decode(swap_individual_code, class_code)
+    return Generated(
+        individual_code, class_code, reconstructions, changes, swaps, swap_individual_code, swap_class_code, cycles
+    )
+
+
+def _of_class(real_fake: jax.Array, classes: jax.Array) -> jax.Array:
+    """The logits `[batch, 2]` of fake and real, for a conditional discriminator those of each sample's class."""
+    if real_fake.ndim == 2:
+        return real_fake
+    return jnp.take_along_axis(real_fake, classes[:, None, None], axis=1)[:, 0]
+
+
+def _over_pair(per_sample: jax.Array) -> jax.Array:
+    """The mean over pairs of (term of a + term of b), as published."""
+    return 2.0 * per_sample.mean()
+
+
+def discriminator_loss(
+    discriminator: Params,
+    networks: Networks,
+    weights: Weights,
+    x: jax.Array,
+    labels: jax.Array,
+    generated: Generated,
+    key: jax.Array,
+) -> tuple[jax.Array, Terms]:
+    """Loss of the discriminator on real images and detached swaps.
+
+    Returns:
+        The total and its unweighted terms.
+    """
+    judge = lambda images, key: apply(  # noqa: E731
+        networks.discriminator, discriminator, images, train=True, rngs={"dropout": key}
+    )
+    dropout_key, penalty_key = jax.random.split(key)
+    real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
+    real_fake = _of_class(real_fake, jnp.concatenate([exchange(labels), labels]))
+    count = x.shape[0]
+    fake, real = jnp.full((count,), FAKE), jnp.full((count,), REAL)
+    terms = {
+        "discriminator_fake": _over_pair(losses.cross_entropy(real_fake[:count], fake)),
+        "discriminator_real": _over_pair(losses.cross_entropy(real_fake[count:], real)),
+        "discriminator_class": _over_pair(losses.cross_entropy(classes[count:], labels)),
+    }
+    total = (
+        terms["discriminator_fake"]
+        + terms["discriminator_real"]
+        + weights.discriminator_class * terms["discriminator_class"]
+    )
+    if weights.gradient_penalty:
+        score = lambda images: jnp.diff(_of_class(judge(images, penalty_key)[0], labels))[:, 0]  # noqa: E731
+        terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
+        total += weights.gradient_penalty * terms["gradient_penalty"]
+    return total, terms
+
+
+def generator_loss(
+    generated: Generated,
+    discriminator: Params,
+    networks: Networks,
+    weights: Weights,
+    x: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+) -> tuple[jax.Array, Terms]:
+    """Loss of the generator's outputs against the discriminator.
+
+    Returns:
+        The total and its unweighted terms.
+    """
+    donor_labels = exchange(labels)
+    real_fake, classes = apply(
+        networks.discriminator, discriminator, generated.swaps, train=True, rngs={"dropout": key}
+    )
+    real_fake = _of_class(real_fake, donor_labels)
+    real = jnp.full(labels.shape, REAL)
+    per_sample = {
+        "image": losses.image_reconstruction_loss(generated.reconstructions, x),
+        "class_code": losses.class_code_loss(generated.swap_class_code, exchange(generated.class_code)),
+        "individual_code": losses.individual_code_loss(generated.swap_individual_code, generated.individual_code),
+        "cycle": losses.cycle_loss(generated.cycles, x),
+        "adversarial": losses.cross_entropy(real_fake, real),
+        "swap_class": losses.cross_entropy(classes, donor_labels),
+    }
+    if weights.squared:
+        per_sample["squared"] = losses.squared_error(generated.reconstructions, x) + losses.squared_error(
+            generated.cycles, x
+        )
+    if weights.proximity:
+        per_sample["proximity"] = losses.proximity_loss(generated.changes)
+    if weights.leakage:
+        per_sample["leakage"] = losses.dependence_loss(generated.individual_code, labels)
+    if weights.neighbourhood:
+        per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
+    if networks.predict is not None:
+        predict = networks.predict
+        seen = lambda images: predict(image_ranges.from_model(images, networks.image_size))  # noqa: E731
+        if weights.consistency:
+            per_sample["consistency"] = losses.probability_cross_entropy(seen(generated.swaps), donor_labels)
+        if weights.fidelity:
+            per_sample["fidelity"] = losses.prediction_divergence(seen(x), seen(generated.reconstructions))
+    terms = {name: _over_pair(values) for name, values in per_sample.items()}
+    total = sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))
+    return total, terms
