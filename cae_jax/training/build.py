@@ -75,13 +75,7 @@ def build_trainer(
     """
     if predict is None and (config.loss.consistency or config.loss.fidelity):
         raise ConfigError("loss.consistency and loss.fidelity need a differentiable classifier; set them to 0")
-    shares = config.train.discriminator_steps
-    if shares < 1 or config.train.batch_size % shares:
-        raise ConfigError(
-            f"train.discriminator_steps must be 1 or more and divide train.batch_size, "
-            f"not {shares} for {config.train.batch_size} pairs"
-        )
-    if config.loss.leakage and config.train.batch_size // shares < 2:
+    if config.loss.leakage and config.train.batch_size < 2:
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
@@ -106,7 +100,6 @@ def build_trainer(
         config.train.ema_decay,
         relabel=config.labels == "classifier",
         swap_noise=config.train.swap_noise,
-        discriminator_steps=config.train.discriminator_steps,
     )
 
     def init() -> TrainState:

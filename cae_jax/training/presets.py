@@ -86,7 +86,6 @@ def official() -> Config:
             "train": {
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
-                "discriminator_steps": 1,  # to one of the generator, each on its share of the pairs
                 "warmup_steps": 0,  # of classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,

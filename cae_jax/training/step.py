@@ -8,7 +8,6 @@ import optax
 
 from cae_jax import images as image_ranges
 from cae_jax.training.objectives import (
-    Generated,
     Networks,
     Terms,
     Weights,
@@ -33,7 +32,6 @@ def make_train_step(
     ema_decay: float,
     relabel: bool,
     swap_noise: float,
-    discriminator_steps: int = 1,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]:
     """Builds the step, a pure function that the caller jits.
 
@@ -52,59 +50,36 @@ def make_train_step(
         swap_noise: standard deviation, in brightness of [0, 1], of noise on swaps wherever they are looked at, and on
             the real images that the discriminator compares them with: against signals too faint to see that the
             networks agree on (Bashkirova et al. 2019, arXiv 1908.01517).
-        discriminator_steps: updates of the discriminator to one of the generator, each on its own share of the pairs
-            (Arjovsky et al. 2017, arXiv 1701.07875); the generator learns from the last share.
 
     Returns:
         `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
-        [0, 1], and `labels` `[P, 2]`, where `discriminator_steps` divides P. The terms are scalars by name, with
-        `generator_total` and `discriminator_total`.
+        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name, with `generator_total` and `discriminator_total`.
     """
 
-    def share(batch: dict[str, jax.Array], number: int) -> tuple[jax.Array, jax.Array]:
-        # Every n-th pair, so that a device's pairs stay on it.
-        every = lambda rows: rows.reshape(-1, discriminator_steps, *rows.shape[1:])[:, number]  # noqa: E731
-        images, labels = every(batch["images"]), every(batch["labels"])
-        x = image_ranges.to_model(images, networks.model.stride)
-        x, labels = x.reshape(-1, *x.shape[2:]), labels.reshape(-1)
+    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
+        x = image_ranges.to_model(batch["images"], networks.model.stride)
+        x = x.reshape(-1, *x.shape[2:])
+        labels = batch["labels"].reshape(-1)
         if relabel and networks.predict is not None:
             answers = networks.predict(image_ranges.from_model(x, networks.image_size))
             labels = answers.argmax(-1).astype(labels.dtype)
-        return x, labels
+        discriminator_key, generator_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
 
-    def draw_noise(key: jax.Array, x: jax.Array) -> jax.Array | float:
-        return 2.0 * swap_noise * jax.random.normal(key, x.shape) if swap_noise else 0.0
+        noise = 0.0
+        if swap_noise:
+            noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
+        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x, noise), state.generator)
 
-    def update_discriminator(
-        state: TrainState, x: jax.Array, labels: jax.Array, generated: Generated, key: jax.Array
-    ) -> tuple[TrainState, Terms]:
-        (total, terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
-            state.discriminator, networks, weights, x, labels, generated, key
+        (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
+            state.discriminator, networks, weights, x + noise, labels, generated, discriminator_key
         )
-        updates, optimizer_state = discriminator_optimizer.update(
+        updates, discriminator_optimizer_state = discriminator_optimizer.update(
             gradients, state.discriminator_optimizer, state.discriminator
         )
         discriminator = optax.apply_updates(state.discriminator, updates)
-        state = state.replace(discriminator=discriminator, discriminator_optimizer=optimizer_state)
-        return state, terms | {"discriminator_total": total}
-
-    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        step_key = jax.random.fold_in(state.key, state.step)
-        for number in range(discriminator_steps - 1):
-            discriminator_key, noise_key = jax.random.split(jax.random.fold_in(step_key, number))
-            x, labels = share(batch, number)
-            noise = draw_noise(noise_key, x)
-            generated = generate(networks.model, state.generator, x, noise)
-            state, _ = update_discriminator(state, x + noise, labels, generated, discriminator_key)
-
-        x, labels = share(batch, discriminator_steps - 1)
-        discriminator_key, generator_key, noise_key = jax.random.split(step_key, 3)
-        noise = draw_noise(noise_key, x)
-        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x, noise), state.generator)
-        state, discriminator_terms = update_discriminator(state, x + noise, labels, generated, discriminator_key)
 
         (generator_total, generator_terms), cotangent = jax.value_and_grad(generator_loss, has_aux=True)(
-            generated, state.discriminator, networks, weights, x, labels, generator_key
+            generated, discriminator, networks, weights, x, labels, generator_key
         )
         (gradients,) = pull_back(cotangent)
         updates, generator_optimizer_state = generator_optimizer.update(
@@ -112,12 +87,16 @@ def make_train_step(
         )
         generator = optax.apply_updates(state.generator, updates)
 
-        state = state.replace(
+        state = TrainState(
             step=state.step + 1,
+            key=state.key,
             generator=generator,
+            discriminator=discriminator,
             generator_optimizer=generator_optimizer_state,
+            discriminator_optimizer=discriminator_optimizer_state,
             ema=update_ema(state.ema, generator, state.step, ema_decay),
         )
-        return state, {"generator_total": generator_total} | generator_terms | discriminator_terms
+        totals = {"generator_total": generator_total, "discriminator_total": discriminator_total}
+        return state, totals | generator_terms | discriminator_terms
 
     return train_step
