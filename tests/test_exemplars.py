@@ -11,6 +11,17 @@ from cae_jax.models import CAE, carried_exemplars, carry_exemplars, draw_on
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import make_codec, make_functions
 
+MODEL = CAE(
+    channels=1,
+    width=2,
+    class_width=2,
+    class_downsamplings=2,
+    individual_code_channels=3,
+    residual_blocks=1,
+    mlp_width=8,
+    output_kernel=3,
+)
+
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 2), (3, 2, 1)])
 def test_what_is_carried_comes_back(shape):
@@ -35,14 +46,13 @@ def test_exemplars_stay_where_the_class_code_changed_nothing(span):
 
 
 def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
-    sizes = {"channels": 1, "width": 2, "class_width": 2, "class_downsamplings": 2, "individual_code_channels": 3}
-    model = CAE(**sizes, residual_blocks=1, mlp_width=8, output_kernel=3, keep_residual=True)
+    model = MODEL.clone(keep_residual=True)
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 10, 13, 1)), jnp.float32)
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 12, 16, 1)))["params"]
     encode, decode = make_codec(model, (10, 13))
     codes, class_codes = jax.jit(encode)(params, images)
     np.testing.assert_allclose(decode(params, codes, class_codes), images, atol=1e-6)
-    plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), (10, 13))
+    plain_encode, plain_decode = make_codec(MODEL, (10, 13))
     plain, _ = jax.jit(plain_encode)(params, images)
     drawn, base = plain_decode(params, plain, class_codes + 1.0), plain_decode(params, plain, class_codes)
     swap = decode(params, codes, class_codes + 1.0)
@@ -55,16 +65,14 @@ def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
     labels = np.arange(24, dtype=np.int32) % 2
     bright = rng.integers(0, 100, size=(24, 8, 8, 1)) + 100 * labels[:, None, None, None]
     source = ArraySource(bright.astype(np.uint8), labels)
-    sizes = {"channels": 1, "width": 2, "class_width": 2, "class_downsamplings": 2, "individual_code_channels": 3}
-    model = CAE(**sizes, residual_blocks=1, mlp_width=8, output_kernel=3)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
+    params = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
 
     def predict(images):
         share = images.mean((1, 2, 3))
         return jnp.stack([1.0 - share, share], -1)
 
     def scores(keep):
-        functions = make_functions(model.clone(keep_residual=keep), (8, 8), predict, predict)
+        functions = make_functions(MODEL.clone(keep_residual=keep), (8, 8), predict, predict)
         return Evaluator(functions, source, labels, source, labels, seed=0).evaluate(params, 50)
 
     kept, plain = scores(True), scores(False)

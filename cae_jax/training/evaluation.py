@@ -1,5 +1,6 @@
 """Scores a generator: by the classifier, and by the oracle that training never saw."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,11 @@ class Evaluator:
         self._seed = seed
         self.chance = metrics.majority_share(predictions)
 
-    def _codes_for_swaps(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.arange(len(self._source))
-        return map_batches(lambda batch: self._functions.encode(params, self._source.take(batch)), rows)
-
-    def _plain_codes(self, params: Any, source: ImageSource, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return map_batches(lambda batch: self._functions.plain_encode(params, source.take(batch)), rows)
+    def _codes(
+        self, encode: Callable, params: Any, source: ImageSource, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(len(source)) if rows is None else rows
+        return map_batches(lambda batch: encode(params, source.take(batch)), rows)
 
     def _swaps(self, params: Any, codes: tuple[np.ndarray, np.ndarray], count: int) -> dict[str, float]:
         individual_codes, class_codes = codes
@@ -90,9 +90,9 @@ class Evaluator:
 
     def validate(self, params: Any) -> dict[str, float]:
         """Scores quickly, while training. The oracle's rate is for reading only: nothing may be chosen by it."""
-        codes = self._codes_for_swaps(params)
+        codes = self._codes(self._functions.encode, params, self._source)
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
-        _, train_class_codes = self._plain_codes(params, self._train, rows)
+        _, train_class_codes = self._codes(self._functions.plain_encode, params, self._train, rows)
         return {
             **self._swaps(params, codes, VALIDATION_SWAPS),
             **self._reconstructions(params),
@@ -103,13 +103,14 @@ class Evaluator:
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
         """Scores in full: `swaps` random swaps, reconstructions, probes fitted to the training split's codes."""
-        codes = self._plain_codes(params, self._source, np.arange(len(self._source)))
-        train_codes = self._plain_codes(params, self._train, np.arange(len(self._train)))
-        individual = (train_codes[0], self._train_predictions, codes[0], self._predictions)
+        codes = self._codes(self._functions.encode, params, self._source)
+        individual_codes, _ = self._codes(self._functions.plain_encode, params, self._source)
+        train_codes = self._codes(self._functions.plain_encode, params, self._train)
+        individual = (train_codes[0], self._train_predictions, individual_codes, self._predictions)
         linear = metrics.linear_probe_accuracy(*individual)
         convolutional = metrics.convolutional_probe_accuracy(*individual, seed=self._seed)
         return {
-            **self._swaps(params, self._codes_for_swaps(params), swaps),
+            **self._swaps(params, codes, swaps),
             **self._reconstructions(params),
             "class_code_knn_accuracy": metrics.knn_accuracy(
                 train_codes[1], self._train_predictions, codes[1], self._predictions

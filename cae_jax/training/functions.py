@@ -62,9 +62,10 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
     """Compiles a model's functions, once for all parameters it will have."""
     encode, decode = make_codec(model, image_size)
     plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
+    compiled = jax.jit(encode)
     return Functions(
-        jax.jit(encode),
-        jax.jit(plain_encode),
+        compiled,
+        jax.jit(plain_encode) if model.keep_residual else compiled,
         jax.jit(decode),
         jax.jit(lambda params, images: plain_decode(params, *plain_encode(params, images))),
         jax.jit(lambda x: predict(image_ranges.to_unit(x))),
