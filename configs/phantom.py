@@ -31,5 +31,5 @@ def get_config() -> Config:
     config.discriminator.update(conditional=True, pooled=False, width=32, downsamplings=4, kernel_init="he")
     config.loss.update(proximity=20.0, consistency=0.2, fidelity=0.3, leakage=0.0, gradient_penalty=0.0)
     config.optimizer.update(generator_rate=1e-3, discriminator_rate=5e-4, clip=1.0)
-    config.train.update(steps=4800, batch_size=4, warmup_steps=600, swap_noise=0.02, checkpoint_every=400)
+    config.train.update(steps=9600, batch_size=4, warmup_steps=600, swap_noise=0.02, checkpoint_every=800)
     return config

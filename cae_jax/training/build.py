@@ -79,6 +79,9 @@ def build_trainer(
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
+    for key in ("generator_rate", "discriminator_rate", "warmup_rate", "l2", "clip"):
+        if config.optimizer[key] < 0:
+            raise ConfigError(f"optimizer.{key} must be 0 or more, not {config.optimizer[key]}")
     if (init := config.discriminator.kernel_init) not in ("normal", "he"):
         raise ConfigError(f"discriminator.kernel_init must be 'normal' or 'he', not {init!r}")
     model = build_model(config, image_shape)

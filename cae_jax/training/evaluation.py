@@ -64,14 +64,17 @@ class Evaluator:
 
         def answers(exemplar, donor):
             swaps = self._functions.decode(params, individual_codes[exemplar], class_codes[donor])
-            return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1)
+            before, other = (image_ranges.to_unit(self._source.take(rows)) for rows in (exemplar, donor))
+            distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
+            return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1), *distances
 
-        probabilities, by_oracle = map_batches(answers, exemplars, donors)
+        probabilities, by_oracle, changed, apart = map_batches(answers, exemplars, donors)
         wanted = self._predictions[donors]
         return {
             "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
             "swap_oracle_rate": float((by_oracle == wanted).mean()),
             "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
+            "swap_change": float(changed.mean() / apart.mean()),
         }
 
     def _reconstructions(self, params: Any) -> dict[str, float]:
