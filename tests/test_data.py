@@ -90,6 +90,17 @@ def test_rare_classes_are_donors_as_often_as_common_ones():
     assert abs(share - 0.5) < 0.03
 
 
+def test_balanced_exemplars_take_turns_by_class_and_within_it():
+    sampler = make_sampler((9, 4, 2), batch_size=6, balanced=True)
+    rows = np.concatenate([sampler.indices(step)[:, 0] for step in range(6)])  # 36 exemplars: 12 of each class
+    assert np.bincount(sampler.labels[rows]).tolist() == [12, 12, 12]
+    for label, count in enumerate((9, 4, 2)):
+        mine = rows[sampler.labels[rows] == label]
+        assert len(set(mine[:count].tolist())) == count
+    labels = np.concatenate([sampler.labels[sampler.indices(step)] for step in range(100)])
+    assert (labels[:, 0] != labels[:, 1]).all()
+
+
 def test_all_members_of_a_class_are_donors():
     sampler = make_sampler((3, 3))
     rows = np.concatenate([sampler.indices(step)[:, 1] for step in range(50)])

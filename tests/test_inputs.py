@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cae_jax.data import Format
 from cae_jax.explaining.inputs import InputError, check_images, read_images
 
 GREY, RGB = (8, 6, 1), (8, 6, 3)
+
+
+def wanted(shape):
+    return Format(shape[:2], shape[2], convert=False)
 
 
 def make_images(count=2, shape=GREY, seed=0):
@@ -101,7 +106,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for number in np.random.default_rng(1).permutation(16):
         save(tmp_path, f"{number:02d}.png", images[number])
     (tmp_path / "notes.txt").write_text("not an image")
-    read, names = read_images(tmp_path, GREY)
+    read, names = read_images(tmp_path, wanted(GREY))
     assert names == [f"{number:02d}.png" for number in range(16)]
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, images)
@@ -109,29 +114,29 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
 
 def test_one_file_is_read(tmp_path):
     images = make_images(1, RGB)
-    read, names = read_images(save(tmp_path, "one.PNG", images[0]), RGB)
+    read, names = read_images(save(tmp_path, "one.PNG", images[0]), wanted(RGB))
     assert names == ["one.PNG"]
     np.testing.assert_array_equal(read, images)
 
 
 def test_transparency_is_dropped(tmp_path):
     image = make_images(1, (8, 6, 4))[0]
-    read, _ = read_images(save(tmp_path, "clear.png", image), RGB)
+    read, _ = read_images(save(tmp_path, "clear.png", image), wanted(RGB))
     np.testing.assert_array_equal(read[0], image[..., :3])
 
 
 def test_a_file_of_another_size_is_resized_with_a_warning_that_names_it(tmp_path):
     file = save(tmp_path, "big.png", np.full((16, 12), 77, np.uint8))
     with pytest.warns(UserWarning, match=r"big\.png is 16×12 and is resized to the trained 8×6"):
-        read, _ = read_images(file, GREY)
+        read, _ = read_images(file, wanted(GREY))
     np.testing.assert_array_equal(read, np.full((1, *GREY), 77))
 
 
 def test_an_empty_folder_and_a_missing_path_are_named(tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path} has no images"):
-        read_images(tmp_path, GREY)
+        read_images(tmp_path, wanted(GREY))
     with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
-        read_images(tmp_path / "nowhere.png", GREY)
+        read_images(tmp_path / "nowhere.png", wanted(GREY))
 
 
 def write_broken(folder, kind):
@@ -154,37 +159,37 @@ def write_broken(folder, kind):
 def test_a_broken_file_is_named(tmp_path, kind):
     save(tmp_path, "a_good_one.png", make_images(1, (64, 64, 1))[0])
     write_broken(tmp_path, kind)
-    with pytest.raises(InputError, match=r"broken\.png cannot be read as an image"):
-        read_images(tmp_path, (64, 64, 1))
+    with pytest.raises(InputError, match=r"broken\.png (cannot be read as an image|is no image|is empty)"):
+        read_images(tmp_path, wanted((64, 64, 1)))
 
 
 def test_files_of_other_channels_are_named(tmp_path):
     colour = save(tmp_path, "colour.png", make_images(1, RGB)[0])
     grey = save(tmp_path, "grey.png", make_images(1, GREY)[0])
     with pytest.raises(InputError, match=r"colour\.png .*in colour.*grey"):
-        read_images(colour, GREY)
+        read_images(colour, wanted(GREY))
     with pytest.raises(InputError, match=r"grey\.png is grey.*RGB"):
-        read_images(grey, RGB)
+        read_images(grey, wanted(RGB))
 
 
 def test_a_palette_file_is_read_in_its_colours(tmp_path):
     image = Image.fromarray(make_images(1, RGB)[0]).quantize(16)
     image.save(tmp_path / "palette.png")
-    read, _ = read_images(tmp_path / "palette.png", RGB)
+    read, _ = read_images(tmp_path / "palette.png", wanted(RGB))
     np.testing.assert_array_equal(read[0], np.asarray(image.convert("RGB")))
 
 
 def test_a_palette_file_of_colours_is_not_taken_for_grey(tmp_path):
     Image.fromarray(make_images(1, RGB)[0]).quantize(16).save(tmp_path / "palette.png")
     with pytest.raises(InputError, match=r"palette\.png .*in colour"):
-        read_images(tmp_path / "palette.png", GREY)
+        read_images(tmp_path / "palette.png", wanted(GREY))
 
 
 def test_sixteen_bit_grey_is_scaled_or_refused_but_not_clipped(tmp_path):
     levels = np.linspace(0, 65535, 48).astype(np.uint16).reshape(8, 6)
     file = save(tmp_path, "deep.png", levels)
     try:
-        read, _ = read_images(file, GREY)
+        read, _ = read_images(file, wanted(GREY))
     except InputError as error:
         assert "deep.png" in str(error)  # noqa: PT017
     else:

@@ -9,13 +9,22 @@ import jax
 from rich.console import Console
 from rich.logging import RichHandler
 
-from cae_jax.data import DataUnavailable
+from cae_jax.data import DataUnavailable, ImageError
 from cae_jax.explaining import ClassifierError, InputError
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 from cae_jax.training.errors import NonFiniteLoss, OneClass
 
-KNOWN = (CheckpointError, ClassifierError, ConfigError, DataUnavailable, InputError, NonFiniteLoss, OneClass)
+KNOWN = (
+    CheckpointError,
+    ClassifierError,
+    ConfigError,
+    DataUnavailable,
+    ImageError,
+    InputError,
+    NonFiniteLoss,
+    OneClass,
+)
 
 
 def cache_folder() -> pathlib.Path:

@@ -122,7 +122,7 @@ def _images(options: argparse.Namespace, explainer):
     from cae_jax.explaining import FileInputs, SplitInputs
 
     if options.input:
-        return FileInputs(options.input, explainer.record.image_shape, options.limit)
+        return FileInputs(options.input, explainer.image_format, options.limit)
     source = explainer.dataset.split(options.split)
     rows = options.index or list(range(min(options.limit or 8, len(source))))
     return SplitInputs(source, options.split, rows[: options.limit])
@@ -170,7 +170,7 @@ def explain(options: argparse.Namespace, console) -> None:
             inputs,
             target,
             out,
-            reference=read_image(options.reference, record.image_shape) if options.reference else None,
+            reference=read_image(options.reference, explainer.image_format) if options.reference else None,
             reference_name=options.reference.name if options.reference else "",
             overwrite=options.overwrite,
             report=lambda images: progress.advance(task, images),

@@ -1,9 +1,10 @@
 """The record of an opened data set, and how one is split."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from cae_jax.data.file_source import Skipped
 from cae_jax.types import ImageSource
 
 
@@ -18,6 +19,7 @@ class Dataset:
         validation: what settings and checkpoints are chosen on.
         test: what is reported, and nothing else.
         note: why this is not the data set that was asked for; empty when it is.
+        skipped: files that were left out, and why.
     """
 
     name: str
@@ -25,7 +27,8 @@ class Dataset:
     train: ImageSource
     validation: ImageSource
     test: ImageSource
-    note: str = field(default="")
+    note: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -11,12 +11,16 @@ import requests
 import tensorflow_datasets as tfds
 
 from cae_jax.data import mnist
+from cae_jax.data.class_folders import list_class_folders
 from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.listed import PLAIN, FileSettings, open_listing
 from cae_jax.data.mnist import Mnist
 from cae_jax.data.mnist_5k import Mnist5k
 from cae_jax.data.npz import open_npz
 from cae_jax.data.phantom_builder import Phantom, read_variant
+from cae_jax.data.published_layout import is_published_layout, list_published_layout
 from cae_jax.data.sources import RecordSource, held_if_small
+from cae_jax.data.table import list_table
 
 OWN_BUILDERS = {builder.name: builder for builder in (Mnist, Mnist5k)}
 log = logging.getLogger(__name__)
@@ -117,14 +121,38 @@ def _with_classes(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
+def _open_files(name: str, settings: FileSettings) -> Dataset:
+    """Opens a file or folder of the user's; ValueErrors say what is wrong with it."""
+    path = pathlib.Path(name).expanduser()
+    if not path.exists():
+        raise DataUnavailable(f"{path} does not exist (looked for it from {pathlib.Path.cwd()})")
+    if path.suffix == ".npz":
+        return open_npz(path)
+    if path.suffix == ".csv":
+        return open_listing(name, list_table(path, settings.columns), settings)
+    if not path.is_dir():
+        raise DataUnavailable(f"{path} is neither a folder nor a file ending in .npz or .csv")
+    if (path / "dataset_info.json").exists():
+        return _read(tfds.builder_from_directory(path), name)
+    layout = list_published_layout if is_published_layout(path) else list_class_folders
+    return open_listing(name, layout(path), settings)
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith((".npz", ".csv")) or name.startswith(("/", "./", "../", "~")) or pathlib.Path(name).is_dir()
+
+
+def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSettings = PLAIN) -> Dataset:
     """Opens a data set, preparing it first where that is needed and possible.
 
     Args:
-        name: 'mnist', 'mnist_5k', 'phantom/...' (see `read_variant`), a file ending in .npz (see `open_npz`), or a name
-            of TensorFlow Datasets.
+        name: 'mnist', 'mnist_5k', 'phantom/...' (see `read_variant`), a name of TensorFlow Datasets, or a path: of a
+            folder of images for each class (see `list_class_folders`), of one in the published layout (see
+            `list_published_layout`), of a prepared TFDS data set, of a file ending in .npz (see `open_npz`) or in .csv
+            (see `list_table`).
         folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
         fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
+        files: how image files are read.
 
     Returns:
         The data set; splits that fit are held in memory.
@@ -134,12 +162,12 @@ def open_dataset(name: str, folder: str = "", fallback: str = "") -> Dataset:
     """
     root = pathlib.Path(folder or tfds.core.constants.DATA_DIR).expanduser()
     try:
-        if name.endswith(".npz"):
-            return _with_classes(_or_unavailable(open_npz, pathlib.Path(name)))
+        if _is_path(name):
+            return _with_classes(_or_unavailable(lambda path: _open_files(path, files), name))
         builder = _own(name, root) if name in OWN_BUILDERS or name.startswith("phantom/") else _stock(name, root)
     except DataUnavailable as error:
         if not fallback or fallback == name:
             raise
         note = f"{name} is not available, so this run uses {fallback} instead. {error}"
-        return dataclasses.replace(open_dataset(fallback, folder), note=note)
+        return dataclasses.replace(open_dataset(fallback, folder, files=files), note=note)
     return _with_classes(_read(builder, name))

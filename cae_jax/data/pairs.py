@@ -24,6 +24,7 @@ class PairSampler:
         batch_size: pairs over all processes.
         seed: of the whole run.
         augment: changes the images at random, or None.
+        balanced: whether exemplars, too, are drawn by class first; rare ones then come around more often.
         process_index: of this process.
         process_count: processes that share a batch.
     """
@@ -33,6 +34,7 @@ class PairSampler:
     batch_size: int
     seed: int
     augment: Augment | None = None
+    balanced: bool = False
     process_index: int = 0
     process_count: int = 1
 
@@ -47,14 +49,24 @@ class PairSampler:
         object.__setattr__(self, "_members", [np.flatnonzero(self.labels == c) for c in classes])
         object.__setattr__(self, "_class_rank", np.searchsorted(classes, self.labels))
 
-    def _exemplars(self, step: int) -> np.ndarray:
-        count = len(self.labels)
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+    def _shuffled(self, positions: np.ndarray, count: int, *stream: int) -> np.ndarray:
+        """The rows at some positions of an endless series of permutations of `count` rows."""
         epochs, within = np.divmod(positions, count)
         rows = np.empty(len(positions), np.int64)
         for epoch in np.unique(epochs):
-            order = np.random.default_rng((self.seed, 0, epoch)).permutation(count)
+            order = np.random.default_rng((self.seed, *stream, epoch)).permutation(count)
             rows[epochs == epoch] = order[within[epochs == epoch]]
+        return rows
+
+    def _exemplars(self, step: int) -> np.ndarray:
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        if not self.balanced:
+            return self._shuffled(positions, len(self.labels), 0)
+        turns, ranks = np.divmod(positions, len(self._members))
+        rows = np.empty(len(positions), np.int64)
+        for rank, members in enumerate(self._members):
+            mine = ranks == rank
+            rows[mine] = members[self._shuffled(turns[mine], len(members), 3, rank)]
         return rows
 
     def indices(self, step: int) -> np.ndarray:

@@ -56,8 +56,8 @@ class RecordSource:
         return np.stack([np.asarray(self._records[row]["image"]) for row in rows])
 
 
-def held_if_small(source: ImageSource) -> ImageSource:
-    """Loads a source into memory if its images fit in `MEMORY_LIMIT`, else returns it as it is."""
-    if len(source) == 0 or len(source) * source.take(np.arange(1)).nbytes > MEMORY_LIMIT:
+def held_if_small(source: ImageSource, limit: int = MEMORY_LIMIT) -> ImageSource:
+    """Loads a source into memory if its images take no more than `limit` bytes, else returns it as it is."""
+    if len(source) == 0 or len(source) * source.take(np.arange(1)).nbytes > limit:
         return source
     return ArraySource(source.take(np.arange(len(source))), source.labels)

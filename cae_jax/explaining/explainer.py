@@ -1,5 +1,6 @@
 """The `Explainer`: a trained CAE and its classifier behind the interface that scripts and notebooks use."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import numpy as np
 
 from cae_jax.batching import first_call_alone, map_batches, parallel_calls
 from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, log_odds, search
-from cae_jax.data import Dataset, open_dataset
+from cae_jax.data import Dataset, Format, open_dataset
 from cae_jax.explaining.answers import check_answers
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table, make_code_table
 from cae_jax.explaining.engine import (
@@ -32,6 +33,7 @@ from cae_jax.training.build import build_model, padded_shape
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
 from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
 from cae_jax.training.config import ConfigError
+from cae_jax.training.data_config import file_settings
 from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
 from cae_jax.types import Ending, Explanation
@@ -146,10 +148,22 @@ class Explainer:
         return lambda images: check_answers(classifier(np.asarray(images)), len(images), len(self.record.class_names))
 
     @property
+    def image_format(self) -> Format:
+        """What image files must be brought to, as the training images were."""
+        height, width, channels = self.record.image_shape
+        return dataclasses.replace(
+            file_settings(self.record.config.data).format,
+            size=(height, width),
+            channels=channels,
+            convert=self.record.config.data.channels != 0,
+        )
+
+    @property
     def dataset(self) -> Dataset:
         """The data set of the run, opened when first asked for."""
         if self._dataset is None:
-            dataset = open_dataset(self.record.data, self.record.config.data.dir)
+            data = self.record.config.data
+            dataset = open_dataset(self.record.data, data.dir, "", file_settings(data))
             if dataset.class_names != self.record.class_names or dataset.image_shape != self.record.image_shape:
                 raise ConfigError(f"the data set {self.record.data} is not the one that this workdir was trained on")
             self._dataset = dataset

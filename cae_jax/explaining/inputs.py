@@ -4,21 +4,12 @@ import pathlib
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+from cae_jax.data import SUFFIXES, Format, ImageError, read_pixels, resize
 
 
 class InputError(ValueError):
     """Images or arguments that cannot be used; the message names the file or index and says what to do."""
-
-
-def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    planes = [
-        np.asarray(Image.fromarray(image[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-        for c in range(image.shape[-1])
-    ]
-    return np.stack(planes, axis=-1)
 
 
 def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -60,57 +51,29 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
         warnings.warn(
             f"images of {images.shape[1]}×{images.shape[2]} are resized to the trained {height}×{width}", stacklevel=2
         )
-        images = np.stack([_resize(image, (height, width)) for image in images])
+        images = np.stack([resize(image, (height, width), "stretch") for image in images])
     return images.clip(0.0, 1.0)
 
 
-def _decode(picture: Image.Image, channels: int, path: pathlib.Path) -> np.ndarray:
-    """Pixels of a picture as uint8 in the channels asked for; refuses where that would lose or invent something."""
-    if picture.mode.startswith("I;16"):
-        grey = (np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)
-    elif picture.mode in ("1", "L", "LA"):
-        grey = np.asarray(picture.convert("L"))
-    elif picture.mode in ("I", "F"):
-        raise InputError(f"{path} has pixels of 32 bits, whose range is not known; convert it to 8 or 16 bits first")
-    else:
-        colours = np.asarray(picture.convert("RGB"))
-        if channels == 3:
-            return colours
-        if (colours != colours[..., :1]).any():
-            raise InputError(
-                f"{path} is in colour; the model was trained on grey images: convert it first, so that it is you who "
-                f"decides how"
-            )
-        return colours[..., 0]
-    if channels == 3:
-        raise InputError(f"{path} is grey, but the model was trained on RGB images")
-    return grey
-
-
-def read_image(path: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
     """Reads one image file as `[height, width, channels]` uint8; another size is resized, with a warning.
 
     Raises:
         InputError: naming the file, if it cannot be read or has other channels.
     """
-    height, width, channels = image_shape
     try:
-        with Image.open(path) as picture:
-            pixels = _decode(picture, channels, path)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if pixels.shape[:2] != (height, width):
-        warnings.warn(
-            f"{path} is {pixels.shape[0]}×{pixels.shape[1]} and is resized to the trained {height}×{width}",
-            stacklevel=2,
-        )
-        pixels = _resize(pixels, (height, width))
-    return pixels
+        pixels = read_pixels(path, wanted)
+    except ImageError as error:
+        raise InputError(str(error)) from error
+    (height, width), size = pixels.shape[:2], wanted.size
+    if size is None or size == (height, width):
+        return pixels
+    warnings.warn(f"{path} is {height}×{width} and is resized to the trained {size[0]}×{size[1]}", stacklevel=2)
+    return resize(pixels, size, wanted.fit)
 
 
 def list_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """An image file, or all image files of a folder by name (PNG, JPEG, BMP, TIFF).
+    """An image file, or all image files of a folder by name (PNG, JPEG, BMP, TIFF, DICOM).
 
     Raises:
         InputError: naming the path that does not exist, or the folder that has no images.
@@ -125,12 +88,12 @@ def list_files(path: pathlib.Path) -> list[pathlib.Path]:
     return [path]
 
 
-def read_images(path: pathlib.Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def read_images(path: pathlib.Path, wanted: Format) -> tuple[np.ndarray, list[str]]:
     """Reads an image file, or all image files of a folder by name.
 
     Args:
-        path: a file, or a folder of PNG, JPEG, BMP or TIFF files.
-        image_shape: height, width, channels of the training images.
+        path: a file, or a folder of PNG, JPEG, BMP, TIFF or DICOM files.
+        wanted: size and channels of the training images, as `Explainer.image_format` has them.
 
     Returns:
         Images `[N, height, width, channels]` uint8 and the files' names.
@@ -139,4 +102,4 @@ def read_images(path: pathlib.Path, image_shape: tuple[int, int, int]) -> tuple[
         InputError: naming the file that cannot be read or has other channels, or the folder that has no images.
     """
     files = list_files(path)
-    return np.stack([read_image(file, image_shape) for file in files]), [file.name for file in files]
+    return np.stack([read_image(file, wanted) for file in files]), [file.name for file in files]

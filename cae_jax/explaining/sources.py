@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from cae_jax.data import Format
 from cae_jax.explaining.inputs import InputError, list_files, read_image
 from cae_jax.types import ImageSource
 
@@ -34,8 +35,8 @@ class Inputs(Protocol):
 class FileInputs:
     """Image files; one that cannot be read is a failure, and the others go on."""
 
-    def __init__(self, path: pathlib.Path, image_shape: tuple[int, int, int], limit: int | None = None):
-        self._files, self._shape = list_files(path)[:limit], image_shape
+    def __init__(self, path: pathlib.Path, wanted: Format, limit: int | None = None):
+        self._files, self._format = list_files(path)[:limit], wanted
         self.names = [file.name for file in self._files]
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
@@ -45,14 +46,16 @@ class FileInputs:
             warnings.simplefilter("always")
             for row in rows:
                 try:
-                    images.append(read_image(self._files[row], self._shape))
+                    images.append(read_image(self._files[row], self._format))
                     good.append(row)
                 except InputError as error:
                     failures.append(Failure(self.names[row], str(error)))
         if resized:
             others = f" (and {len(resized) - 1} more)" if len(resized) > 1 else ""
             warnings.warn(f"{resized[0].message}{others}", stacklevel=2)
-        return np.stack(images) if images else np.empty((0, *self._shape), np.uint8), good, failures
+        if not images:
+            return np.empty((0, *(self._format.size or (0, 0)), self._format.channels), np.uint8), [], failures
+        return np.stack(images), good, failures
 
 
 class SplitInputs:

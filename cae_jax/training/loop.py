@@ -154,6 +154,7 @@ def fit(run: Run) -> dict[str, Any]:
         config.train.batch_size,
         config.seed,
         make_augment(**config.augment.to_dict()),
+        config.train.balanced,
         jax.process_index(),
         jax.process_count(),
     )

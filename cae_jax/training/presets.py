@@ -12,9 +12,16 @@ def official() -> Config:
             "seed": 0,
             "labels": "dataset",  # 'classifier': its predictions on the unaugmented training images
             "data": {
-                "name": "mnist",
+                "name": "mnist",  # or a folder of images, a .csv, a .npz, a name of TFDS
                 "dir": "",  # of prepared data sets; empty for TFDS's default
                 "fallback": "",  # opened when `name` cannot be had; empty makes that an error
+                # of image files only:
+                "size": (0, 0),  # height, width; 0 for the files' own
+                "channels": 0,  # 1 grey, 3 RGB; 0 for the files' own
+                "fit": "crop",  # or 'pad', 'stretch'
+                "window": (0.0, 0.0),  # centre and width of DICOM values; 0 for the files' own
+                "on_error": "raise",  # or 'skip', which lists the files that were left out
+                "table": {"path": "path", "label": "label", "split": "", "group": ""},  # columns of a .csv
             },
             "augment": {"max_shift": 0, "max_rotation": 0.0, "mirror": False},  # pixels; degrees
             "classifier": {
@@ -86,6 +93,7 @@ def official() -> Config:
             "train": {
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
+                "balanced": False,  # exemplars of rare classes come around as often as those of common ones
                 "warmup_steps": 0,  # of classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,

@@ -13,12 +13,14 @@ from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
 from cae_jax.training.config import Config
+from cae_jax.training.data_config import file_settings
 from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
-from cae_jax.training.run_record import claim_workdir
+from cae_jax.training.run_record import claim_workdir, write_whole
 from cae_jax.training.sharding import data_mesh
 
+SKIPPED = "skipped_files.txt"
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
@@ -66,13 +68,16 @@ class Run:
 
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
-    dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback)
+    dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
     if dataset.note:
         console.rule("[bold red]other data than asked for", style="red")
         console.print(dataset.note, style="bold red")
         console.rule(style="red")
     workdir.mkdir(parents=True, exist_ok=True)
     claim_workdir(workdir, config, dataset)
+    if dataset.skipped:
+        write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
+        console.print(f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red")
     augment = make_augment(**config.augment.to_dict())
     with Progress(console=console) as progress:
         classifier, oracle = (
