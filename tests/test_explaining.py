@@ -12,9 +12,9 @@ from PIL import Image
 from rich.console import Console
 
 from cae_jax import Ending, Explainer
+from cae_jax.classifiers import check_answers
 from cae_jax.cli import explain as explain_program
 from cae_jax.explaining import ClassifierError, InputError, SplitInputs, code_tables, explain_to_folder, job
-from cae_jax.explaining.answers import check_answers
 from cae_jax.models import draw_on
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cae_jax.data import Columns, DataUnavailable, FileSettings, Format, ImageError, open_dataset
 
+AB = "trainAB_img-name_label.txt"
 CLASSES = ("benign", "malignant")
 
 
@@ -27,12 +28,13 @@ def class_folders(root, counts=(30, 20), names=CLASSES, seed=0):
 
 def published(root, counts=(6, 6), splits=("train", "test")):
     for split in splits:
+        lines = ""
         for label, (letter, count) in enumerate(zip("AB", counts, strict=True)):
-            names = [f"{split}{letter}{number}.png" for number in range(count)]
-            for number, name in enumerate(names):
+            for number in range(count):
+                name = f"{split}{letter}{number}.png"
                 draw(root / f"{split}{letter}_img" / name, (len(split), label, number))
-            lines = "".join(f"{name} {label}\n" for name in names)
-            (root / f"{split}{letter}_img-name_label.txt").write_text(lines)
+                lines += f"{name} {label}\n"
+        (root / f"{split}AB_img-name_label.txt").write_text(lines)
     return root
 
 
@@ -78,13 +80,14 @@ def test_the_published_layout_is_read_with_its_labels(tmp_path):
     assert found.test.labels.tolist() == [0] * 12 + [1] * 12
 
 
-def test_a_label_file_may_speak_of_the_folders_of_all_letters(tmp_path):
+def test_a_label_file_is_of_the_folders_that_its_letters_say_or_of_all(tmp_path):
     published(tmp_path, (12, 12))
-    for split in ("train", "test"):
-        parts = [tmp_path / f"{split}{letter}_img-name_label.txt" for letter in "AB"]
-        (tmp_path / f"{split}_img-name_label.txt").write_text("".join(part.read_text() for part in parts))
-        for part in parts:
-            part.unlink()
+    train = tmp_path / AB
+    lines = train.read_text().splitlines(keepends=True)
+    for letter, part in (("A", lines[:12]), ("B", lines[12:])):
+        (tmp_path / f"train{letter}_img-name_label.txt").write_text("".join(part))
+    train.unlink()
+    (tmp_path / "testAB_img-name_label.txt").rename(tmp_path / "test_img-name_label.txt")
     assert sizes(open_dataset(str(tmp_path))) == (22, 2, 24)
 
 
@@ -211,21 +214,19 @@ def change(file, old, new):
     file.write_text(file.read_text().replace(old, new, 1))
 
 
-A = "trainA_img-name_label.txt"
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: change(root / A, "trainA0.png 0\n", ""), r"trainA0\.png has no line in trainA"),
+        (lambda root: change(root / AB, "trainA0.png 0\n", ""), r"trainA0\.png has no line in trainAB"),
         (lambda root: (root / "trainA_img/trainA0.png").unlink(), r"has a line for trainA0\.png, which is not in"),
-        (lambda root: change(root / A, "trainA1.png", "trainA0.png"), r"more than once: trainA0\.png"),
-        (lambda root: change(root / A, "trainA0.png 0", "trainA0.png zero"), "line 1: 'zero' is no whole number"),
-        (lambda root: change(root / A, "trainA0.png 0", "0"), "line 1: expected 'name label'"),
-        (lambda root: change(root / A, "trainA0.png 0", "trainA0.png 3"), "without a gap, but no image has 2"),
-        (lambda root: change(root / A, "trainA0.png 0", "trainA0.png -1"), "-1 is below"),
-        (lambda root: (root / A).unlink(), "trainA_img has no label file"),
-        (lambda root: (root / A).rename(root / "foldA_img-name_label.txt"), "has no folder foldA_img"),
+        (lambda root: change(root / AB, "trainA1.png", "trainA0.png"), r"more than once: trainA0\.png"),
+        (lambda root: change(root / AB, "trainA0.png 0", "trainA0.png zero"), "line 1: 'zero' is no whole number"),
+        (lambda root: change(root / AB, "trainA0.png 0", "0"), "line 1: expected 'name label'"),
+        (lambda root: change(root / AB, "trainA0.png 0", "trainA0.png 3"), "without a gap, but no image has 2"),
+        (lambda root: change(root / AB, "trainA0.png 0", "trainA0.png -1"), "-1 is below"),
+        (lambda root: (root / AB).unlink(), "trainA_img has no label file"),
+        (lambda root: (root / AB).rename(root / "trainABC_img-name_label.txt"), "of a folder trainC_img, which is not"),
+        (lambda root: (root / AB).rename(root / "foldA_img-name_label.txt"), "belongs to no split"),
     ],
 )
 def test_a_bad_published_layout_is_named(tmp_path, spoil, message):

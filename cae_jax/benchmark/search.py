@@ -17,7 +17,7 @@ from rich.console import Console
 
 from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
 from cae_jax.explaining import Explainer, InputError
-from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
+from cae_jax.training.classifier_store import LoadedClassifier, load_named
 from cae_jax.training.run_record import read_record
 from cae_jax.types import Ending
 
@@ -194,8 +194,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
 
 def load_oracle(workdir: pathlib.Path) -> LoadedClassifier:
     """The workdir's oracle."""
-    path = read_record(workdir).config.oracle.path
-    return load_classifier(pathlib.Path(path) if path else workdir / "oracle")
+    return load_named(read_record(workdir).config.oracle, workdir / "oracle", "oracle")
 
 
 def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:
@@ -234,7 +233,7 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
     except ImportError as error:
         console.print(f"PyTorch is left out: {error}. It needs the torch extra and a checkout as the current folder")
         return []
-    if explainer.classifier.facts["architecture"] != "small_cnn":
+    if explainer.classifier.facts.get("architecture") != "small_cnn":
         console.print("PyTorch is left out: benchmarks/torch_recipe.py knows the small_cnn classifier only")
         return []
     decoder, classifier = (recipe.to_torch(p) for p in (explainer.params["decoder"], explainer.classifier.params))

@@ -1,15 +1,25 @@
-"""Image classifiers: the small ones that we train ourselves, and how they are fitted. No files, no named data."""
+"""Image classifiers: the small ones that we train ourselves, and those of other frameworks. No named data."""
 
+from cae_jax.classifiers.answers import ClassifierError, check_answers
 from cae_jax.classifiers.fitting import fit_classifier
+from cae_jax.classifiers.foreign import Foreign, Reference, load_foreign
 from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_classifier, make_logits, make_predict
+from cae_jax.classifiers.preparation import Preparation, make_head
 from cae_jax.classifiers.taps import last_convolution, make_tap
 
 __all__ = [
+    "ClassifierError",
+    "Foreign",
+    "Preparation",
+    "Reference",
     "ResidualClassifier",
     "SmallCNN",
+    "check_answers",
     "fit_classifier",
     "last_convolution",
+    "load_foreign",
     "make_classifier",
+    "make_head",
     "make_logits",
     "make_predict",
     "make_tap",

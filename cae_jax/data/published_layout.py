@@ -1,6 +1,7 @@
 """Data sets in the layout of the published code: `trainA_img/`, `trainB_img/`, `testA_img/`, ..., and label files."""
 
 import pathlib
+import string
 
 import numpy as np
 
@@ -32,21 +33,28 @@ def _read_labels(path: pathlib.Path) -> dict[str, int]:
     return dict(zip(names, labels, strict=True))
 
 
-def _folders_of(label_file: pathlib.Path) -> list[pathlib.Path]:
-    """The folders a label file speaks of: `trainA_img` of `trainA_...txt`, those of all letters of `train_...txt`."""
+def _split_and_folders(label_file: pathlib.Path) -> tuple[str, list[pathlib.Path]]:
+    """The split that a label file is of, and its folders: of `trainAB_...txt`, `trainA_img` and `trainB_img`."""
     prefix = label_file.name.removesuffix(LABELS)
-    own = label_file.with_name(f"{prefix}_img")
-    folders = [own] if own.is_dir() else sorted(label_file.parent.glob(f"{prefix}?_img"))
+    name = prefix.rstrip(string.ascii_uppercase)
+    if name not in SPLIT_NAMES:
+        raise ListingError(f"{label_file} belongs to no split; its name should begin with train, val or test")
+    letters = prefix.removeprefix(name)
+    folders = [label_file.with_name(f"{name}{letter}_img") for letter in letters]
+    if absent := [folder for folder in folders if not folder.is_dir()]:
+        raise ListingError(f"{label_file} is of a folder {absent[0].name}, which is not beside it")
+    folders = folders or sorted(label_file.parent.glob(f"{name}*_img"))
     if not folders:
-        raise ListingError(f"{label_file} has no folder {prefix}_img or {prefix}A_img beside it")
-    return folders
+        raise ListingError(f"{label_file} has no folder {name}A_img beside it")
+    return SPLIT_NAMES[name], folders
 
 
 def list_published_layout(root: pathlib.Path) -> Listing:
     """Lists a data set of the published layout.
 
-    Each label file, `trainA_img-name_label.txt` for `trainA_img/` or `train_img-name_label.txt` for the folders of all
-    letters, has a line `name label` for every image. Labels count from 0.
+    A label file is of the folders that the letters in its name say, `trainAB_img-name_label.txt` of `trainA_img/` and
+    `trainB_img/`, or without letters of all of its split. It has a line `name label` for every image; labels count from
+    0, the normal class.
 
     Raises:
         ListingError: naming what is missing: a folder, a label file, the file of a label or the label of a file.
@@ -54,7 +62,8 @@ def list_published_layout(root: pathlib.Path) -> Listing:
     files, labels, splits, places = [], [], [], []
     covered: set[pathlib.Path] = set()
     for label_file in sorted(root.glob(f"*{LABELS}")):
-        by_name, folders = _read_labels(label_file), _folders_of(label_file)
+        by_name = _read_labels(label_file)
+        split, folders = _split_and_folders(label_file)
         found = [file for folder in folders for file in image_files(folder, root)]
         check_each_once([file.name for file in found], f"{label_file} covers folders that")
         if unlabelled := [file for file in found if file.name not in by_name]:
@@ -64,9 +73,6 @@ def list_published_layout(root: pathlib.Path) -> Listing:
                 f"{label_file} has a line for {absent[0]}, which is not in "
                 f"{' or '.join(folder.name for folder in folders)} ({len(absent)} such lines)"
             )
-        split = SPLIT_NAMES.get(label_file.name.removesuffix(LABELS).rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-        if split is None:
-            raise ListingError(f"{label_file} belongs to no split; its name should begin with train, val or test")
         covered |= set(folders)
         files += found
         labels += [by_name[file.name] for file in found]

@@ -1,6 +1,6 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
-from cae_jax.explaining.answers import ClassifierError
+from cae_jax.classifiers import ClassifierError
 from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images

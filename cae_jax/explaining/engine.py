@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from cae_jax.batching import map_batches
+from cae_jax.classifiers import ClassifierError
 from cae_jax.counterfactual import (
     Candidates,
     CodeTable,
@@ -24,7 +25,6 @@ from cae_jax.counterfactual import (
     smooth,
     straight,
 )
-from cae_jax.explaining.answers import ClassifierError
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests

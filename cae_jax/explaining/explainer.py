@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.batching import first_call_alone, map_batches, parallel_calls
+from cae_jax.classifiers import check_answers
 from cae_jax.counterfactual import STRATEGIES, CodeTable, Crossings, along_path, host_while_loop, log_odds, search
 from cae_jax.data import Dataset, Format, open_dataset
-from cae_jax.explaining.answers import check_answers
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table, make_code_table
 from cae_jax.explaining.engine import (
     Compiled,
@@ -30,12 +30,12 @@ from cae_jax.explaining.requests import Target, check_target, make_requests
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars, carry_exemplars, draw_on
 from cae_jax.training.build import build_model, padded_shape
-from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, read_seal
-from cae_jax.training.classifier_store import LoadedClassifier, load_classifier
+from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.training.classifier_store import LoadedClassifier, load_named
 from cae_jax.training.config import ConfigError
-from cae_jax.training.data_config import file_settings
 from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord, read_record
+from cae_jax.training.settings import file_settings
 from cae_jax.types import Ending, Explanation
 
 BATCH = 64  # rows a compiled call; memory does not grow with the number of images
@@ -76,6 +76,9 @@ class Explainer:
         self.record, self.step = record, step
         self.params, self.classifier = params, classifier
         self.fingerprint = fingerprint + ("-host" if host_classifier else "")
+        self._unnamed = host_classifier is not None
+        if host_classifier is None and not classifier.traceable:
+            host_classifier = classifier.answer
         self._workdir, self._host = workdir, host_classifier is not None
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
@@ -128,9 +131,7 @@ class Explainer:
         step = store.best()
         if step is None:
             raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
-        path = record.config.classifier.path
-        folder = pathlib.Path(path) if path else workdir / "classifier"
-        classifier = load_classifier(folder)
+        classifier = load_named(record.config.classifier, workdir / "classifier", "classifier")
         model = build_model(record.config, record.image_shape)
         images = jax.ShapeDtypeStruct((1, *padded_shape(model, record.image_shape)), np.float32)
         like = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
@@ -140,7 +141,7 @@ class Explainer:
             store.load(step, "ema", like),
             classifier,
             workdir=workdir,
-            fingerprint=f"{store.seal(step)[:16]}-{read_seal(folder)[:16]}",
+            fingerprint=f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
             host_classifier=host_classifier,
         )
 
@@ -172,7 +173,7 @@ class Explainer:
     @property
     def code_table(self) -> CodeTable:
         """Class codes of the training images, with the classifier's answers to their reconstructions."""
-        if self._table is None and not self._host:
+        if self._table is None and not self._unnamed:
             self._table = load_code_table(self._workdir, self.fingerprint)
         if self._table is None:
             self._table = make_code_table(
@@ -182,7 +183,7 @@ class Explainer:
                 self.record.config.seed,
                 BATCH,
             )
-            if not self._host:
+            if not self._unnamed:
                 keep_code_table(self._workdir, self._table, self.fingerprint)
         return self._table
 

@@ -1,7 +1,8 @@
-"""Classifiers on disk: trained once into a workdir, or read from the folder that a config names."""
+"""Classifiers on disk: trained once into a workdir, or read from where a config says."""
 
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +12,10 @@ from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax.data import Augment, Dataset
-from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
+from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, read_seal, save_trees
 from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.functions import predicted_classes
+from cae_jax.training.functions import make_answer, predicted_classes
+from cae_jax.training.settings import classifier_reference
 from cae_jax.types import Predict
 
 log = logging.getLogger(__name__)
@@ -23,14 +25,21 @@ class LoadedClassifier(NamedTuple):
     """A classifier and what is known of it.
 
     Attributes:
-        predict: images in [0, 1] to probabilities.
-        params: of its network.
-        facts: `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test split), `data`.
+        predict: images in [0, 1] to probabilities; of numpy arrays where it is not traceable.
+        answer: the same, compiled where that can be, of images that are uint8 or in [0, 1].
+        params: of its network; None if it was not trained here.
+        facts: of one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
+            split), `data`; of others, `path`.
+        traceable: whether JAX can trace and differentiate it.
+        fingerprint: of its files.
     """
 
     predict: Predict
+    answer: Callable[[Any], Any]
     params: Any
     facts: dict[str, Any]
+    traceable: bool
+    fingerprint: str
 
 
 def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
@@ -44,7 +53,51 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     shape = (1, *facts["image_shape"])
     like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))["params"]
     params = load_tree(folder, "params", like)
-    return LoadedClassifier(classifiers.make_predict(network, params), params, facts)
+    predict = classifiers.make_predict(network, params)
+    return LoadedClassifier(predict, make_answer(predict, True), params, facts, True, read_seal(folder))
+
+
+def load_named(settings: Config, own: pathlib.Path, name: str) -> LoadedClassifier:
+    """Reads the classifier that a config names, or else a workdir's own.
+
+    Args:
+        settings: the config's `classifier` or `oracle` part.
+        own: folder of the workdir's own.
+        name: of that part, for messages.
+
+    Raises:
+        CheckpointError: if it was trained here and is missing or damaged.
+        ConfigError: if it is of another framework and is missing or not what the config says.
+    """
+    if not settings.path:
+        return load_classifier(own)
+    if pathlib.Path(settings.path).is_dir():
+        return load_classifier(pathlib.Path(settings.path))
+    try:
+        foreign = classifiers.load_foreign(classifier_reference(settings, name))
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    answer = make_answer(foreign.predict, foreign.traceable)
+    facts = {"path": settings.path}
+    return LoadedClassifier(foreign.predict, answer, None, facts, foreign.traceable, foreign.fingerprint)
+
+
+def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str) -> None:
+    """Checks that a classifier is one of a data set's images and classes."""
+    if loaded.params is None:
+        images = dataset.test.take(np.arange(1))
+        try:
+            classifiers.check_answers(np.asarray(loaded.answer(images)), 1, dataset.num_classes)
+        except (ValueError, TypeError, classifiers.ClassifierError) as error:
+            traced = " If JAX cannot trace it, say kind = 'python'." if loaded.traceable else ""
+            raise ConfigError(f"{name}.path {path} cannot be asked about {dataset.name}: {error}{traced}") from error
+        return
+    expected = [dataset.num_classes, list(dataset.image_shape)]
+    if [loaded.facts["num_classes"], loaded.facts["image_shape"]] != expected:
+        raise ConfigError(
+            f"{name}.path {path} is a classifier of {loaded.facts['num_classes']} classes and images "
+            f"{loaded.facts['image_shape']}, but {dataset.name} has {expected[0]} classes and images {expected[1]}"
+        )
 
 
 def _train(
@@ -63,7 +116,7 @@ def _train(
         report=lambda step, loss: progress.update(task, completed=step),
     )
     progress.update(task, completed=settings.steps)
-    predictions = predicted_classes(classifiers.make_predict(network, params), dataset.test)
+    predictions = predicted_classes(make_answer(classifiers.make_predict(network, params), True), dataset.test)
     facts = {
         "architecture": settings.architecture,
         "num_classes": dataset.num_classes,
@@ -90,24 +143,42 @@ def train_or_load(
         progress: shows its training.
 
     Raises:
-        ConfigError: if the named classifier was made for other images or classes.
+        ConfigError: if the named classifier is not what the config says, or was made for other images or classes.
     """
-    if settings.path:
-        folder = pathlib.Path(settings.path)
-    elif not (folder / MANIFEST).exists():
+    if not settings.path and not (folder / MANIFEST).exists():
         _train(folder, settings, dataset, seed, augment, name, progress)
     try:
-        loaded = load_classifier(folder)
+        loaded = load_named(settings, folder, name)
     except CheckpointError as error:
         if settings.path:
             raise
         log.warning("training the %s again: %s", name, error)
         _train(folder, settings, dataset, seed, augment, name, progress)
         loaded = load_classifier(folder)
-    expected = [dataset.num_classes, list(dataset.image_shape)]
-    if [loaded.facts["num_classes"], loaded.facts["image_shape"]] != expected:
-        raise ConfigError(
-            f"{name}.path {folder} is a classifier of {loaded.facts['num_classes']} classes and images "
-            f"{loaded.facts['image_shape']}, but {dataset.name} has {expected[0]} classes and images {expected[1]}"
-        )
+    _check_fit(loaded, dataset, name, settings.path or str(folder))
     return loaded
+
+
+def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:
+    """A classifier's classes of all images, by split.
+
+    Args:
+        loaded: the classifier.
+        dataset: the images.
+        cache: where the answers of a classifier that JAX cannot trace, which may be slow, are kept.
+    """
+    splits = ("train", "validation", "test")
+    if loaded.traceable:
+        return {split: predicted_classes(loaded.answer, dataset.split(split)) for split in splits}
+    counts = [len(dataset.split(split)) for split in splits]
+    key = f"{loaded.fingerprint} {dataset.name} {counts}"
+    if cache.exists():
+        with np.load(cache, allow_pickle=False) as kept:
+            if str(kept["key"]) == key:
+                return {split: kept[split] for split in splits}
+    classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in splits}
+    draft = cache.with_name(cache.name + ".draft")
+    with draft.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, key=np.asarray(key), **classes)
+    draft.replace(cache)
+    return classes

@@ -58,8 +58,22 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
     return encode, decode
 
 
+def make_answer(predict: Callable[[Any], Any], traceable: bool) -> Callable[[Any], Any]:
+    """Makes a classifier ready for images that are uint8 or in [0, 1]: compiled, or called with numpy arrays."""
+    if traceable:
+        return jax.jit(lambda images: predict(image_ranges.to_unit(images)))
+    return lambda images: predict(np.asarray(image_ranges.to_unit(images)))
+
+
 def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict) -> Functions:
-    """Compiles a model's functions, once for all parameters it will have."""
+    """Compiles a model's functions, once for all parameters it will have.
+
+    Args:
+        model: whose functions they are.
+        image_size: of the user's images, height and width.
+        predict: the classifier, see `make_answer`.
+        oracle: likewise.
+    """
     encode, decode = make_codec(model, image_size)
     plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
     compiled = jax.jit(encode)
@@ -68,13 +82,12 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
         jax.jit(plain_encode) if model.keep_residual else compiled,
         jax.jit(decode),
         jax.jit(lambda params, images: plain_decode(params, *plain_encode(params, images))),
-        jax.jit(lambda x: predict(image_ranges.to_unit(x))),
-        jax.jit(lambda x: oracle(image_ranges.to_unit(x))),
+        predict,
+        oracle,
     )
 
 
-def predicted_classes(predict: Predict, source: ImageSource) -> np.ndarray:
+def predicted_classes(answer: Callable[[Any], Any], source: ImageSource) -> np.ndarray:
     """The classes that a classifier gives to all images of a source, `[N]` int32."""
-    classify = jax.jit(lambda x: predict(image_ranges.to_unit(x)).argmax(-1))
     rows = np.arange(len(source))
-    return map_batches(lambda batch: classify(source.take(batch)), rows).astype(np.int32)
+    return map_batches(lambda batch: answer(source.take(batch)).argmax(-1), rows).astype(np.int32)

@@ -220,8 +220,8 @@ def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, 
     with console.status("scoring the best checkpoint on the test split"):
         scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)
     result = {
-        "classifier_accuracy": run.classifier.facts["accuracy"],
-        "oracle_accuracy": run.oracle.facts["accuracy"],
+        "classifier_accuracy": run.accuracy["classifier"],
+        "oracle_accuracy": run.accuracy["oracle"],
         **scores,
         **fitted,
         "prepare_seconds": prepared,

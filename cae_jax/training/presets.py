@@ -1,8 +1,36 @@
-"""The two presets that configs start from: `official`, the published recipe, and `default`, ours."""
+"""The presets that configs start from: `official`, the published recipe; `default` and `black_box`, ours."""
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from cae_jax.training.config import Config
+
+
+def _classifier(architecture: str, steps: int) -> dict[str, Any]:
+    return {
+        "path": "",  # of one that is there: an earlier run's folder, a .pt2, a .onnx, module:function; empty to train
+        "kind": "auto",  # of module:function: 'jax', 'python' or 'torch'
+        "weights": "",  # state dict for what a torch function builds
+        "input": {
+            "size": (0, 0),  # height, width; 0 for the images' own
+            "channels": 0,  # 1 grey, 3 RGB; 0 for the images' own
+            "order": "RGB",  # or 'BGR'
+            "range": (0.0, 1.0),  # of brightness, before mean and std
+            "mean": (0.0,),
+            "std": (1.0,),
+            "layout": "NHWC",  # or 'NCHW'
+        },
+        "head": "softmax",  # of outputs: 'softmax', 'logit', 'sigmoid', 'probabilities'
+        "finding": 0,  # of a sigmoid head, the column that is explained
+        "device": "cpu",  # of torch or onnxruntime
+        "unpickle_runs_code": False,  # whether `weights` may be a file that runs code when it is read
+        # of one that is trained:
+        "architecture": architecture,
+        "steps": steps,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+    }
 
 
 def official() -> Config:
@@ -24,20 +52,8 @@ def official() -> Config:
                 "table": {"path": "path", "label": "label", "split": "", "group": ""},  # columns of a .csv
             },
             "augment": {"max_shift": 0, "max_rotation": 0.0, "mirror": False},  # pixels; degrees
-            "classifier": {
-                "path": "",  # folder of a classifier saved by an earlier run; empty to train one
-                "architecture": "small_cnn",
-                "steps": 900,
-                "batch_size": 128,
-                "learning_rate": 3e-3,
-            },
-            "oracle": {
-                "path": "",
-                "architecture": "residual",
-                "steps": 400,
-                "batch_size": 128,
-                "learning_rate": 3e-3,
-            },
+            "classifier": _classifier("small_cnn", 900),  # what is explained
+            "oracle": _classifier("residual", 400),  # what only scores
             "model": {
                 "width": 64,
                 "class_width": 64,
@@ -133,4 +149,11 @@ def default() -> Config:
         ema_decay=0.995,
         checkpoint_every=400,
     )
+    return config
+
+
+def black_box() -> Config:
+    """`default` for a classifier that JAX cannot differentiate: without the two losses that ask it while training."""
+    config = default()
+    config.loss.update(consistency=0.0, fidelity=0.0)
     return config

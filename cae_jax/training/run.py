@@ -9,15 +9,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cae_jax.data import Dataset, make_augment, open_dataset
+from cae_jax.metrics import majority_share
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.classifier_store import LoadedClassifier, train_or_load
+from cae_jax.training.classifier_store import label_dataset, train_or_load
 from cae_jax.training.config import Config
-from cae_jax.training.data_config import file_settings
 from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
 from cae_jax.training.run_record import claim_workdir, write_whole
+from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
 
 SKIPPED = "skipped_files.txt"
@@ -34,8 +35,7 @@ class Run:
         console: for people.
         dataset: the images.
         mesh: of all devices.
-        classifier: what is explained.
-        oracle: what only scores.
+        accuracy: of classifier and oracle on the test split, by these names.
         predictions: the classifier's classes by split.
         trainer: networks and compiled step.
         functions: the model, compiled.
@@ -47,8 +47,7 @@ class Run:
     console: Console
     dataset: Dataset
     mesh: Mesh
-    classifier: LoadedClassifier
-    oracle: LoadedClassifier
+    accuracy: dict[str, float]
     predictions: dict[str, np.ndarray]
     trainer: Trainer
     functions: Functions
@@ -63,6 +62,18 @@ class Run:
             self.dataset.split(split),
             self.predictions[split],
             self.config.seed,
+        )
+
+
+def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None:
+    """Says so where a classifier knows nothing: most often it was asked in another way than it was trained."""
+    chance = majority_share(dataset.test.labels)
+    if accuracy <= chance + 2.0 * (chance * (1.0 - chance) / len(dataset.test)) ** 0.5:
+        console.print(
+            f"The classifier is right about {accuracy:.3f} of the test images, no better than whoever always says the "
+            f"most frequent class ({chance:.3f}). Check classifier.input (order of the channels, range, mean, std, "
+            f"layout, size) and the order of the classes ({', '.join(dataset.class_names)}).",
+            style="bold red",
         )
 
 
@@ -87,22 +98,26 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
                 ("oracle", config.oracle, config.seed + ORACLE_SEED),
             )
         )
+    predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
+    accuracy = {
+        "classifier": float((predictions["test"] == dataset.test.labels).mean()),
+        "oracle": float((predicted_classes(oracle.answer, dataset.test) == dataset.test.labels).mean()),
+    }
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
-        f"images {dataset.image_shape}; classifier {classifier.facts['accuracy']:.3f}, oracle "
-        f"{oracle.facts['accuracy']:.3f} accurate on test"
+        f"images {dataset.image_shape}; classifier {accuracy['classifier']:.3f}, oracle {accuracy['oracle']:.3f} "
+        f"accurate on test"
     )
-    predictions = {
-        name: predicted_classes(classifier.predict, dataset.split(name)) for name in ("train", "validation", "test")
-    }
+    _warn_of_chance(accuracy["classifier"], dataset, console)
     for name, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
             raise OneClass(
                 f"the classifier gives all {name} images of {dataset.name} the class {classes[0]}; a CAE needs two "
-                f"classes or more. Check the classifier ({classifier.facts['accuracy']:.3f} accurate on test)"
+                f"classes or more. Check the classifier ({accuracy['classifier']:.3f} accurate on test)"
             )
     mesh = data_mesh()
-    trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, classifier.predict)
+    predict = classifier.predict if classifier.traceable else None
+    trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
     store = CheckpointStore(workdir / "checkpoints")
-    functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.predict, oracle.predict)
-    return Run(config, workdir, console, dataset, mesh, classifier, oracle, predictions, trainer, functions, store)
+    functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.answer, oracle.answer)
+    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)

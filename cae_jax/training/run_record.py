@@ -51,6 +51,13 @@ def write_whole(path: pathlib.Path, text: str) -> None:
     draft.replace(path)
 
 
+def _with_tuples(value: Any) -> Any:
+    """Undoes what JSON does to tuples; configs have no lists."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(inner) for key, inner in value.items()}
+    return tuple(_with_tuples(inner) for inner in value) if isinstance(value, list) else value
+
+
 def read_record(workdir: pathlib.Path) -> RunRecord:
     """Reads a workdir's record.
 
@@ -61,7 +68,7 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
         return RunRecord(
-            ConfigDict(fields["config"]),
+            ConfigDict(_with_tuples(fields["config"])),
             fields["data"],
             tuple(fields["class_names"]),
             tuple(fields["image_shape"]),

@@ -1,0 +1,115 @@
+"""Classifiers that were not trained here, behind the one signature that everything else uses."""
+
+import hashlib
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cae_jax.classifiers.callables import import_function, source_hash
+from cae_jax.classifiers.onnx_models import load_onnx
+from cae_jax.classifiers.preparation import AS_IT_IS, Preparation, make_head
+from cae_jax.classifiers.torch_models import load_torch
+
+KINDS = ("auto", "jax", "python", "torch", "onnx")
+BY_SUFFIX = {".pt2": "torch", ".onnx": "onnx"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a classifier is, and how it wants to be asked.
+
+    Attributes:
+        path: a file (`torch.export`'s .pt2, .onnx), or `module:function`: for the kinds 'jax' and 'python' a function
+            from prepared images to outputs, for 'torch' one that builds the module.
+        kind: 'jax' (traced, differentiated), 'python' (called with numpy arrays), 'torch', 'onnx', or 'auto', by the
+            file's ending.
+        weights: a state dict for what a torch function builds; '' for none.
+        preparation: of images.
+        head: of outputs, see `make_head`.
+        finding: see `make_head`.
+        device: of torch or onnxruntime.
+        unpickle: see `read_tensors`.
+    """
+
+    path: str
+    kind: str = "auto"
+    weights: str = ""
+    preparation: Preparation = AS_IT_IS
+    head: str = "softmax"
+    finding: int = 0
+    device: str = "cpu"
+    unpickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+
+
+class Foreign(NamedTuple):
+    """A classifier of another kind.
+
+    Attributes:
+        predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`.
+        traceable: whether JAX can trace and differentiate it; else it takes and returns numpy arrays.
+        fingerprint: SHA-256 of its files.
+    """
+
+    predict: Callable[[Any], Any]
+    traceable: bool
+    fingerprint: str
+
+
+def _kind(reference: Reference) -> str:
+    if reference.kind != "auto":
+        return reference.kind
+    suffix = pathlib.Path(reference.path).suffix
+    if suffix in BY_SUFFIX:
+        return BY_SUFFIX[suffix]
+    if ":" in reference.path:
+        raise ValueError(f"{reference.path} may be anything; say with kind = 'jax', 'python' or 'torch' what it is")
+    raise ValueError(
+        f"{reference.path} is neither a folder of ours nor a file ending in {' or '.join(BY_SUFFIX)}. Of PyTorch, name "
+        f"a file of torch.export.save, or module:function and weights"
+    )
+
+
+def _fingerprint(reference: Reference) -> str:
+    files = [name for name in (reference.path, reference.weights) if name and ":" not in name]
+    sums = [hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in files]
+    if ":" in reference.path:
+        sums.append(source_hash(import_function(reference.path)))
+    settings = f"{reference.preparation} {reference.head} {reference.finding}"
+    return hashlib.sha256(" ".join([*sums, settings]).encode()).hexdigest()
+
+
+def load_foreign(reference: Reference) -> Foreign:
+    """Opens a classifier that was not trained here.
+
+    Raises:
+        ValueError: naming the file or function that is not what it should be, and what to do.
+    """
+    kind = _kind(reference)
+    for name in (reference.path, reference.weights):
+        if name and ":" not in name and not pathlib.Path(name).is_file():
+            raise ValueError(f"{name} does not exist (looked for it from {pathlib.Path.cwd()})")
+    prepare, head = reference.preparation, make_head(reference.head, reference.finding)
+    fingerprint = _fingerprint(reference)
+    if kind == "jax":
+        function = import_function(reference.path)
+        return Foreign(lambda images: head(function(prepare(images))), True, fingerprint)
+    if kind == "python":
+        outputs = import_function(reference.path)
+    elif kind == "torch":
+        outputs = load_torch(
+            reference.path, weights=reference.weights, device=reference.device, unpickle=reference.unpickle
+        )
+    else:
+        outputs = load_onnx(pathlib.Path(reference.path), reference.device)
+
+    def predict(images: Any) -> np.ndarray:
+        return head(np.asarray(outputs(prepare(np.asarray(images, np.float32)))))
+
+    return Foreign(predict, False, fingerprint)

@@ -1,0 +1,67 @@
+"""Parts of the config, as data sets and classifiers take them."""
+
+from cae_jax.classifiers import Preparation, Reference
+from cae_jax.data import Columns, FileSettings, Format
+from cae_jax.training.config import Config, ConfigError
+
+
+def _pair(key: str, numbers: tuple[float, ...]) -> tuple[float, float] | None:
+    """Two numbers, or None where both are 0; one number stands for both."""
+    if len(numbers) not in (1, 2):
+        raise ConfigError(f"{key} takes two numbers, not {numbers}")
+    return (numbers[0], numbers[-1]) if any(numbers) else None
+
+
+def _size(key: str, numbers: tuple[int, ...]) -> tuple[int, int] | None:
+    pair = _pair(key, numbers)
+    return None if pair is None else (int(pair[0]), int(pair[1]))
+
+
+def file_settings(data: Config) -> FileSettings:
+    """How a config wants image files read.
+
+    Raises:
+        ConfigError: for values that cannot be.
+    """
+    size, window = _size("data.size", data.size), _pair("data.window", data.window)
+    try:
+        wanted = Format(size=size, channels=data.channels, fit=data.fit, window=window)
+        return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error)
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from error
+
+
+def classifier_reference(settings: Config, name: str) -> Reference:
+    """Where the classifier of another framework is that a config names.
+
+    Args:
+        settings: the config's `classifier` or `oracle` part.
+        name: of that part, for messages.
+
+    Raises:
+        ConfigError: for values that cannot be.
+    """
+    given = settings.input
+    size, spread = _size(f"{name}.input.size", given.size), _pair(f"{name}.input.range", given.range)
+    try:
+        preparation = Preparation(
+            size=size,
+            channels=given.channels,
+            order=given.order,
+            range=spread or (0.0, 0.0),
+            mean=tuple(given.mean),
+            std=tuple(given.std),
+            layout=given.layout,
+        )
+        return Reference(
+            path=settings.path,
+            kind=settings.kind,
+            weights=settings.weights,
+            preparation=preparation,
+            head=settings.head,
+            finding=settings.finding,
+            device=settings.device,
+            unpickle=settings.unpickle_runs_code,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{name}.{error}") from error
