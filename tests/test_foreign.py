@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch, own):
 def torch_file(folder, params, batch=None):
     """A file of `torch.export`, for batches of any size or of one."""
     torch = pytest.importorskip("torch")
-    from own_model import for_torch
+    from own_model import for_torch  # pyright: ignore[reportMissingImports]
 
     module = for_torch()
     module.load_state_dict(torch_state(params))
@@ -218,7 +218,7 @@ def test_what_jax_cannot_trace_is_told_apart(folder, own, digits, monkeypatch):
 def test_pickles_of_pytorch_are_not_run_unless_that_is_asked_for(folder, own):
     torch = pytest.importorskip("torch")
     sys.path.insert(0, str(folder))
-    from own_model import for_torch
+    from own_model import for_torch  # pyright: ignore[reportMissingImports]
 
     sys.path.remove(str(folder))
     module = for_torch()

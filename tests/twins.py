@@ -66,7 +66,7 @@ def write_module(folder: pathlib.Path, params) -> None:
 
 def torch_state(params) -> dict:
     """The state dict of what `own_model:for_torch` builds."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     names = {f"convolutions.{i}": f"conv_{i}" for i in range(3)} | {"hidden": "hidden", "logits": "logits"}
     state = {}

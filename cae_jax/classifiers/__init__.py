@@ -6,6 +6,7 @@ from cae_jax.classifiers.foreign import Foreign, Reference, load_foreign
 from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_classifier, make_logits, make_predict
 from cae_jax.classifiers.preparation import Preparation, make_head
 from cae_jax.classifiers.taps import last_convolution, make_tap
+from cae_jax.classifiers.torch_models import read_tensors, write_tensors
 
 __all__ = [
     "ClassifierError",
@@ -23,4 +24,6 @@ __all__ = [
     "make_logits",
     "make_predict",
     "make_tap",
+    "read_tensors",
+    "write_tensors",
 ]

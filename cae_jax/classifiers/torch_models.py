@@ -1,7 +1,7 @@
 """PyTorch models. The one place that imports torch, which the extra 'torch' installs."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def read_tensors(path: pathlib.Path, *, unpickle: bool = False) -> dict[str, Any
     """Reads a file that `torch.save` wrote.
 
     Args:
-        path: of a state dict, by itself or under the key 'state_dict'.
+        path: of a state dict, by itself, under the key 'state_dict' or under the only key there is.
         unpickle: read files that hold more than tensors; such a file can run any code it likes.
 
     Raises:
@@ -40,10 +40,20 @@ def read_tensors(path: pathlib.Path, *, unpickle: bool = False) -> dict[str, Any
         ) from error
     if isinstance(contents, torch.nn.Module):
         contents = contents.state_dict()
-    contents = contents.get("state_dict", contents) if isinstance(contents, dict) else contents
+    while isinstance(contents, dict) and (len(contents) == 1 or "state_dict" in contents):
+        inner = contents.get("state_dict", next(iter(contents.values())))
+        if not isinstance(inner, dict):
+            break
+        contents = inner
     if not isinstance(contents, dict) or not all(isinstance(value, torch.Tensor) for value in contents.values()):
         raise ValueError(f"{path} holds no state dict (names to tensors), but {type(contents).__name__}")
     return contents
+
+
+def write_tensors(path: pathlib.Path, arrays: Mapping[str, np.ndarray], key: str) -> None:
+    """Writes arrays by name as a state dict under a key, with `torch.save`."""
+    torch = _torch()
+    torch.save({key: {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}}, path)
 
 
 def _exported(path: pathlib.Path) -> tuple[Any, int | None]:

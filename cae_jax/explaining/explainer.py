@@ -29,7 +29,7 @@ from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import Target, check_target, make_requests
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars, carry_exemplars, draw_on
-from cae_jax.training.build import build_model, padded_shape
+from cae_jax.training.build import build_model, load_generator
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, load_named
 from cae_jax.training.config import ConfigError
@@ -132,13 +132,10 @@ class Explainer:
         if step is None:
             raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
         classifier = load_named(record.config.classifier, workdir / "classifier", "classifier")
-        model = build_model(record.config, record.image_shape)
-        images = jax.ShapeDtypeStruct((1, *padded_shape(model, record.image_shape)), np.float32)
-        like = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
         return cls(
             record,
             step,
-            store.load(step, "ema", like),
+            load_generator(record.config, record.image_shape, store, step),
             classifier,
             workdir=workdir,
             fingerprint=f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",

@@ -69,6 +69,14 @@ def _to_flax(tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
+def _to_torch(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1)  # convolution: [height, width, in, out] -> [out, in, height, width]
+    if array.ndim == 2:
+        return array.T  # linear: [in, out] -> [out, in]
+    return array
+
+
 def from_official(tensors: Mapping[str, np.ndarray], names: Mapping[str, str], like: Any) -> Any:
     """Builds Flax parameters from published tensors, strictly.
 
@@ -99,3 +107,29 @@ def from_official(tensors: Mapping[str, np.ndarray], names: Mapping[str, str], l
     if problems:
         raise ValueError("these weights do not fit the module:\n  " + "\n  ".join(problems))
     return unflatten_dict(loaded, sep="/")
+
+
+def to_official(params: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Turns Flax parameters into published tensors; the inverse of `from_official`.
+
+    Args:
+        params: of a module.
+        names: from Flax to published names.
+
+    Returns:
+        Tensors by published name. Each AdaIN layer gets the two dummies that the published code stores.
+
+    Raises:
+        ValueError: listing what the published networks do not have, or what they have and these parameters lack.
+    """
+    flat = flatten_dict(params, sep="/")
+    problems = [f"not in the published network: {name}" for name in sorted(set(flat) - set(names))]
+    problems += [f"missing: {name}" for name in sorted(set(names) - set(flat))]
+    if problems:
+        raise ValueError("these parameters are not those of a published network:\n  " + "\n  ".join(problems))
+    tensors = {names[name]: np.ascontiguousarray(_to_torch(np.asarray(flat[name]))) for name in names}
+    for name, tensor in list(tensors.items()):
+        if name.startswith("dec.model.0.") and name.endswith("conv.bias"):
+            norm = name.removesuffix("conv.bias") + "norm."
+            tensors |= {f"{norm}running_mean": np.zeros_like(tensor), f"{norm}running_var": np.ones_like(tensor)}
+    return tensors

@@ -1,14 +1,16 @@
 """From a config to objects: networks, optimizers, the compiled step."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator
+from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.objectives import Networks, Terms, Weights
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
@@ -56,6 +58,17 @@ def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, in
     """Height, width and channels that the networks see for images of `image_shape`."""
     height, width, channels = image_shape
     return padded_side(height, model.stride), padded_side(width, model.stride), channels
+
+
+def load_generator(config: Config, image_shape: tuple[int, int, int], store: CheckpointStore, step: int) -> Any:
+    """Reads the generator's averaged parameters of a whole checkpoint.
+
+    Raises:
+        CheckpointError: if they are of another model.
+    """
+    model = build_model(config, image_shape)
+    images = jax.ShapeDtypeStruct((1, *padded_shape(model, image_shape)), np.float32)
+    return store.load(step, "ema", jax.eval_shape(model.init, jax.random.key(0), images)["params"])
 
 
 def build_trainer(

@@ -92,12 +92,10 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> No
         if record.data != dataset.name:
             raise ConfigError(f"{workdir} holds a run on {record.data}, but this one would use {dataset.name}")
         return
-    fields = {
-        "config": config.to_dict(),
-        "data": dataset.name,
-        "class_names": dataset.class_names,
-        "image_shape": dataset.image_shape,
-        "note": dataset.note,
-        "versions": versions(),
-    }
+    write_record(workdir, RunRecord(config, dataset.name, dataset.class_names, dataset.image_shape, dataset.note))
+
+
+def write_record(workdir: pathlib.Path, record: RunRecord) -> None:
+    """Writes a workdir's record."""
+    fields = record._asdict() | {"config": record.config.to_dict(), "versions": versions()}
     write_whole(workdir / FILE, json.dumps(fields, indent=1))

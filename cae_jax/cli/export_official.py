@@ -1,0 +1,96 @@
+"""`python -m cae_jax.cli.export_official`: weights of a workdir in the naming and layout of the published code."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+EXAMPLES = """\
+example:
+  python -m cae_jax.cli.export_official --workdir runs/oct --out weights/gen.pt --dis weights/dis.pt
+
+The model must be one that the published code can hold: `presets.official` with any sizes, or an import. .pt needs
+PyTorch; .npz with the same names does not.
+"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.export_official",
+        description="Writes the best checkpoint's weights as the published PyTorch code names them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a run or an import")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="GEN", help="the generator's: .pt or .npz")
+    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="where the discriminator's go")
+    return parser.parse_args(arguments)
+
+
+def _discriminator(record, store, step: int) -> Any:
+    """The discriminator's parameters: a tree of its own in an import, a part of the state in a run."""
+    import jax
+    import numpy as np
+
+    from cae_jax.models import Discriminator
+    from cae_jax.training.build import build_model, build_trainer, padded_shape
+    from cae_jax.training.checkpoints import CheckpointError
+    from cae_jax.training.sharding import data_mesh
+
+    classes = len(record.class_names)
+    if not store.facts(step).get("imported"):
+        trainer = build_trainer(record.config, data_mesh(), record.image_shape, classes, lambda images: images)
+        return store.load(step, "state", jax.eval_shape(trainer.init)).discriminator
+    module = Discriminator(classes, **record.config.discriminator.to_dict())
+    shape = padded_shape(build_model(record.config, record.image_shape), record.image_shape)
+    like = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), np.float32))["params"]
+    try:
+        return store.load(step, "discriminator", like)
+    except CheckpointError as error:
+        raise CheckpointError("the import had no discriminator (--dis), so there is none to export") from error
+
+
+def export_official(options: argparse.Namespace, console) -> None:
+    """Reads the workdir and writes the weights."""
+    from cae_jax import interop
+    from cae_jax.explaining import InputError
+    from cae_jax.training.build import load_generator
+    from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
+    from cae_jax.training.run_record import read_record
+
+    record = read_record(options.workdir)
+    store = CheckpointStore(options.workdir / "checkpoints")
+    step = store.best()
+    if step is None:
+        raise CheckpointError(f"{options.workdir} has no whole checkpoint")
+    model, critic = record.config.model, record.config.discriminator
+    parts = {
+        options.out: (
+            load_generator(record.config, record.image_shape, store, step),
+            interop.generator_names(model.class_downsamplings, model.individual_downsamplings, model.residual_blocks),
+        )
+    }
+    if options.dis:
+        names = interop.discriminator_names(critic.downsamplings, critic.residual_blocks)
+        parts[options.dis] = (_discriminator(record, store, step), names)
+    for path, (params, names) in parts.items():
+        try:
+            interop.write_tensor_file(path, interop.to_official(params, names))
+        except ValueError as error:
+            raise InputError(f"{options.workdir} cannot be exported: {error}") from error
+        console.print(f"{path}: step {step}", highlight=False)
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = parse(sys.argv[1:])
+    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
+
+    return run(lambda console: export_official(options, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""`python -m cae_jax.cli.import_official`: a workdir from weights of the published code."""
+
+import argparse
+import pathlib
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+
+from cae_jax.training.config import Config, ConfigError, apply_overrides, split_overrides
+from cae_jax.training.presets import official
+
+EXAMPLES = """\
+examples:
+  python -m cae_jax.cli.import_official gen_00104000.pt --dis dis_00104000.pt --out runs/oct \\
+      --config.data.name=data/OCT --config.classifier.path=my_model:build --config.classifier.kind=torch \\
+      --config.classifier.weights=my_model.pt --config.classifier.input.layout=NCHW
+  python explain.py --workdir runs/oct
+
+Sizes are read from the tensors. The data set is the one whose class codes references are looked for in, the classifier
+the one that is explained; both may be named later, by importing again. .pt needs PyTorch; .npz with the same names does
+not. Nothing in the files is run.
+"""
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Splits the command line into options and `--config.KEY=VALUE` changes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.import_official",
+        description="Makes a workdir from a generator that the published PyTorch code has trained.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("generator", type=pathlib.Path, metavar="GEN", help="its weights: gen_....pt, or .npz")
+    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="the discriminator's, which tell the classes")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="the workdir to make")
+    parser.add_argument("--size", type=int, default=256, help="sides of the images in pixels (256)")
+    parser.add_argument(
+        "--config.KEY", dest="_", metavar="VALUE", help="a key of the config, as --config.data.name=data/OCT"
+    )
+    try:
+        own, changes = split_overrides(arguments)
+    except ConfigError as error:
+        parser.error(str(error))
+    return parser.parse_args(own), changes
+
+
+def _config(options: argparse.Namespace, changes: dict[str, str], channels: int) -> Config:
+    config = official()
+    config.data.update(name="", size=(options.size, options.size), channels=channels, fit="crop")
+    return apply_overrides(config, changes)
+
+
+def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
+    """Reads the weights and writes the workdir."""
+    import jax
+    import numpy as np
+
+    from cae_jax import interop
+    from cae_jax.data import open_dataset
+    from cae_jax.models import Discriminator
+    from cae_jax.training.build import build_model, padded_shape
+    from cae_jax.training.checkpoints import CheckpointStore
+    from cae_jax.training.run_record import FILE, RunRecord, write_record
+    from cae_jax.training.settings import file_settings
+
+    def filled(module, tensors, names, shape):
+        like = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), np.float32))
+        return interop.from_official(tensors, names, like["params"])
+
+    folder = options.out / "checkpoints"
+    store = CheckpointStore(folder)
+    if (options.out / FILE).exists() and not all(facts.get("imported") for facts in store.whole().values()):
+        raise ConfigError(f"{options.out} holds a run that was trained here; name another --out")
+    try:
+        tensors = interop.read_tensor_file(options.generator)
+        sizes = interop.generator_sizes(tensors)
+        config = _config(options, changes, sizes["channels"])
+        config.model.update({name: size for name, size in sizes.items() if name != "channels"})
+        shape, classes = (*config.data.size, sizes["channels"]), 0
+        model = build_model(config, shape)
+        names = interop.generator_names(
+            model.class_downsamplings, model.individual_downsamplings, model.residual_blocks
+        )
+        trees = {"ema": filled(model, tensors, names, padded_shape(model, shape))}
+        if options.dis:
+            critic = interop.read_tensor_file(options.dis)
+            own = interop.discriminator_sizes(critic)
+            classes = own.pop("num_classes")
+            config.discriminator.update(own)
+            names = interop.discriminator_names(own["downsamplings"], own["residual_blocks"])
+            module = Discriminator(classes, **config.discriminator.to_dict())
+            trees["discriminator"] = filled(module, critic, names, padded_shape(model, shape))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+    class_names, note = tuple(str(number) for number in range(classes)), f"imported from {options.generator.name}"
+    if config.data.name:
+        dataset = open_dataset(config.data.name, config.data.dir, "", file_settings(config.data))
+        if dataset.image_shape != shape:
+            raise ConfigError(f"{dataset.name} has images {dataset.image_shape}, but the model is asked for {shape}")
+        if classes not in (0, dataset.num_classes):
+            raise ConfigError(f"{options.dis} knows {classes} classes, but {dataset.name} has {dataset.num_classes}")
+        class_names = dataset.class_names
+    if not class_names:
+        raise ConfigError("nothing tells the classes: name the discriminator, --dis, or data, --config.data.name=...")
+    digits = re.findall(r"\d+", options.generator.stem)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)  # of an earlier import
+    write_record(options.out, RunRecord(config, config.data.name, class_names, shape, note))
+    store.save(int(digits[-1]) if digits else 0, trees, {"score": 0.0, "imported": options.generator.name})
+    console.print(
+        f"{options.out}: classes {', '.join(class_names)}; " + ", ".join(f"{k} {v}" for k, v in sizes.items())
+    )
+    if not config.classifier.path:
+        console.print("No classifier is named yet: import again with --config.classifier.path=... to explain one.")
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options, changes = parse(sys.argv[1:])
+    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
+
+    return run(lambda console: import_official(options, changes, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Files of named tensors: PyTorch's, or numpy's `.npz` for those who have no PyTorch."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from cae_jax.classifiers import read_tensors, write_tensors
+
+
+def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads a file of tensors by name, without running anything that is in it.
+
+    Args:
+        path: ending in .npz, or else a file of `torch.save`.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read.
+    """
+    if path.suffix != ".npz":
+        return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist") from error
+    except Exception as error:  # zip, zlib and numpy have each their own
+        raise ValueError(f"{path} cannot be read as .npz: {error}") from error
+
+
+def write_tensor_file(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes tensors by name; in a file of PyTorch's under the published key, 'ab'."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        np.savez(path, allow_pickle=False, **tensors)
+    else:
+        write_tensors(path, tensors, "ab")
