@@ -5,33 +5,33 @@ import numpy as np
 from cae_jax import baselines
 from cae_jax.benchmark.answers import Counterfactuals
 from cae_jax.benchmark.setting import Setting
+from cae_jax.explaining import attribute
 
 DIVERSE = 3
 PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False, "smoothing": 0.0}
 
 
-def _maps(setting: Setting, target: str, options: dict) -> np.ndarray:
-    """Maps of why the answer is what it is, the mean over an image's explanations. A change counts with either sign."""
-    found = setting.explainer.explain(setting.images, target, confidence=setting.protocol.confidence, **options)
-    maps = found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
-    total = np.zeros(setting.images.shape[:3], np.float32)
-    np.add.at(total, found.image_index, maps)
-    return total / np.bincount(found.image_index, minlength=len(total))[:, None, None]
+def _changes(setting: Setting, options: dict) -> np.ndarray:
+    """What changes toward the class that is confident first, with either sign."""
+    return np.abs(
+        setting.explainer.explain(setting.images, "any", confidence=setting.protocol.confidence, **options).saliency
+    )
 
 
 def cae(setting: Setting) -> np.ndarray:
     """As the bench config asks, toward every other class."""
-    return _maps(setting, "all", setting.cae)
+    options = {"confidence": setting.protocol.confidence, **setting.cae}
+    return attribute(setting.explainer, setting.images, setting.classes, **options)
 
 
 def cae_change(setting: Setting) -> np.ndarray:
     """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
-    return _maps(setting, "any", setting.cae | {"saliency": "reconstruction", "residual": False})
+    return _changes(setting, setting.cae | {"saliency": "reconstruction", "residual": False})
 
 
 def cae_published(setting: Setting) -> np.ndarray:
     """As published: the difference from the input, along a straight line to one reference."""
-    return _maps(setting, "any", PUBLISHED)
+    return _changes(setting, PUBLISHED)
 
 
 def reconstruction_error(setting: Setting) -> np.ndarray:

@@ -1,6 +1,7 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
 from cae_jax.classifiers import ClassifierError
+from cae_jax.explaining.attribution import Attribution, attribute, quantus_explain_func
 from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images
@@ -11,6 +12,7 @@ from cae_jax.explaining.overview_folder import describe_to_folder
 from cae_jax.explaining.sources import FileInputs, SplitInputs
 
 __all__ = [
+    "Attribution",
     "ClassifierError",
     "ExplainOptions",
     "Explainer",
@@ -19,10 +21,12 @@ __all__ = [
     "Overview",
     "SplitCodes",
     "SplitInputs",
+    "attribute",
     "describe",
     "describe_to_folder",
     "encode_splits",
     "explain_to_folder",
+    "quantus_explain_func",
     "read_image",
     "read_images",
     "write_codes",

@@ -26,6 +26,7 @@ from cae_jax.explaining.engine import (
 )
 from cae_jax.explaining.inputs import InputError, check_images
 from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.package import is_package, read_package, write_package
 from cae_jax.explaining.requests import Target, check_target, make_requests
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars, carry_exemplars, draw_on
@@ -114,10 +115,10 @@ class Explainer:
 
     @classmethod
     def load(cls, workdir: str | pathlib.Path, host_classifier: HostClassifier | None = None) -> "Explainer":
-        """Loads the best whole checkpoint of a workdir and its classifier.
+        """Loads the best whole checkpoint of a workdir and its classifier, or a package.
 
         Args:
-            workdir: of a trained run.
+            workdir: of a trained run, or a folder that `save_package` wrote.
             host_classifier: explained instead of the workdir's own classifier; it need not be traceable by JAX. Its
                 classes must be the run's.
 
@@ -127,6 +128,17 @@ class Explainer:
         """
         workdir = pathlib.Path(workdir)
         record = read_record(workdir)
+        if is_package(workdir):
+            package = read_package(workdir, record)
+            return cls(
+                record,
+                package.step,
+                package.params,
+                package.classifier,
+                workdir=workdir,
+                fingerprint=package.fingerprint,
+                host_classifier=host_classifier,
+            )
         store = CheckpointStore(workdir / "checkpoints")
         step = store.best()
         if step is None:
@@ -141,6 +153,33 @@ class Explainer:
             fingerprint=f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
             host_classifier=host_classifier,
         )
+
+    def save_package(self, out: str | pathlib.Path) -> None:
+        """Writes all that explaining needs into a folder that can be given away, see `write_package`.
+
+        Raises:
+            InputError: if the folder has something in it, or this explainer's classifier has no name.
+        """
+        if self._unnamed:
+            raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
+        try:
+            write_package(
+                pathlib.Path(out),
+                record=self.record,
+                step=self.step,
+                fingerprint=self.fingerprint,
+                params=self.params,
+                classifier=self.classifier,
+                table=self.code_table,
+                metrics=self._workdir / "metrics.json",
+            )
+        except OSError as error:
+            raise InputError(f"the package cannot be written: {error}") from error
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether JAX can differentiate the classifier, as the saliency 'relevance' needs."""
+        return not self._host
 
     def _checking(self, classifier: HostClassifier) -> Callable[[Any], np.ndarray]:
         return lambda images: check_answers(classifier(np.asarray(images)), len(images), len(self.record.class_names))

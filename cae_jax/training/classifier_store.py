@@ -52,9 +52,14 @@ def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
     network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
     shape = (1, *facts["image_shape"])
     like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))["params"]
-    params = load_tree(folder, "params", like)
+    return classifier_of(load_tree(folder, "params", like), facts, read_seal(folder))
+
+
+def classifier_of(params: Any, facts: dict[str, Any], fingerprint: str) -> LoadedClassifier:
+    """A classifier that was trained here, from its parameters and facts."""
+    network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
     predict = classifiers.make_predict(network, params)
-    return LoadedClassifier(predict, make_answer(predict, True), params, facts, True, read_seal(folder))
+    return LoadedClassifier(predict, make_answer(predict, True), params, facts, True, fingerprint)
 
 
 def load_named(settings: Config, own: pathlib.Path, name: str) -> LoadedClassifier:

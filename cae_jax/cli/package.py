@@ -1,0 +1,50 @@
+"""`python -m cae_jax.cli.package`: a trained explainer as one folder that can be given away."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+EXAMPLES = """\
+example:
+  python -m cae_jax.cli.package --workdir runs/mnist --out mnist_explainer
+  python explain.py --workdir mnist_explainer --input my_digits/
+
+The folder holds the weights (safetensors), the config, the classifier or its name and hash, the class codes of the
+training images, the metrics and a model card; no training images, no pickle. Loading checks every file's SHA-256.
+"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cae_jax.cli.package",
+        description="Packs the best checkpoint of a run into a folder to share.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FOLDER", help="new or empty")
+    return parser.parse_args(arguments)
+
+
+def package(options: argparse.Namespace, console) -> None:
+    """Writes the package and says what is in it."""
+    from cae_jax.explaining import Explainer
+
+    Explainer.load(options.workdir).save_package(options.out)
+    for path in sorted(options.out.iterdir()):
+        console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False)
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = parse(sys.argv[1:])
+    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
+
+    return run(lambda console: package(options, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
