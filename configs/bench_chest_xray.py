@@ -11,4 +11,4 @@ from cae_jax.training.config import Config
 
 
 def get_config() -> Config:
-    return bench_config("chest_xray_28")
+    return bench_config("medmnist", {"data.name": "data/chest_xray_28.npz"})

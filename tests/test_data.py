@@ -212,9 +212,9 @@ def test_a_damaged_idx_file_is_named(tmp_path, content):
         read_idx(file)
 
 
-def write_digits(folder):
+def write_digits(folder, below=""):
     """Puts 120 train and 20 test digits of noise, all ten classes, where `mnist` looks for its files."""
-    manual = folder / "downloads" / "manual"
+    manual = folder / "downloads" / "manual" / below
     manual.mkdir(parents=True)
     rng = np.random.default_rng(0)
     arrays = {}
@@ -245,6 +245,14 @@ def test_mnist_is_built_from_files_that_are_already_there(tmp_path):
             assert known.pop(image.tobytes()) == label
     assert not expected["train"]
     assert not expected["test"]
+
+
+def test_fashion_mnist_is_built_from_files_of_the_same_names_in_a_folder_of_its_own(tmp_path):
+    arrays = write_digits(tmp_path, "fashion_mnist")
+    dataset = open_dataset("fashion_mnist", str(tmp_path))
+    assert dataset.class_names[0] == "t-shirt"
+    assert len(dataset.class_names) == 10
+    np.testing.assert_array_equal(dataset.test.take(np.asarray([3]))[0, ..., 0], arrays["test_images"][3])
 
 
 def test_mnist_that_is_prepared_is_read_again_without_its_files(tmp_path, monkeypatch):

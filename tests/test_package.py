@@ -112,7 +112,7 @@ def test_a_classifier_of_another_framework_is_named_and_checked(trained_explaine
     params = trained_explainer.classifier.params
     other = params | {"logits": params["logits"] | {"bias": np.asarray(params["logits"]["bias"]) + 1}}
     write_onnx(tmp_path / "given" / "model.onnx", other)
-    with pytest.raises(CheckpointError, match="is not the one that .* was made for"):
+    with pytest.raises(CheckpointError, match=r"is not the one that .* was made for"):
         Explainer.load(tmp_path / "given")
 
 

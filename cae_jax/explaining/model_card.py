@@ -62,7 +62,7 @@ def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scor
             "## Limits",
             "",
             "It explains this classifier on images like those it was trained on, and nothing else. A counterfactual",
-            "shows what would change the classifier's answer; whether that is what makes the difference in the world is",
+            "shows what would change the classifier's answer; whether that makes the difference in the world is",
             "another question. Endings say where no counterfactual was found: leave them in whatever you count.",
             "",
         ]

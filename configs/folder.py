@@ -1,0 +1,21 @@
+"""A template for data of one's own: a folder of images for each class, of any size, on a CPU or an accelerator.
+
+    python train.py --config configs/folder.py --config.data.name=IMAGES
+    python explain.py --workdir runs/folder
+
+`IMAGES/` holds a folder of images for each class (PNG, JPEG, BMP, TIFF; DICOM with pydicom), or `train/` and `test/`
+with such folders in them. A CSV file with a line for each image does as well, and keeps patients apart:
+
+    python train.py --config configs/folder.py --config.data.name=images.csv --config.data.table.group=patient
+
+The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
+"""
+
+from cae_jax.training import presets
+from cae_jax.training.config import Config
+
+
+def get_config() -> Config:
+    config = presets.default()
+    config.data.update(name="./images", size=(64, 64), channels=1)
+    return config
