@@ -4,8 +4,8 @@
 
 Data: https://www.kaggle.com/datasets/ahmedhamada0/brain-tumor-detection, `no` and `yes`.
 
-Lay it out as `data/brain_tumor1/no/` and `data/brain_tumor1/yes/` (without `pred`, which has no labels); splits are drawn.
-Or as the authors do, see `docs/own_data.md`.
+Lay it out as `data/brain_tumor1/no/` and `data/brain_tumor1/yes/`, without `pred`, which has no labels; splits are
+drawn. Or as the authors do, see `docs/own_data.md`.
 
 200,000 steps of one pair are meant for an accelerator; `configs/brain_tumor1_64.py` is for a CPU.
 Not run to its end here.

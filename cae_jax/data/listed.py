@@ -1,6 +1,5 @@
 """From a listing to a data set: files that cannot be used, splits, images that two splits share."""
 
-import collections
 import hashlib
 import logging
 import pathlib
@@ -17,6 +16,7 @@ from cae_jax.data.sources import held_if_small
 from cae_jax.data.table import STANDARD, Columns
 
 HELD = 64 << 20  # bytes of images up to which a split is held in memory
+SAMPLED = 4096  # bytes, three times, of a file that is compared with others
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 ON_ERROR = ("raise", "skip")
 log = logging.getLogger(__name__)
@@ -84,25 +84,25 @@ def draw_splits(listing: Listing) -> Listing:
     return replace(listing, splits=splits)
 
 
+def _sketch(path: pathlib.Path) -> tuple[int, bytes]:
+    """A file's length and a hash of its beginning, middle and end: what equal files share and few others do."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        parts = []
+        for start in (0, length // 2, max(length - SAMPLED, 0)):
+            file.seek(start)
+            parts.append(file.read(SAMPLED))
+    return length, hashlib.sha256(b"".join(parts)).digest()
+
+
 def shared_files(
     first: Sequence[pathlib.Path], second: Sequence[pathlib.Path]
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """Pairs of files of the same contents, one of either list; only files of the same length are read."""
-    by_size = collections.defaultdict(list)
-    for path in first:
-        by_size[path.stat().st_size].append(path)
+    """Pairs of files of the same contents, one of either list. Only files that look alike are read whole."""
+    by_sketch = {_sketch(path): path for path in first}
+    alike = ((by_sketch.get(_sketch(path)), path) for path in second)
     digest = lambda path: hashlib.sha256(path.read_bytes()).digest()  # noqa: E731
-    known: dict[int, dict[bytes, pathlib.Path]] = {}
-    pairs = []
-    for path in second:
-        size = path.stat().st_size
-        if size not in by_size:
-            continue
-        if size not in known:
-            known[size] = {digest(other): other for other in by_size[size]}
-        if (same := known[size].get(digest(path))) is not None:
-            pairs.append((same, path))
-    return pairs
+    return [(known, path) for known, path in alike if known is not None and digest(known) == digest(path)]
 
 
 def _warn_of_leaks(listing: Listing, name: str) -> None:

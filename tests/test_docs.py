@@ -1,0 +1,168 @@
+"""The tutorials in docs/ and the notebook, run as a reader would, on a few images and for a few steps."""
+
+import json
+import pathlib
+import re
+import runpy
+import shlex
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_run import SMALL
+
+from cae_jax.cli import explain, export_official, extract_codes, import_official, package, train
+
+ROOT = pathlib.Path(__file__).parents[1]
+DATA = pathlib.Path(__file__).parent / "data"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = {
+    "train.py": train,
+    "explain.py": explain,
+    "cae_jax.cli.import_official": import_official,
+    "cae_jax.cli.export_official": export_official,
+    "cae_jax.cli.extract_codes": extract_codes,
+    "cae_jax.cli.package": package,
+}
+FAST = {key: value for key, value in SMALL.items() if key != "data.name"} | {
+    "train.steps": "2",
+    "model.individual_downsamplings": "2",
+}
+
+
+def write_images(folder):
+    """Two classes in folders of splits, and a table of the same files."""
+    rng = np.random.default_rng(0)
+    lines = ["path,label,patient"]
+    for split, count in (("train", 40), ("test", 6)):
+        for label in ("dark", "light"):
+            (folder / "images" / split / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = (rng.integers(0, 100, (40, 48, 3)) + 150 * (label == "light")).astype(np.uint8)
+                path = f"images/{split}/{label}/{number}.png"
+                Image.fromarray(pixels).save(folder / path)
+                lines.append(f"{path},{label},{split}{label}{number // 2}")
+    (folder / "images.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_model(folder):
+    """The weights that the tutorials' classifiers read, and the same as ONNX."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel = np.asarray([[-4.0, 4.0]] * 3, np.float32)
+    np.savez(folder / "weights.npz", kernel=kernel, bias=np.zeros(2, np.float32))
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "kernel"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(kernel, "kernel")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(folder / "model.onnx"))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """The folder in which somebody follows the tutorials."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_images(folder)
+    write_model(folder)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for short in ("gen", "dis"):
+        (folder / f"{short}_00104000.npz").write_bytes((DATA / f"{short}_small.npz").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def run(line):
+    """Runs a command of a tutorial in this process, a training with few steps."""
+    words = shlex.split(line)
+    assert words.pop(0) == "python"
+    if words[0] == "-m":
+        words.pop(0)
+    name = words.pop(0)
+    if name == "train.py":
+        words += [f"--config.{key}={value}" for key, value in FAST.items()]
+    if name == "explain.py":
+        words += ["--confidence", "0.2", "--limit", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *words])
+        if name in PROGRAMS:
+            assert PROGRAMS[name].main() == 0, line
+        else:
+            runpy.run_path(name, run_name="__main__")
+
+
+def blocks_of(document, heading=""):
+    """Fenced blocks, language and text, of a document or of what stands below one of its headings."""
+    text = (ROOT / "docs" / document).read_text()
+    if heading:
+        text = re.split(r"^## ", text.split(f"\n## {heading}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    found = BLOCK.findall(text)
+    assert found
+    return found
+
+
+def follow(blocks):
+    """Writes the files that blocks begin with the names of, and runs the commands."""
+    for language, text in blocks:
+        if language == "python":
+            name = re.match(r"# (\w+\.py)\n", text)
+            assert name
+            pathlib.Path(name[1]).write_text(text)
+        else:
+            assert language == "sh"
+            for line in text.splitlines():
+                run(line)
+
+
+@pytest.mark.parametrize("route", ["JAX", "PyTorch", "ONNX", "Any function"])
+def test_a_classifier_of_one_s_own_is_explained_as_the_tutorial_says(reader, route):
+    if route == "PyTorch":
+        pytest.importorskip("torch")
+    blocks = blocks_of("own_classifier.md", route)
+    follow(blocks)
+    name = re.search(r"--workdir runs/(\w+)", blocks[-1][1])
+    assert name
+    workdir = reader / "runs" / name[1]
+    assert json.loads((workdir / "metrics.json").read_text())["classifier_accuracy"] == 1.0
+    assert list(workdir.glob("explained/*/index.html"))
+
+
+def test_data_of_one_s_own_are_read_as_the_tutorial_says(reader):
+    first, second, third = blocks_of("own_data.md")
+    follow([first])
+    (reader / "runs" / "folder").rename(reader / "runs" / "of_folders")
+    follow([second])
+    record = json.loads((reader / "runs" / "folder" / "run.json").read_text())
+    assert record["class_names"] == ["dark", "light"]
+    follow([blocks_of("own_classifier.md", "JAX")[0]])
+    follow([third])
+    assert (reader / "codes.csv").exists()
+
+
+def test_an_explainer_is_shared_as_the_tutorial_says(reader):
+    follow(blocks_of("own_classifier.md", "JAX"))
+    follow(blocks_of("sharing.md"))
+    assert (reader / "explainer" / "README.md").exists()
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    notebook = json.loads((ROOT / "docs" / "tour.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert sum("changes = {}" in cell for cell in cells) == 1
+    assert not any(cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    for number, cell in enumerate(cells):
+        exec(compile(cell.replace("changes = {}", f"changes = {SMALL}"), f"cell {number}", "exec"), scope)
+    assert len(scope["found"])
