@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 from small_run import small_config, use_digits
-from twins import torch_state, write_module, write_onnx
 
+from benchmarks.twins import torch_state, write_module, write_onnx
 from cae_jax.classifiers import Preparation, Reference, load_foreign
 from cae_jax.explaining import Explainer
 from cae_jax.training import loop

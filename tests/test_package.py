@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from twins import write_onnx
 
+from benchmarks.twins import write_onnx
 from cae_jax import Explainer
 from cae_jax.cli import package
 from cae_jax.explaining import InputError
