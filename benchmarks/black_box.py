@@ -2,8 +2,8 @@
 
     python -m benchmarks.black_box --workdir runs/mnist
 
-Explains test digits toward every digit's nearest other class with the workdir's own classifier, then with its twins, which
-answer from numpy arrays. Needs onnx and onnxruntime; PyTorch where it is installed.
+Explains test digits toward the class that is confident first, with the workdir's own classifier and with its twins,
+which answer from numpy arrays. Needs onnx and onnxruntime; PyTorch where it is installed.
 """
 
 import argparse

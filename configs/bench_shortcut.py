@@ -13,6 +13,8 @@ from cae_jax.training.config import Config
 
 
 def get_config() -> Config:
-    config = bench_config("phantom", {"data.name": "phantom/2_32_mark"})
+    config = bench_config(
+        "phantom", {"data.name": "phantom/2_32_mark", "train.steps": "2400", "train.checkpoint_every": "400"}
+    )
     config.protocol.images = 256
     return config
