@@ -74,8 +74,7 @@ class Evaluator:
             "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
             "swap_oracle_rate": float((by_oracle == wanted).mean()),
             "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
-            "swap_l1": float(changed.mean()),
-            "donor_l1": float(apart.mean()),
+            "swap_change": float(changed.mean() / apart.mean()),
         }
 
     def _reconstructions(self, params: Any) -> dict[str, float]:

@@ -49,14 +49,12 @@ def validation_score(scores: dict[str, float]) -> float:
     """What the best checkpoint is chosen by; the oracle has no say in it.
 
     The mean probability of the donors' classes in swaps, times that of the images' own classes in reconstructions,
-    times one minus the reconstructions' L1 from the images, times one minus the swaps' L1 from their exemplars, these
-    two as shares of the donors' L1 from the exemplars. Rates instead of probabilities would differ by a digit or two of
-    a few hundred; without the third factor a blurred early checkpoint wins by as little, and without the last one that
-    redraws more of the individual than the class asks for.
+    times one minus the reconstructions' L1, times one minus the swaps' change. Rates instead of probabilities would
+    differ by a digit or two of a few hundred; without the third factor a blurred early checkpoint wins by as little,
+    and without the last one that redraws more of the individual than the class asks for.
     """
     faithful = scores["swap_probability"] * scores["reconstruction_probability"]
-    blur, change = (scores[name] / scores["donor_l1"] for name in ("reconstruction_l1", "swap_l1"))
-    return faithful * (1.0 - blur) * (1.0 - change)
+    return faithful * (1.0 - scores["reconstruction_l1"]) * (1.0 - scores["swap_change"])
 
 
 def _draw_swaps(run: Run, params: Any, step: int) -> None:
