@@ -14,4 +14,5 @@ def get_config() -> Config:
     config.protocol.images = 256
     config.protocol.patch = 4
     config.protocol.steps = 32
+    config.cae.saliency = "reconstruction"  # chosen on validation: what changed is where the finding is
     return config

@@ -5,9 +5,9 @@
 The images are drawn on the spot; no download. `data.name` chooses the variant, for instance `phantom/2_64_mark` for two
 classes and a planted shortcut (see `cae_jax/data/phantom_builder.py`).
 
-On 2 cores a step takes about 0.3 s, and the warm-up five minutes; before it, classifier and oracle are trained, four
-minutes. Of 10,000 random swaps on the test split 0.984 flip the classifier and 0.980 convince the oracle, at the best
-checkpoint, of step 2,800 (run 21 of docs/experiments.md).
+On 2 cores a step takes 0.3 s or more, and the warm-up five minutes; before it, classifier and oracle are trained, four
+minutes. Of 10,000 random swaps on the test split 0.983 flip the classifier and 0.984 convince the oracle, at the best
+checkpoint, of step 4,800 (run 23 of docs/experiments.md).
 """
 
 from cae_jax.training import presets
