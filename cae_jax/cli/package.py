@@ -35,7 +35,7 @@ def package(options: argparse.Namespace, console) -> None:
 
     Explainer.load(options.workdir).save_package(options.out)
     for path in sorted(options.out.iterdir()):
-        console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False)
+        console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
 
 
 def main() -> int:
