@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -92,9 +93,12 @@ def run(line):
     name = words.pop(0)
     if name == "train.py":
         words += [f"--config.{key}={value}" for key, value in FAST.items()]
+    if "configs/folder.py" in line:
+        words.append("--config.data.size=32,32")
     if name == "explain.py":
         words += ["--confidence", "0.2", "--limit", "2"]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "images/.* is resized to the trained")
         patch.setattr(sys, "argv", [name, *words])
         if name in PROGRAMS:
             assert PROGRAMS[name].main() == 0, line
