@@ -255,6 +255,17 @@ def test_fashion_mnist_is_built_from_files_of_the_same_names_in_a_folder_of_its_
     np.testing.assert_array_equal(dataset.test.take(np.asarray([3]))[0, ..., 0], arrays["test_images"][3])
 
 
+def test_a_prepared_data_set_is_read_by_its_path(tmp_path):
+    write_digits(tmp_path)
+    by_name = open_dataset("mnist", str(tmp_path))
+    by_path = open_dataset(str(tmp_path / "mnist" / "1.0.0"))
+    assert by_path.class_names == by_name.class_names
+    for split in ("train", "validation", "test"):
+        np.testing.assert_array_equal(by_path.split(split).labels, by_name.split(split).labels)
+    rows = np.arange(10)
+    np.testing.assert_array_equal(by_path.test.take(rows), by_name.test.take(rows))
+
+
 def test_mnist_that_is_prepared_is_read_again_without_its_files(tmp_path, monkeypatch):
     write_digits(tmp_path)
     first = open_dataset("mnist", str(tmp_path))
