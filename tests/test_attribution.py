@@ -1,52 +1,96 @@
-"""One map an image, and the shapes in which Quantus and captum ask for it."""
+"""One map an image, and the shapes in which Quantus and captum ask for it, of an explainer whose maps are known."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cae_jax.explaining import Attribution, attribute, quantus_explain_func
 
-EASY = {"confidence": 0.2, "saliency": "reconstruction"}
+ANSWERS = np.asarray([0, 2, 1, 0])
+IMAGES = np.tile((ANSWERS / 4)[:, None, None, None], (1, 5, 3, 1)).astype(np.float32)
+IMAGES[:, 1, 1] = np.arange(4)[:, None] / 8  # tells them apart
 
 
-@pytest.fixture
-def images(digits):
-    return digits.test.take(np.arange(5)).astype(np.float32) / 255
+class Toy:
+    """Three classes. Its map of an image toward a class is one number all over, negative toward class 0."""
+
+    differentiable = True
+    record = SimpleNamespace(image_shape=(5, 3, 1))
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, images):
+        """Probabilities: the first pixel says the class."""
+        return np.eye(3)[np.round(images[:, 0, 0, 0] * 4).astype(int)]
+
+    def explain(self, images, target, **options):
+        """Maps toward all other classes or one for each image, and notes how it was asked."""
+        self.asked.append(options)
+        rows, targets = [], []
+        for row, answer in enumerate(self.predict(images).argmax(-1)):
+            toward = [c for c in range(3) if c != answer] if isinstance(target, str) else [int(target[row])]
+            rows += [row] * len(toward)
+            targets += toward
+        values = [self.value(images[row], c) for row, c in zip(rows, targets, strict=True)]
+        saliency = np.tile(np.asarray(values, np.float32)[:, None, None], (1, 5, 3))
+        return SimpleNamespace(image_index=np.asarray(rows), saliency=saliency)
+
+    @staticmethod
+    def value(image, target):
+        """The map's number."""
+        return (1 + image[1, 1, 0]) * (target + 1) * (-1 if target == 0 else 1)
 
 
-def test_an_answer_s_map_is_the_mean_over_all_other_classes(trained_explainer, digits):
-    images = digits.test.take(np.arange(24))
-    maps = attribute(trained_explainer, images, **EASY)
-    found = trained_explainer.explain(images, "all", residual=True, **EASY)
-    for row in range(24):
-        np.testing.assert_allclose(maps[row], np.abs(found.saliency[found.image_index == row]).mean(0), atol=1e-6)
-    assert maps.any()
+def toward(row, target):
+    return Toy.value(IMAGES[row], target)
 
 
-def test_another_class_s_map_is_the_one_toward_it(trained_explainer, images):
-    answers = trained_explainer.predict(images).argmax(-1)
-    classes = np.where(np.arange(5) < 2, answers, (answers + 1) % 10)
-    maps = attribute(trained_explainer, images, classes, confidence=0.2)
-    toward = trained_explainer.explain(images[2:], classes[2:], confidence=0.2, saliency="relevance", residual=True)
-    np.testing.assert_allclose(maps[2:], -toward.saliency, atol=1e-5)
-    np.testing.assert_allclose(maps[:2], attribute(trained_explainer, images[:2], confidence=0.2), atol=1e-5)
+def test_an_answer_s_map_is_the_mean_over_all_other_classes():
+    toy = Toy()
+    maps = attribute(toy, IMAGES)
+    expected = [np.mean([toward(row, c) for c in range(3) if c != ANSWERS[row]]) for row in range(4)]
+    np.testing.assert_allclose(maps, np.tile(np.reshape(expected, (4, 1, 1)), (1, 5, 3)), rtol=1e-6)
+    assert toy.asked == [{"saliency": "relevance", "residual": True}]
 
 
-def test_quantus_and_captum_get_the_same_maps_in_their_shapes(trained_explainer, images):
-    maps = attribute(trained_explainer, images, **EASY)
-    inputs = images.transpose(0, 3, 1, 2)
-    answers = trained_explainer.predict(images).argmax(-1)
-    found = quantus_explain_func(trained_explainer, **EASY)(None, inputs, answers, device="cpu")
-    np.testing.assert_allclose(found, maps[:, None], atol=1e-6)
-    found = Attribution(trained_explainer, **EASY).attribute(inputs)
-    assert found.shape == inputs.shape
-    np.testing.assert_allclose(found[:, 0], maps, atol=1e-6)
-    class_3 = Attribution(trained_explainer, **EASY).attribute(inputs, target=3)
-    np.testing.assert_allclose(class_3[:, 0], attribute(trained_explainer, images, np.full(5, 3), **EASY), atol=1e-6)
+def test_of_changes_the_size_counts():
+    maps = attribute(Toy(), IMAGES, saliency="reconstruction", residual=False)
+    expected = [np.mean([abs(toward(row, c)) for c in range(3) if c != ANSWERS[row]]) for row in range(4)]
+    np.testing.assert_allclose(maps[:, 2, 2], expected, rtol=1e-6)
 
 
-def test_captum_s_way_gives_tensors_for_tensors(trained_explainer, images):
+def test_a_black_box_is_asked_for_changes():
+    toy = Toy()
+    toy.differentiable = False
+    attribute(toy, IMAGES)
+    assert toy.asked[0]["saliency"] == "reconstruction"
+
+
+def test_another_class_s_map_is_what_stands_in_its_way():
+    maps = attribute(Toy(), IMAGES, np.asarray([0, 1, 0, 2]))
+    own = np.mean([toward(0, 1), toward(0, 2)])
+    np.testing.assert_allclose(maps[:, 0, 0], [own, -toward(1, 1), -toward(2, 0), -toward(3, 2)], rtol=1e-6)
+    maps = attribute(Toy(), IMAGES, np.asarray([0, 1, 0, 2]), saliency="path")
+    np.testing.assert_allclose(maps[1:, 0, 0], [toward(1, 1), abs(toward(2, 0)), toward(3, 2)], rtol=1e-6)
+
+
+def test_quantus_and_captum_get_the_same_maps_in_their_shapes():
+    maps, inputs = attribute(Toy(), IMAGES), IMAGES.transpose(0, 3, 1, 2)
+    found = quantus_explain_func(Toy())(None, inputs, ANSWERS, device="cpu")
+    np.testing.assert_array_equal(found, maps[:, None])
+    found = Attribution(Toy()).attribute(np.repeat(inputs, 3, axis=1))
+    assert found.shape == (4, 3, 5, 3)
+    np.testing.assert_array_equal(found, np.repeat(maps[:, None], 3, axis=1))
+    np.testing.assert_array_equal(
+        Attribution(Toy()).attribute(inputs, target=1)[:, 0], attribute(Toy(), IMAGES, np.full(4, 1))
+    )
+
+
+def test_captum_s_way_gives_tensors_for_tensors():
     torch = pytest.importorskip("torch")
-    inputs = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
-    found = Attribution(trained_explainer, **EASY).attribute(inputs, target=torch.tensor([3] * 5))
+    inputs = torch.tensor(IMAGES.transpose(0, 3, 1, 2), requires_grad=True)
+    found = Attribution(Toy()).attribute(inputs, target=torch.tensor([1] * 4))
     assert isinstance(found, torch.Tensor)
-    np.testing.assert_allclose(found[:, 0], attribute(trained_explainer, images, np.full(5, 3), **EASY), atol=1e-6)
+    np.testing.assert_array_equal(found[:, 0], attribute(Toy(), IMAGES, np.full(4, 1)))

@@ -255,7 +255,7 @@ def test_bad_torch_files_are_named(folder, own):
     state = torch_state(own.params)
     state.pop("logits.bias")
     torch.save(state, folder / "part.pt")
-    with pytest.raises(ValueError, match=r"part\.pt does not fit own_model:for_torch: .*logits\.bias"):
+    with pytest.raises(ValueError, match=r"(?s)part\.pt does not fit own_model:for_torch: .*logits\.bias"):
         load_foreign(Reference("own_model:for_torch", "torch", weights="part.pt"))
     torch.save([1, 2], folder / "list.pt")
     with pytest.raises(ValueError, match=r"list\.pt holds no state dict .* but list"):
