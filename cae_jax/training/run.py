@@ -74,6 +74,7 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
             f"most frequent class ({chance:.3f}). Check classifier.input (order of the channels, range, mean, std, "
             f"layout, size) and the order of the classes ({', '.join(dataset.class_names)}).",
             style="bold red",
+            markup=False,
         )
 
 
@@ -88,7 +89,9 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     claim_workdir(workdir, config, dataset)
     if dataset.skipped:
         write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
-        console.print(f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red")
+        console.print(
+            f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
+        )
     augment = make_augment(**config.augment.to_dict())
     with Progress(console=console) as progress:
         classifier, oracle = (
