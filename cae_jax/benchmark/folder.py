@@ -9,7 +9,7 @@ from cae_jax.benchmark import tables
 from cae_jax.benchmark.setting import Setting
 from cae_jax.benchmark.suite import Result
 from cae_jax.report import Section, render_benchmark
-from cae_jax.training.run_record import write_whole
+from cae_jax.training.files import write_whole
 
 INTROS = {
     "attributions": "Which pixels made the classifier answer as it did? Cells of pixels are removed in the order of "

@@ -5,10 +5,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from cae_jax.data import SPLITS
 from cae_jax.training.config import Config, ConfigError, apply_overrides, check_keys, find_config, load_config
 from cae_jax.training.presets import official
 
-SPLITS = ("train", "validation", "test")
 FILLS = ("mean", "blur", "imputation")
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cae_jax.classifiers.foreign_batches import in_batches
+from cae_jax.batching import map_batches
+
+HOST_BATCH = 256  # images a call of a model that takes any number
 
 
 def _onnxruntime() -> Any:
@@ -50,4 +52,5 @@ def load_onnx(path: pathlib.Path, device: str) -> Callable[[np.ndarray], np.ndar
         except Exception as error:
             raise ValueError(f"{path} takes {inputs[0].shape}, but was given {images.shape}: {error}") from error
 
-    return in_batches(call, fixed if isinstance(fixed, int) else None)
+    most = fixed if isinstance(fixed, int) else None
+    return lambda images: map_batches(call, images, batch_size=most or min(len(images), HOST_BATCH))

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from cae_jax.batching import map_batches
 from cae_jax.classifiers.callables import import_function
-from cae_jax.classifiers.foreign_batches import in_batches
+
+HOST_BATCH = 256  # images a call of a model that takes any number
 
 
 def _torch() -> Any:
@@ -110,4 +112,4 @@ def load_torch(path: str, *, weights: str, device: str, unpickle: bool) -> Calla
         with torch.inference_mode():
             return module(torch.from_numpy(np.ascontiguousarray(images)).to(device)).cpu().numpy()
 
-    return in_batches(call, fixed)
+    return lambda images: map_batches(call, images, batch_size=fixed or min(len(images), HOST_BATCH))

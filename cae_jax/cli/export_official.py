@@ -33,10 +33,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _discriminator(record, store, step: int) -> Any:
     """The discriminator's parameters: a tree of its own in an import, a part of the state in a run."""
     import jax
-    import numpy as np
 
     from cae_jax.models import Discriminator
-    from cae_jax.training.build import build_model, build_trainer, padded_shape
+    from cae_jax.training.build import build_model, build_trainer, padded_shape, parameter_shapes
     from cae_jax.training.checkpoints import CheckpointError
     from cae_jax.training.sharding import data_mesh
 
@@ -46,9 +45,8 @@ def _discriminator(record, store, step: int) -> Any:
         return store.load(step, "state", jax.eval_shape(trainer.init)).discriminator
     module = Discriminator(classes, **record.config.discriminator.to_dict())
     shape = padded_shape(build_model(record.config, record.image_shape), record.image_shape)
-    like = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), np.float32))["params"]
     try:
-        return store.load(step, "discriminator", like)
+        return store.load(step, "discriminator", parameter_shapes(module, shape))
     except CheckpointError as error:
         raise CheckpointError("the import had no discriminator (--dis), so there is none to export") from error
 

@@ -36,8 +36,8 @@ def extract(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and writes the table."""
     from rich.progress import Progress
 
+    from cae_jax.data import SPLITS
     from cae_jax.explaining import Explainer, InputError, encode_splits, write_codes
-    from cae_jax.explaining.codes import SPLITS
 
     if options.out.suffix not in (".csv", ".parquet"):
         raise InputError(f"{options.out} must end in .csv or .parquet")

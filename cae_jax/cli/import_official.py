@@ -54,20 +54,13 @@ def _config(options: argparse.Namespace, changes: dict[str, str], channels: int)
 
 def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
     """Reads the weights and writes the workdir."""
-    import jax
-    import numpy as np
-
     from cae_jax import interop
     from cae_jax.data import open_dataset
     from cae_jax.models import Discriminator
-    from cae_jax.training.build import build_model, padded_shape
+    from cae_jax.training.build import build_model, padded_shape, parameter_shapes
     from cae_jax.training.checkpoints import CheckpointStore
     from cae_jax.training.run_record import FILE, RunRecord, write_record
     from cae_jax.training.settings import file_settings
-
-    def filled(module, tensors, names, shape):
-        like = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), np.float32))
-        return interop.from_official(tensors, names, like["params"])
 
     folder = options.out / "checkpoints"
     store = CheckpointStore(folder)
@@ -83,7 +76,8 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
         names = interop.generator_names(
             model.class_downsamplings, model.individual_downsamplings, model.residual_blocks
         )
-        trees = {"ema": filled(model, tensors, names, padded_shape(model, shape))}
+        padded = padded_shape(model, shape)
+        trees = {"ema": interop.from_official(tensors, names, parameter_shapes(model, padded))}
         if options.dis:
             critic = interop.read_tensor_file(options.dis)
             own = interop.discriminator_sizes(critic)
@@ -91,7 +85,7 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
             config.discriminator.update(own)
             names = interop.discriminator_names(own["downsamplings"], own["residual_blocks"])
             module = Discriminator(classes, **config.discriminator.to_dict())
-            trees["discriminator"] = filled(module, critic, names, padded_shape(model, shape))
+            trees["discriminator"] = interop.from_official(critic, names, parameter_shapes(module, padded))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

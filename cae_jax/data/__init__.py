@@ -1,7 +1,7 @@
 """Data sets by name, as image sources, and batches of pairs drawn from them. No networks, nothing of JAX's devices."""
 
 from cae_jax.data.augment import Augment, make_augment
-from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.dataset import SPLITS, Dataset, stratified_split
 from cae_jax.data.file_source import FileSource, Skipped
 from cae_jax.data.image_files import SUFFIXES, Format, ImageError, read_pixels, resize
 from cae_jax.data.listed import FileSettings
@@ -12,6 +12,7 @@ from cae_jax.data.sources import ArraySource, RecordSource
 from cae_jax.data.table import Columns
 
 __all__ = [
+    "SPLITS",
     "SUFFIXES",
     "ArraySource",
     "Augment",

@@ -7,6 +7,8 @@ import numpy as np
 from cae_jax.data.file_source import Skipped
 from cae_jax.types import ImageSource
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -47,7 +49,7 @@ class Dataset:
         Raises:
             ValueError: for another name.
         """
-        if name not in ("train", "validation", "test"):
+        if name not in SPLITS:
             raise ValueError(f"a split is 'train', 'validation' or 'test', not {name!r}")
         return getattr(self, name)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.dataset import SPLITS, Dataset, stratified_split
 from cae_jax.data.file_source import FileSource, settle_format, unusable
 from cae_jax.data.image_files import AS_THEY_ARE, Format
-from cae_jax.data.listing import SPLITS, Listing, ListingError
+from cae_jax.data.listing import Listing, ListingError
 from cae_jax.data.sources import held_if_small
 from cae_jax.data.table import STANDARD, Columns
 

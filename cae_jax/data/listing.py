@@ -9,7 +9,6 @@ import numpy as np
 
 from cae_jax.data.image_files import SUFFIXES
 
-SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 

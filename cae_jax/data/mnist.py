@@ -47,11 +47,12 @@ class _Idx(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     ORIGIN: ClassVar[str]
+    FOLDER: ClassVar[str]  # below the manual downloads: all such sets have files of the same names
 
     @property
     def manual_folder(self) -> pathlib.Path:
         """Where files that are already there are looked for."""
-        return pathlib.Path(self._data_dir_root) / "downloads" / "manual"
+        return pathlib.Path(self._data_dir_root) / "downloads" / "manual" / self.FOLDER
 
     def files_present(self) -> bool:
         """Whether all four files are in `manual_folder`."""
@@ -81,6 +82,7 @@ class Mnist(_Idx, skip_registration=True):
 
     name = "mnist"
     ORIGIN = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+    FOLDER = ""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return digit_info(self, "The MNIST digits.", "https://en.wikipedia.org/wiki/MNIST_database")
@@ -91,12 +93,8 @@ class FashionMnist(_Idx, skip_registration=True):
 
     name = "fashion_mnist"
     ORIGIN = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    FOLDER = "fashion_mnist"
     CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-
-    @property
-    def manual_folder(self) -> pathlib.Path:
-        """Where files that are already there are looked for; MNIST's have the same names."""
-        return super().manual_folder / "fashion_mnist"
 
     def _info(self) -> tfds.core.DatasetInfo:
         homepage = "https://github.com/zalandoresearch/fashion-mnist"

@@ -27,17 +27,17 @@ def attribute(
         nats, signed; of others the size of the change.
     """
     options = {"saliency": "relevance" if explainer.differentiable else "reconstruction", "residual": True} | options
-    answers = explainer.predict(images).argmax(-1)
-    asked = answers if classes is None else np.asarray(classes)
+    asked = None if classes is None else np.asarray(classes)
+    is_answer = np.full(len(images), True) if asked is None else asked == explainer.predict(images).argmax(-1)
     maps = np.zeros((len(images), *explainer.record.image_shape[:2]), np.float32)
-    own = np.flatnonzero(asked == answers)
-    other = np.flatnonzero(asked != answers)
+    own = np.flatnonzero(is_answer)
+    other = np.flatnonzero(~is_answer)
     if len(own):
         found = explainer.explain(images[own], "all", **options)
         seen = found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
         counts = np.bincount(found.image_index)
         np.add.at(maps, own[found.image_index], seen / counts[found.image_index][:, None, None])
-    if len(other):
+    if asked is not None and len(other):
         found = explainer.explain(images[other], asked[other], **options)
         maps[other] = -found.saliency if options["saliency"] == "relevance" else np.abs(found.saliency)
     return maps

@@ -9,7 +9,7 @@ import numpy as np
 
 from cae_jax.batching import map_batches
 from cae_jax.counterfactual import CodeTable
-from cae_jax.explaining.files import write_npz
+from cae_jax.training.files import write_npz
 from cae_jax.types import ImageSource
 
 FILE = "code_table.npz"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cae_jax.data import SPLITS
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
 
-SPLITS = ("train", "validation", "test")
 ROWS = 512  # images read at once
 
 

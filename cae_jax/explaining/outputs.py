@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cae_jax.explaining.engine import concatenate
-from cae_jax.explaining.files import write_npz
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
 from cae_jax.report import Page, draw_explanation
-from cae_jax.training.run_record import write_whole
+from cae_jax.training.files import write_npz, write_whole
 from cae_jax.types import Ending, Explanation
 
 OURS = ("request.json", "parts", "strips", "explanations.npz", "explanations.json", "index.html")

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import networkx as nx
 import numpy as np
 
-from cae_jax.explaining.codes import SPLITS, SplitCodes, encode_splits, write_codes
+from cae_jax.data import SPLITS
+from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.overview import STAGES, Overview, describe, to_json
 from cae_jax.manifold import PROPERTIES, MapperOptions
 from cae_jax.report.manifold_page import Points, Strip, manifold_page
-from cae_jax.training.run_record import write_whole
+from cae_jax.training.files import write_whole
 
 
 def _positions(overview: Overview, seed: int) -> np.ndarray:

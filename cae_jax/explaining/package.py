@@ -3,7 +3,6 @@
 Arrays are safetensors and `.npz` without pickle; `package.json`, written last, has the SHA-256 of every file.
 """
 
-import hashlib
 import json
 import pathlib
 import shutil
@@ -18,30 +17,33 @@ from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining.code_tables import FILE as CODE_TABLE
 from cae_jax.explaining.code_tables import keep_code_table
 from cae_jax.explaining.model_card import model_card
-from cae_jax.training.checkpoints import CheckpointError
+from cae_jax.training.checkpoints import CheckpointError, file_digest
 from cae_jax.training.classifier_store import LoadedClassifier, classifier_of, load_named
+from cae_jax.training.files import write_whole
 from cae_jax.training.run_record import FILE as RECORD
-from cae_jax.training.run_record import RunRecord, write_record, write_whole
+from cae_jax.training.run_record import RunRecord, read_record, write_record
 
 MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
 VERSION = 1
 
 
-class Package(NamedTuple):
-    """What a package says beside its record.
+class Parts(NamedTuple):
+    """What an `Explainer` is made of.
 
     Attributes:
+        record: of the run.
         step: of the checkpoint.
-        fingerprint: of checkpoint and classifier.
         params: of the generator.
         classifier: that is explained.
+        fingerprint: of checkpoint and classifier.
     """
 
+    record: RunRecord
     step: int
-    fingerprint: str
     params: Any
     classifier: LoadedClassifier
+    fingerprint: str
 
 
 def is_package(folder: pathlib.Path) -> bool:
@@ -61,21 +63,7 @@ def _read_tensors(path: pathlib.Path) -> Any:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def _digest(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_package(
-    out: pathlib.Path,
-    *,
-    record: RunRecord,
-    step: int,
-    fingerprint: str,
-    params: Any,
-    classifier: LoadedClassifier,
-    table: CodeTable,
-    metrics: pathlib.Path,
-) -> None:
+def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, metrics: pathlib.Path) -> None:
     """Writes a package; see `Explainer.load` for the way back.
 
     A classifier that was trained here goes along. One of another framework is named, with its fingerprint, and must be
@@ -83,11 +71,7 @@ def write_package(
 
     Args:
         out: a new or empty folder.
-        record: of the run.
-        step: of the checkpoint.
-        fingerprint: of checkpoint and classifier.
-        params: of the generator.
-        classifier: that is explained.
+        parts: of the explainer.
         table: class codes of the training images.
         metrics: the run's `metrics.json`, if it is there.
 
@@ -101,20 +85,21 @@ def write_package(
     if metrics.exists():
         shutil.copyfile(metrics, out / METRICS)
         scores = json.loads(metrics.read_text())
-    write_record(out, record)
-    _write_tensors(out / MODEL, params)
+    classifier = parts.classifier
+    write_record(out, parts.record)
+    _write_tensors(out / MODEL, parts.params)
     if classifier.params is not None:
         _write_tensors(out / CLASSIFIER, classifier.params)
-    keep_code_table(out, table, fingerprint)
-    (out / CARD).write_text(model_card(record, step, classifier.facts, scores))
+    keep_code_table(out, table, parts.fingerprint)
+    (out / CARD).write_text(model_card(parts.record, parts.step, classifier.facts, scores))
     files = sorted(path.name for path in out.iterdir())
     manifest = {
         "format": "cae_jax package",
         "version": VERSION,
-        "step": step,
-        "fingerprint": fingerprint,
+        "step": parts.step,
+        "fingerprint": parts.fingerprint,
         "classifier": {"facts": classifier.facts, "fingerprint": classifier.fingerprint},
-        "files": {name: _digest(out / name) for name in files},
+        "files": {name: file_digest(out / name) for name in files},
     }
     write_whole(out / MANIFEST, json.dumps(manifest, indent=1))
 
@@ -136,7 +121,7 @@ def _check(folder: pathlib.Path) -> dict[str, Any]:
             raise CheckpointError(f"{folder / MANIFEST} is damaged: {name!r} is no file of the package")
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is damaged: {name} is missing")
-        if _digest(folder / name) != digest:
+        if file_digest(folder / name) != digest:
             raise CheckpointError(f"{folder} is damaged: the contents of {name} are not those that were packaged")
     return manifest
 
@@ -157,21 +142,14 @@ def _classifier(folder: pathlib.Path, record: RunRecord, entry: dict[str, Any]) 
     return loaded
 
 
-def read_package(folder: pathlib.Path, record: RunRecord) -> Package:
-    """Reads a package.
-
-    Args:
-        folder: that `write_package` wrote.
-        record: of the run, from the same folder.
+def read_package(folder: pathlib.Path) -> Parts:
+    """Reads a folder that `write_package` wrote.
 
     Raises:
         CheckpointError: naming the file that is missing or changed.
-        ConfigError: if the classifier is of another framework and is not where it is said to be.
+        ConfigError: if the record is damaged, or the classifier is of another framework and is not where it is said.
     """
+    record = read_record(folder)
     manifest = _check(folder)
-    return Package(
-        manifest["step"],
-        manifest["fingerprint"],
-        _read_tensors(folder / MODEL),
-        _classifier(folder, record, manifest["classifier"]),
-    )
+    classifier = _classifier(folder, record, manifest["classifier"])
+    return Parts(record, manifest["step"], _read_tensors(folder / MODEL), classifier, manifest["fingerprint"])

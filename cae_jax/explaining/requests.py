@@ -44,6 +44,28 @@ def check_target(target: Target, images: int, classes: int) -> str | np.ndarray:
     return np.broadcast_to(targets, images).astype(int)
 
 
+def check_waypoints(waypoints: np.ndarray, target: str | np.ndarray, images: int, size: int) -> np.ndarray:
+    """Brings waypoints to float32.
+
+    Args:
+        waypoints: `[points, size]`, or `[images, points, size]`.
+        target: as `check_target` returns it.
+        images: how many there are.
+        size: of a class code.
+
+    Raises:
+        InputError: for another shape, or a target that is no class.
+    """
+    waypoints = np.asarray(waypoints, np.float32)
+    if waypoints.shape[-1:] != (size,) or waypoints.ndim not in (2, 3) or 0 in waypoints.shape:
+        raise InputError(f"waypoints are [points, {size}] or [N, points, {size}], not {waypoints.shape}")
+    if waypoints.ndim == 3 and len(waypoints) != images:
+        raise InputError(f"{len(waypoints)} rows of waypoints do not go with {images} images")
+    if isinstance(target, str):
+        raise InputError("waypoints need a target class: the one at their end")
+    return waypoints
+
+
 def make_requests(predictions: np.ndarray, target: str | np.ndarray, classes: int) -> Requests:
     """Rows for images of some predictions `[N]`: one each, or for target 'all' one for every other class."""
     everyone = np.arange(len(predictions))

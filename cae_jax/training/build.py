@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -60,6 +61,12 @@ def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, in
     return padded_side(height, model.stride), padded_side(width, model.stride), channels
 
 
+def parameter_shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> Any:
+    """The shapes of a module's parameters for images of a height, width and channels, without computing any."""
+    images = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    return jax.eval_shape(module.init, jax.random.key(0), images)["params"]
+
+
 def load_generator(config: Config, image_shape: tuple[int, int, int], store: CheckpointStore, step: int) -> Any:
     """Reads the generator's averaged parameters of a whole checkpoint.
 
@@ -67,8 +74,7 @@ def load_generator(config: Config, image_shape: tuple[int, int, int], store: Che
         CheckpointError: if they are of another model.
     """
     model = build_model(config, image_shape)
-    images = jax.ShapeDtypeStruct((1, *padded_shape(model, image_shape)), np.float32)
-    return store.load(step, "ema", jax.eval_shape(model.init, jax.random.key(0), images)["params"])
+    return store.load(step, "ema", parameter_shapes(model, padded_shape(model, image_shape)))
 
 
 def build_trainer(

@@ -46,9 +46,10 @@ def _wrap_key(like: Any, data: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(with_shape))
 
 
-def _digest(path: epath.Path) -> str:
+def file_digest(path: epath.PathLike) -> str:
+    """The SHA-256 of a file's contents."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with epath.Path(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -87,7 +88,7 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
         with ocp.StandardCheckpointer() as checkpointer:
             for name, tree in trees.items():
                 checkpointer.save(folder / name, _unwrap_keys(tree))
-        record = {"facts": dict(facts), "files": {name: _digest(path) for name, path in _files(folder).items()}}
+        record = {"facts": dict(facts), "files": {name: file_digest(path) for name, path in _files(folder).items()}}
         (folder / MANIFEST).write_text(json.dumps(record | {"seal": _seal(record)}, indent=1))
     except Exception as error:
         folder.rmtree(missing_ok=True)
@@ -115,7 +116,7 @@ def read_facts(folder: epath.PathLike) -> dict[str, Any]:
     for name in sorted(present.keys() ^ record["files"].keys()):
         raise CheckpointError(f"{folder} is damaged: {name} is {'missing' if name not in present else 'not its own'}")
     for name, digest in record["files"].items():
-        if _digest(present[name]) != digest:
+        if file_digest(present[name]) != digest:
             raise CheckpointError(f"{folder} is damaged: the contents of {name} have changed since it was written")
     return record["facts"]
 

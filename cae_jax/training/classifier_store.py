@@ -11,9 +11,10 @@ import numpy as np
 from rich.progress import Progress
 
 from cae_jax import classifiers
-from cae_jax.data import Augment, Dataset
+from cae_jax.data import SPLITS, Augment, Dataset
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, read_seal, save_trees
 from cae_jax.training.config import Config, ConfigError
+from cae_jax.training.files import write_npz
 from cae_jax.training.functions import make_answer, predicted_classes
 from cae_jax.training.settings import classifier_reference
 from cae_jax.types import Predict
@@ -172,18 +173,14 @@ def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pat
         dataset: the images.
         cache: where the answers of a classifier that JAX cannot trace, which may be slow, are kept.
     """
-    splits = ("train", "validation", "test")
     if loaded.traceable:
-        return {split: predicted_classes(loaded.answer, dataset.split(split)) for split in splits}
-    counts = [len(dataset.split(split)) for split in splits]
+        return {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
+    counts = [len(dataset.split(split)) for split in SPLITS]
     key = f"{loaded.fingerprint} {dataset.name} {counts}"
     if cache.exists():
         with np.load(cache, allow_pickle=False) as kept:
             if str(kept["key"]) == key:
-                return {split: kept[split] for split in splits}
-    classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in splits}
-    draft = cache.with_name(cache.name + ".draft")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, key=np.asarray(key), **classes)
-    draft.replace(cache)
+                return {split: kept[split] for split in SPLITS}
+    classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
+    write_npz(cache, key=np.asarray(key), **classes)
     return classes

@@ -17,9 +17,10 @@ from cae_jax.images import to_unit
 from cae_jax.training.config import Config
 from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.evaluation import collapse_reason
+from cae_jax.training.files import write_whole
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run, prepare
-from cae_jax.training.run_record import versions, write_whole
+from cae_jax.training.run_record import versions
 from cae_jax.training.sharding import split_batch
 from cae_jax.training.state import TrainState
 from cae_jax.training.warmup import warm_up

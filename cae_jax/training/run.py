@@ -12,14 +12,16 @@ from cae_jax.data import Dataset, make_augment, open_dataset
 from cae_jax.metrics import majority_share
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.classifier_store import label_dataset, train_or_load
+from cae_jax.training.classifier_store import LoadedClassifier, label_dataset, train_or_load
 from cae_jax.training.config import Config
 from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
+from cae_jax.training.files import write_whole
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
-from cae_jax.training.run_record import claim_workdir, write_whole
+from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
+from cae_jax.types import ImageSource
 
 SKIPPED = "skipped_files.txt"
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
@@ -65,6 +67,10 @@ class Run:
         )
 
 
+def _accuracy(loaded: LoadedClassifier, source: ImageSource) -> float:
+    return float((predicted_classes(loaded.answer, source) == source.labels).mean())
+
+
 def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None:
     """Says so where a classifier knows nothing: most often it was asked in another way than it was trained."""
     chance = majority_share(dataset.test.labels)
@@ -104,7 +110,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
     accuracy = {
         "classifier": float((predictions["test"] == dataset.test.labels).mean()),
-        "oracle": float((predicted_classes(oracle.answer, dataset.test) == dataset.test.labels).mean()),
+        "oracle": oracle.facts["accuracy"] if "accuracy" in oracle.facts else _accuracy(oracle, dataset.test),
     }
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from cae_jax.data import Dataset
 from cae_jax.training.config import Config, ConfigError, check_resumable
+from cae_jax.training.files import write_whole
 
 FILE = "run.json"
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
@@ -42,13 +43,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that a reader sees the old contents or the new ones, never a part."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 def _with_tuples(value: Any) -> Any:

@@ -5,16 +5,16 @@ from cae_jax.data import Columns, FileSettings, Format
 from cae_jax.training.config import Config, ConfigError
 
 
-def _pair(key: str, numbers: tuple[float, ...]) -> tuple[float, float] | None:
-    """Two numbers, or None where both are 0; one number stands for both."""
+def _pair(key: str, numbers: tuple[float, ...]) -> tuple[float, float]:
+    """Two numbers; one stands for both."""
     if len(numbers) not in (1, 2):
         raise ConfigError(f"{key} takes two numbers, not {numbers}")
-    return (numbers[0], numbers[-1]) if any(numbers) else None
+    return numbers[0], numbers[-1]
 
 
 def _size(key: str, numbers: tuple[int, ...]) -> tuple[int, int] | None:
-    pair = _pair(key, numbers)
-    return None if pair is None else (int(pair[0]), int(pair[1]))
+    height, width = _pair(key, numbers)
+    return (int(height), int(width)) if height or width else None
 
 
 def file_settings(data: Config) -> FileSettings:
@@ -24,6 +24,7 @@ def file_settings(data: Config) -> FileSettings:
         ConfigError: for values that cannot be.
     """
     size, window = _size("data.size", data.size), _pair("data.window", data.window)
+    window = window if any(window) else None
     try:
         wanted = Format(size=size, channels=data.channels, fit=data.fit, window=window)
         return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error)
@@ -48,7 +49,7 @@ def classifier_reference(settings: Config, name: str) -> Reference:
             size=size,
             channels=given.channels,
             order=given.order,
-            range=spread or (0.0, 0.0),
+            range=spread,
             mean=tuple(given.mean),
             std=tuple(given.std),
             layout=given.layout,

@@ -1,4 +1,4 @@
-"""Writes files whole or not at all."""
+"""Writes files so that a reader sees the old contents or the new ones, never a part."""
 
 import os
 import pathlib
@@ -6,8 +6,15 @@ import pathlib
 import numpy as np
 
 
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a text file."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
 def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Writes a compressed `.npz` so that a reader sees the old contents or the new ones, never a part."""
+    """Writes a compressed `.npz`."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:

@@ -1,0 +1,138 @@
+"""A generator and the classifier that it explains, as compiled calls on any number of rows."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cae_jax.batching import first_call_alone, map_batches, parallel_calls
+from cae_jax.classifiers import check_answers
+from cae_jax.counterfactual import CodeTable, Crossings, along_path, host_while_loop, log_odds, search
+from cae_jax.explaining.code_tables import make_code_table
+from cae_jax.images import to_unit
+from cae_jax.models import carried_exemplars, draw_on
+from cae_jax.training.build import build_model
+from cae_jax.training.functions import make_codec
+from cae_jax.training.run_record import RunRecord
+from cae_jax.types import ImageSource, Predict
+
+BATCH = 64  # rows a compiled call; memory does not grow with the number of images
+SEARCH_BATCH = 96  # rows a call of the search: 64 images toward 3 references are 2 calls
+SLOTS = 32  # of them are decoded together
+HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
+
+HostClassifier = Callable[[np.ndarray], np.ndarray]
+"""A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
+
+
+class CompiledModel:
+    """What the `Explainer` asks of networks. Images are float32 in [0, 1], of the trained size.
+
+    Attributes:
+        keeps_residual: whether the generator's individual codes always carry the exemplars.
+        sensitivity: images and classes to gradients of the classes' log odds; None if JAX cannot trace the classifier.
+        traceable: `decode` and `predict` as the search calls them.
+    """
+
+    def __init__(self, record: RunRecord, params: Any, predict: Predict, host_classifier: HostClassifier | None):
+        """Takes a classifier that JAX can trace, or instead one that it cannot."""
+        self._host, self._classes, self._seed = host_classifier is not None, len(record.class_names), record.config.seed
+        model = build_model(record.config, record.image_shape).clone(forward_only=True)
+        self.keeps_residual = model.keep_residual
+        encode, decode = make_codec(model, record.image_shape[:2])
+        one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
+        code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
+
+        def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
+            if individual_code.shape[-1] == code_channels:
+                return decode(params, individual_code, class_code)
+            own, exemplars, reconstructions = carried_exemplars(individual_code, record.image_shape)
+            return draw_on(exemplars, reconstructions, decode(params, own, class_code))
+
+        self._shared = functools.cache(first_call_alone)
+        self._encode = jax.jit(lambda images: encode(params, images))
+        self._decode = jax.jit(draw)
+        self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
+        self.sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+        if host_classifier is None:
+            self._predict = jax.jit(predict)
+
+            def odds(images: jax.Array, classes: jax.Array) -> jax.Array:
+                probabilities = jnp.take_along_axis(predict(images), classes[:, None], axis=-1)
+                return log_odds(probabilities[:, 0]).sum()
+
+            self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
+            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
+        else:
+            self._predict = lambda images: self._check(host_classifier(np.asarray(images)), len(images))
+            self._search = functools.partial(search, self._decode, self._predict, while_loop=host_while_loop)
+        self.traceable = self._decode, self._predict
+
+    def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
+        return check_answers(answers, count, self._classes)
+
+    def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
+        return map_batches(self._shared(function), *arrays, batch_size=BATCH, calls=parallel_calls())
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The classifier's probabilities, `[N, K]`; raises ClassifierError if they are none."""
+        if self._host:  # which gets no rows that only fill a batch
+            starts = range(0, len(images), HOST_BATCH)
+            return np.concatenate([self._predict(images[start : start + HOST_BATCH]) for start in starts])
+        return self._check(self._map(self._predict, images), len(images))
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
+        return self._map(self._encode, images)
+
+    def decode(self, individual_codes: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
+        """Images of as many individual and class codes."""
+        return self._map(self._decode, individual_codes, class_codes)
+
+    def at(self, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
+        return self._map(self._at, individual_codes, waypoints, shifts)
+
+    def search(
+        self,
+        individual_codes: np.ndarray,
+        waypoints: np.ndarray,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        any_flip: np.ndarray | None = None,
+        *,
+        confidence: float = 0.9,
+        tolerance: float = 1 / 256,
+    ) -> Crossings:
+        """`counterfactual.search` over any number of rows, in calls of one shape.
+
+        Without `any_flip`, only the target counts as a flip.
+        """
+        count = len(waypoints)
+        any_flip = np.zeros(count, bool) if any_flip is None else any_flip
+        batch_size = min(HOST_BATCH, 1 << (count - 1).bit_length()) if self._host else SEARCH_BATCH
+        rows = (individual_codes, waypoints, prediction, target, any_flip)
+        padded = np.arange(-(-count // batch_size) * batch_size)
+        filled = [array[np.minimum(padded, count - 1)] for array in rows]
+        answer = self._search if self._host else self._shared(self._search)
+        found = map_batches(
+            lambda *batch: answer(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
+            *filled,
+            padded < count,
+            batch_size=batch_size,
+            calls=1 if self._host else parallel_calls(),
+        )
+        return Crossings(*(field[:count] for field in found))
+
+    def code_table(self, source: ImageSource) -> CodeTable:
+        """Class codes of a data set's training images, with the classifier's answers to their reconstructions."""
+        return make_code_table(
+            source,
+            lambda images: self._encode(to_unit(images)),
+            lambda *codes: self._predict(self._decode(*codes)),
+            self._seed,
+            BATCH,
+        )
