@@ -1,6 +1,8 @@
-"""The published networks and path search in plain, eager PyTorch, from weights of ours: what our speed is measured by.
+"""The published networks and path search in plain, eager PyTorch, from weights of ours: a second opinion on what they
+compute (`benchmarks/full_size.py`), and what our speed is measured by.
 
-Written from the paper's description, with the sizes read from the weights. One image at a time, as published.
+Written from the paper's description, with the sizes read from the weights. The search takes one image at a time, as
+published.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +27,19 @@ def to_torch(params: Mapping[str, Any]) -> Tensors:
     return tensors
 
 
-def _convolve(w: Tensors, name: str, x: torch.Tensor, padding: int) -> torch.Tensor:
-    return F.conv2d(F.pad(x, [padding] * 4, mode="reflect"), w[f"{name}/kernel"], w[f"{name}/bias"])
+def _convolve(w: Tensors, name: str, x: torch.Tensor, padding: int, stride: int = 1) -> torch.Tensor:
+    if padding:
+        x = F.pad(x, [padding] * 4, mode="reflect")
+    return F.conv2d(x, w[f"{name}/kernel"], w[f"{name}/bias"], stride=stride)
+
+
+def _count(w: Tensors, prefix: str) -> int:
+    """How many layers are called `prefix` and a number."""
+    return len({name.split("/")[0] for name in w if name.startswith(prefix)})
+
+
+def _stem(w: Tensors, x: torch.Tensor) -> torch.Tensor:
+    return _convolve(w, "stem/conv", x, w["stem/conv/kernel"].shape[-1] // 2)
 
 
 def _linear(w: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -44,10 +57,39 @@ def _layer_norm(w: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
     return (x - mean) / (deviation + 1e-5) * scale + bias
 
 
+def encode_class(w: Tensors, images: torch.Tensor) -> torch.Tensor:
+    """Class codes `[batch, size]` of images `[batch, channels, H, W]` in [-1, 1], by the published head."""
+    x = torch.relu(_stem(w, images))
+    for i in range(_count(w, "down_")):
+        x = torch.relu(_convolve(w, f"down_{i}/conv", x, 1, stride=2))
+    return _convolve(w, "head/conv", x, 0).mean((2, 3))
+
+
+def encode_individual(w: Tensors, images: torch.Tensor) -> torch.Tensor:
+    """Individual codes `[batch, channels, h, w]` of images `[batch, channels, H, W]` in [-1, 1], without bottleneck."""
+    x = torch.relu(F.instance_norm(_stem(w, images), eps=1e-5))
+    for i in range(_count(w, "down_")):
+        x = torch.relu(F.instance_norm(_convolve(w, f"down_{i}/conv", x, 1, stride=2), eps=1e-5))
+    for i in range(_count(w, "block_")):
+        y = torch.relu(F.instance_norm(_convolve(w, f"block_{i}/conv_0/conv", x, 1), eps=1e-5))
+        x = x + F.instance_norm(_convolve(w, f"block_{i}/conv_1/conv", y, 1), eps=1e-5)
+    return x
+
+
+def discriminate(w: Tensors, images: torch.Tensor) -> torch.Tensor:
+    """Logits `[batch, 2 + K]` of fake, real and the classes, without dropout."""
+    x = images
+    for i in range(_count(w, "down_")):
+        x = F.leaky_relu(_convolve(w, f"down_{i}/conv", x, 1, stride=2), 0.2)
+    for i in range(_count(w, "block_")):
+        y = F.leaky_relu(_convolve(w, f"block_{i}/conv_0/conv", x, 1), 0.2)
+        x = x + _convolve(w, f"block_{i}/conv_1/conv", y, 1)
+    return _linear(w, "logits", torch.relu(_linear(w, "hidden", x.mean((2, 3)))))
+
+
 def decode(w: Tensors, individual_code: torch.Tensor, class_code: torch.Tensor) -> torch.Tensor:
     """Decodes `[batch, channels, h, w]` and `[batch, size]` into images `[batch, channels, H, W]` in [-1, 1]."""
-    blocks = sum(name.startswith("block_") and name.endswith("conv_0/conv/bias") for name in w)
-    ups = sum(name.startswith("up_") and name.endswith("bias") for name in w)
+    blocks, ups = _count(w, "block_"), _count(w, "up_")
     h = torch.relu(_linear(w, "mlp_0", class_code))
     h = torch.relu(_linear(w, "mlp_1", h))
     style = _linear(w, "mlp_2", h).reshape(len(class_code), blocks, 2, 2, -1)

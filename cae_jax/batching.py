@@ -34,6 +34,17 @@ def first_call_alone(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes threads wait for each other: for a function of the user's that may not bear two calls at once."""
+    lock = threading.Lock()
+
+    def call(*inputs: Any) -> Any:
+        with lock:
+            return function(*inputs)
+
+    return call
+
+
 def map_batches(function: Callable[..., Any], *arrays: np.ndarray, batch_size: int = 256, calls: int = 1) -> Any:
     """Applies `function` to rows in batches and concatenates what it returns, on the host.
 

@@ -14,5 +14,6 @@ def get_config() -> Config:
     config.protocol.images = 256
     config.protocol.patch = 4
     config.protocol.steps = 32
-    config.cae.saliency = "reconstruction"  # chosen on validation: what changed is where the finding is
+    # chosen on validation: what changed is where the finding is
+    config.attribution.update(saliency="reconstruction", strategy="geodesic", confidence=0.9)
     return config

@@ -15,7 +15,6 @@ IMAGES[:, 1, 1] = np.arange(4)[:, None] / 8  # tells them apart
 class Toy:
     """Three classes. Its map of an image toward a class is one number all over, negative toward class 0."""
 
-    differentiable = True
     record = SimpleNamespace(image_shape=(5, 3, 1))
 
     def __init__(self):
@@ -52,20 +51,19 @@ def test_an_answer_s_map_is_the_mean_over_all_other_classes():
     maps = attribute(toy, IMAGES)
     expected = [np.mean([toward(row, c) for c in range(3) if c != ANSWERS[row]]) for row in range(4)]
     np.testing.assert_allclose(maps, np.tile(np.reshape(expected, (4, 1, 1)), (1, 5, 3)), rtol=1e-6)
-    assert toy.asked == [{"saliency": "relevance", "residual": True}]
+    assert toy.asked == [{"saliency": "relevance", "residual": True, "strategy": "medoid", "confidence": 0.5}]
+
+
+def test_what_is_asked_for_goes_before_what_is_chosen():
+    toy = Toy()
+    attribute(toy, IMAGES, strategy="geodesic", residual=False)
+    assert toy.asked == [{"saliency": "relevance", "residual": False, "strategy": "geodesic", "confidence": 0.5}]
 
 
 def test_of_changes_the_size_counts():
     maps = attribute(Toy(), IMAGES, saliency="reconstruction", residual=False)
     expected = [np.mean([abs(toward(row, c)) for c in range(3) if c != ANSWERS[row]]) for row in range(4)]
     np.testing.assert_allclose(maps[:, 2, 2], expected, rtol=1e-6)
-
-
-def test_a_black_box_is_asked_for_changes():
-    toy = Toy()
-    toy.differentiable = False
-    attribute(toy, IMAGES)
-    assert toy.asked[0]["saliency"] == "reconstruction"
 
 
 def test_another_class_s_map_is_what_stands_in_its_way():

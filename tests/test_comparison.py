@@ -22,6 +22,7 @@ SMALL = {
     "protocol.bootstrap": "50",
     "protocol.pictures": "3",
     "protocol.confidence": "0.2",  # the model is hardly trained
+    "attribution.confidence": "0.2",
 }
 
 

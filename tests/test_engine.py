@@ -163,6 +163,15 @@ def test_relevance_adds_up_to_what_the_answer_has_beyond_the_counterfactual():
     assert (record.saliency[[0, 1], 0, record.target] > 0).all()  # and so does that the target's is dark
 
 
+def test_a_black_box_s_relevance_is_nearly_that_of_the_gradients():
+    request = ([[1.0, 0.0, 0.0], [0.8, 0.1, 0.3]], [1, 2])
+    traced = explain(*request, saliency="relevance")
+    black_box = explain(*request, saliency="relevance", compiled=TOY._replace(sensitivity=None))
+    assert np.abs(traced.saliency).max() > 1.0
+    np.testing.assert_allclose(black_box.saliency.sum((1, 2)), traced.saliency.sum((1, 2)), rtol=1e-2)
+    np.testing.assert_allclose(black_box.saliency, traced.saliency, rtol=0.2, atol=0.1)
+
+
 def test_smoothing_spreads_a_map():
     sharp, soft = (explain([[1.0, 0.0, 0.0]], [1], smoothing=sigma) for sigma in (0.0, 1.0))
     assert np.abs(soft.saliency).max() < np.abs(sharp.saliency).max()

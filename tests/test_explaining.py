@@ -82,13 +82,6 @@ def test_a_model_that_keeps_exemplars_does_so_once(explainer, images, tmp_path):
     np.testing.assert_array_equal(asked.shift, plain.shift)
 
 
-def test_a_black_box_has_no_relevance(trained, digits, images, monkeypatch):
-    answers = np.linspace(0.04, 0.16, 10, dtype=np.float32)
-    explainer = Explainer.load(trained[0], host_classifier=lambda x: np.broadcast_to(answers, (len(x), 10)))
-    with pytest.raises(InputError, match="needs a classifier that JAX can differentiate"):
-        explainer.explain(images[:1], 0, waypoints=np.zeros((1, 8)), saliency="relevance")
-
-
 @pytest.mark.parametrize("saliency", ["reconstruction", "input", "path", "relevance"])
 @pytest.mark.parametrize(("target", "rows"), [("any", 5), ("all", 45), (8, 5), ([0, 1, 2, 3, 4], 5)])
 def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, images, target, rows, saliency):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.batching import first_call_alone, map_batches, parallel_calls
+from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls
 from cae_jax.images import from_model, padded_side, to_model, to_uint8, to_unit
 
 
@@ -121,6 +121,19 @@ def test_as_many_calls_are_under_way_as_asked_for():
     rows = np.arange(12)
     np.testing.assert_array_equal(map_batches(function, rows, batch_size=2, calls=3), rows)
     assert sorted(most) == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_function_that_bears_one_call_at_a_time_gets_one_at_a_time():
+    inside = threading.Lock()
+
+    def function(x):
+        assert inside.acquire(blocking=False)
+        time.sleep(0.002)
+        inside.release()
+        return x
+
+    rows = np.arange(40)
+    np.testing.assert_array_equal(map_batches(one_at_a_time(function), rows, batch_size=2, calls=8), rows)
 
 
 @pytest.mark.parametrize("count", [3, 8])

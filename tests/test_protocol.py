@@ -49,7 +49,7 @@ def test_values_out_of_range_are_named(change, message):
 
 
 def test_a_training_config_is_no_bench_config_and_the_other_way_round(capsys, monkeypatch):
-    with pytest.raises(ConfigError, match=r"this is no bench config: no key cae\.residual"):
+    with pytest.raises(ConfigError, match=r"this is no bench config: no key attribution\.confidence"):
         check_bench_config(load_config(find_config("mnist")))
     monkeypatch.setattr("sys.argv", ["train.py", "--config", "bench_mnist"])
     assert train_program.main() == 1

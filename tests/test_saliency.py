@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cae_jax.counterfactual import (
+    exchange_relevance,
     input_saliency,
     log_odds,
     path_saliency,
@@ -118,3 +119,53 @@ def test_log_odds_of_certain_answers_are_finite_and_of_others_exact():
     found = log_odds(jnp.asarray([0.0, 0.25, 0.5, 0.75, 1.0]))
     np.testing.assert_allclose(found[1:4], [-np.log(3), 0, np.log(3)], atol=1e-6)
     np.testing.assert_allclose(jnp.abs(found[jnp.asarray([0, 4])]), -np.log(1e-7), rtol=1e-5)
+
+
+def linear_classifier(weights):
+    """Two classes, whose log odds are a weighted sum of all pixels."""
+
+    def predict(images):
+        odds = (images * weights).sum((1, 2, 3))
+        own = 1.0 / (1.0 + np.exp(-odds))
+        return np.stack([own, 1.0 - own], axis=-1)
+
+    return predict
+
+
+def test_exchanged_one_by_one_cells_of_one_pixel_get_what_they_are_worth_to_a_linear_classifier():
+    weights, exemplars, others = (images(seed) - 0.5 for seed in range(3))
+    found = exchange_relevance(linear_classifier(weights[0]), exemplars, others, np.asarray([0, 1]))
+    worth = (weights[0] * (exemplars - others)).sum(-1) * np.asarray([1.0, -1.0])[:, None, None]
+    np.testing.assert_allclose(found, worth, atol=1e-5)
+
+
+def test_exchanged_cells_add_up_to_the_difference_of_log_odds_and_what_is_equal_gets_nothing():
+    shape = (3, 40, 30, 1)
+    exemplars, others = images(1, shape), images(2, shape)
+    others[:, :, 15:] = exemplars[:, :, 15:]
+    others[1, 20:] = exemplars[1, 20:]
+    asked = []
+
+    def predict(batch):
+        asked.append(len(batch))
+        odds = 4.0 * (np.maximum(batch[:, :20].mean((1, 2, 3)), 0.5) - batch[:, 20:].std((1, 2, 3)))
+        own = 1.0 / (1.0 + np.exp(-odds))
+        return np.stack([own, 1.0 - own], axis=-1)
+
+    found = exchange_relevance(predict, exemplars, others, np.zeros(3, int))
+    own = [np.asarray(log_odds(jnp.asarray(predict(x)[:, 0], jnp.float32))) for x in (exemplars, others)]
+    np.testing.assert_allclose(found.sum((1, 2)), own[0] - own[1], atol=1e-4)
+    assert not found[:, :, 15:].any()
+    assert not found[1, 20:].any()
+    assert asked[:6] == [14 * 10 + 1] * 6
+
+
+def test_of_two_cells_that_only_matter_together_each_gets_half():
+    exemplar, other = np.ones((1, 1, 2, 1), np.float32), np.zeros((1, 1, 2, 1), np.float32)
+
+    def predict(batch):
+        own = np.where(batch.min((1, 2, 3)) > 0.5, 0.9, 0.5)
+        return np.stack([own, 1.0 - own], axis=-1)
+
+    found = exchange_relevance(predict, exemplar, other, np.zeros(1, int))
+    np.testing.assert_allclose(found, np.full((1, 1, 2), np.log(9.0) / 2), rtol=1e-5)

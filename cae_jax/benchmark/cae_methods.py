@@ -20,8 +20,7 @@ def _changes(setting: Setting, options: dict) -> np.ndarray:
 
 def cae(setting: Setting) -> np.ndarray:
     """As the bench config asks, toward every other class."""
-    options = {"confidence": setting.protocol.confidence, **setting.cae}
-    return attribute(setting.explainer, setting.images, setting.classes, **options)
+    return attribute(setting.explainer, setting.images, setting.classes, **setting.attribution)
 
 
 def cae_change(setting: Setting) -> np.ndarray:

@@ -71,13 +71,21 @@ DEFAULTS: dict[str, Any] = {
         "bootstrap": 2000,
         "pictures": 8,
     },
-    "cae": {"strategy": "geodesic", "saliency": "relevance", "residual": True, "smoothing": 0.0},
+    "cae": {"strategy": "geodesic", "smoothing": 0.0},
+    "attribution": {
+        "saliency": "relevance",
+        "strategy": "medoid",
+        "confidence": 0.5,
+        "residual": True,
+        "smoothing": 0.0,
+    },
     "methods": (),  # names; empty for all
 }
 
 
 def bench_config(train: str, changes: dict[str, str] | None = None) -> Config:
-    """A bench config: the protocol's defaults, how CAE is asked, and the training config that makes the model.
+    """A bench config: the protocol's defaults, how CAE is asked for counterfactuals and for its map, and the training
+    config that makes the model.
 
     Args:
         train: a training config, by name.

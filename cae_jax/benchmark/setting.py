@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.benchmark.protocol import Protocol
+from cae_jax.benchmark.protocol import read_protocol
 from cae_jax.benchmark.search import load_oracle
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
@@ -44,7 +44,8 @@ class Setting:
 
     Attributes:
         protocol: what is fixed.
-        cae: options of `Explainer.explain`, as the bench config has them.
+        cae: options of `Explainer.explain` for counterfactuals, as the bench config has them.
+        attribution: options of `attribute` for CAE's map.
         explainer: the trained CAE.
         model_scores: its `metrics.json`; empty where training has not come to its end.
         classifier: that is explained.
@@ -56,8 +57,9 @@ class Setting:
         truth: the true answers, where the data set knows them, else None.
     """
 
-    def __init__(self, protocol: Protocol, cae: Config, workdir: pathlib.Path):
-        self.protocol, self.cae = protocol, dict(cae)
+    def __init__(self, config: Config, workdir: pathlib.Path):
+        self.protocol = protocol = read_protocol(config)
+        self.cae, self.attribution = dict(config.cae), dict(config.attribution)
         self.explainer = Explainer.load(workdir)
         scored = workdir / "metrics.json"
         self.model_scores: dict[str, Any] = json.loads(scored.read_text()) if scored.exists() else {}

@@ -17,7 +17,7 @@ from cae_jax.benchmark.scores import AttributionScores, CounterfactualScores
 from cae_jax.benchmark.setting import Setting
 from cae_jax.training.config import ConfigError
 
-VERSION = 2  # of what is kept; raise it when a method or a score changes
+VERSION = 3  # of what is kept; raise it when a method or a score changes
 
 
 class Result(NamedTuple):
@@ -59,7 +59,7 @@ class _Kept:
 
     def __init__(self, folder: pathlib.Path, setting: Setting):
         self._folder = folder
-        asked = [VERSION, vars(setting.protocol), setting.cae, setting.explainer.fingerprint]
+        asked = [VERSION, vars(setting.protocol), setting.cae, setting.attribution, setting.explainer.fingerprint]
         self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def _path(self, kind: str, name: str) -> pathlib.Path:

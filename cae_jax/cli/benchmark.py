@@ -56,7 +56,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     config = load_config(path)
     protocol.check_bench_config(config)
     config: Config = apply_overrides(config, changes)
-    fixed = protocol.read_protocol(config)
+    protocol.read_protocol(config)
     names = tuple(config.methods)
     suite.chosen(names)
     workdir = options.workdir or pathlib.Path("runs") / path.stem
@@ -64,7 +64,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     if not options.model:
         train(config.train, model, console)
     with console.status("opening model and images"):
-        setting = Setting(fixed, config.cae, model)
+        setting = Setting(config, model)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)

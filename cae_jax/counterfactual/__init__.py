@@ -2,6 +2,7 @@
 
 from cae_jax.counterfactual.code_table import CodeTable
 from cae_jax.counterfactual.endings import decide_endings
+from cae_jax.counterfactual.exchange import exchange_relevance
 from cae_jax.counterfactual.paths import along_path, pad_waypoints
 from cae_jax.counterfactual.saliency import (
     input_saliency,
@@ -11,7 +12,7 @@ from cae_jax.counterfactual.saliency import (
     relevance,
     smooth,
 )
-from cae_jax.counterfactual.search import Crossings, host_while_loop, search
+from cae_jax.counterfactual.search import Crossings, search, search_on_host
 from cae_jax.counterfactual.selection import select, select_diverse
 from cae_jax.counterfactual.strategies import STRATEGIES, Candidates, Strategy, nearest_classes, straight
 
@@ -23,7 +24,7 @@ __all__ = [
     "Strategy",
     "along_path",
     "decide_endings",
-    "host_while_loop",
+    "exchange_relevance",
     "input_saliency",
     "log_odds",
     "nearest_classes",
@@ -32,6 +33,7 @@ __all__ = [
     "reconstruction_saliency",
     "relevance",
     "search",
+    "search_on_host",
     "select",
     "select_diverse",
     "smooth",

@@ -1,7 +1,7 @@
 """Finds where, along a guided path, the classifier's answer flips and where the target becomes confident."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ from cae_jax.types import Predict
 
 Decode = Callable[[jax.Array, jax.Array], jax.Array]
 HostPredict = Callable[[jax.Array], np.ndarray]
-WhileLoop = Callable[[Callable[[Any], Any], Callable[[Any], Any], Any], Any]
 
 
 class Crossings(NamedTuple):
@@ -32,13 +31,6 @@ class Crossings(NamedTuple):
     start_prediction: jax.Array | np.ndarray
     finite: jax.Array | np.ndarray
     decodes: jax.Array | np.ndarray
-
-
-def host_while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-    """`jax.lax.while_loop` as a Python loop, for a `predict` that JAX cannot trace."""
-    while condition(state):
-        state = body(state)
-    return state
 
 
 class _Slots(NamedTuple):
@@ -64,9 +56,139 @@ class _Slots(NamedTuple):
         return _Slots(row, zero, low, jnp.full_like(low, jnp.inf), zero - 1, jnp.ones_like(row, bool), zero)
 
 
+class _Rows(NamedTuple):
+    """What is searched, in the order in which it is served; see `search`."""
+
+    individual_code: jax.Array
+    waypoints: jax.Array
+    prediction: jax.Array
+    target: jax.Array
+    any_flip: jax.Array
+    queue: jax.Array  # [batch], the active ones first
+    waiting: jax.Array  # how many are active
+
+    def in_line(self, places: jax.Array) -> jax.Array:
+        """The rows at places of the queue; beyond its end, the number of rows."""
+        batch = len(self.queue)
+        return jnp.where(places < self.waiting, self.queue[jnp.minimum(places, batch - 1)], batch)
+
+
+class _State(NamedTuple):
+    """Between two rounds: a round decodes and classifies one shift of every row that is in a slot."""
+
+    slots: _Slots
+    next_place: jax.Array  # in the queue
+    results: Crossings  # infinite where nothing was found
+
+
+class _Precision(NamedTuple):
+    """How closely is searched; see `search`."""
+
+    confidence: jax.Array
+    finest: jax.Array
+    intervals: jax.Array
+
+
+def _begin(rows: _Rows, slots: int) -> _State:
+    batch = len(rows.queue)
+    nothing = Crossings(
+        jnp.full(batch, jnp.inf),
+        jnp.full(batch, jnp.inf),
+        jnp.zeros(batch, jnp.int32),
+        jnp.ones(batch, bool),
+        jnp.zeros(batch, jnp.int32),
+    )
+    first = _Slots.of(rows.in_line(jnp.arange(slots, dtype=jnp.int32)))
+    return _State(first, jnp.asarray(slots, jnp.int32), nothing)
+
+
+def _unfinished(state: _State) -> jax.Array:
+    return (state.slots.row < len(state.results.shift)).any()
+
+
+def _open_brackets(s: _Slots, rows: _Rows, precision: _Precision) -> tuple[jax.Array, jax.Array]:
+    """Whether each slot's scan goes on, and which brackets `[2, slots]` are to be halved."""
+    own = rows.prediction[jnp.minimum(s.row, len(rows.queue) - 1)]
+    lost = (s.start_prediction >= 0) & (s.start_prediction != own)
+    found = jnp.isfinite(s.high)
+    scanning = (s.scanned <= precision.intervals) & ~found.all(0) & ~lost
+    return scanning, found & (s.high - s.low > precision.finest) & ~lost[None]
+
+
+def _ask(decode: Decode, state: _State, rows: _Rows, precision: _Precision) -> tuple[jax.Array, jax.Array]:
+    """The shifts `[slots]` that a round asks about, and their images."""
+    s = state.slots
+    row = jnp.minimum(s.row, len(rows.queue) - 1)
+    scanning, wide = _open_brackets(s, rows, precision)
+    middle = jnp.where(wide[0], s.low[0] + s.high[0], s.low[1] + s.high[1]) / 2
+    shift = jnp.where(scanning, s.scanned / precision.intervals, jnp.where(wide.any(0), middle, 0.0))
+    shift = shift.astype(jnp.float32)
+    return shift, decode(rows.individual_code[row], along_path(rows.waypoints[row], shift))
+
+
+def _learn(state: _State, rows: _Rows, precision: _Precision, shift: jax.Array, probabilities: jax.Array) -> _State:
+    """What a round's answers narrow down; a row that is done hands its slot to the next in line."""
+    s, next_place, results = state
+    batch = len(rows.queue)
+    row = jnp.minimum(s.row, batch - 1)
+    scanning, _ = _open_brackets(s, rows, precision)
+    answer = probabilities.argmax(-1).astype(jnp.int32)
+    flipped = jnp.where(rows.any_flip[row], answer != rows.prediction[row], answer == rows.target[row])
+    reached = jnp.take_along_axis(probabilities, rows.target[row, None], axis=-1)[:, 0] >= precision.confidence
+    hits = jnp.stack([flipped, flipped & reached])
+    inside = (s.low <= shift[None]) & (shift[None] < s.high)
+    s = s._replace(
+        scanned=jnp.where(scanning, s.scanned + 1, s.scanned),
+        low=jnp.where(inside & ~hits, shift[None], s.low),
+        high=jnp.where(inside & hits, shift[None], s.high),
+        start_prediction=jnp.where(s.start_prediction < 0, answer, s.start_prediction),
+        finite=s.finite & jnp.isfinite(probabilities).all(-1),
+        decodes=s.decodes + 1,
+    )
+    scanning, wide = _open_brackets(s, rows, precision)
+    done = ~scanning & ~wide.any(0)
+    learnt = (s.high[0], s.high[1], s.start_prediction, s.finite, s.decodes)
+    results = Crossings(
+        *(
+            whole.at[jnp.where(done, s.row, batch)].set(value, mode="drop")
+            for whole, value in zip(results, learnt, strict=True)
+        )
+    )
+    fresh = _Slots.of(rows.in_line(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
+    s = _Slots(*(jnp.where(done if new.ndim == 1 else done[None], new, old) for new, old in zip(fresh, s, strict=True)))
+    return _State(s, next_place + done.sum(dtype=jnp.int32), results)
+
+
+def _prepare(
+    individual_code: jax.Array,
+    waypoints: jax.Array,
+    prediction: jax.Array,
+    target: jax.Array,
+    any_flip: jax.Array,
+    active: jax.Array,
+    confidence: float | jax.Array,
+    tolerance: float | jax.Array,
+    intervals: int,
+    slots: int | None,
+) -> tuple[_State, _Rows, _Precision]:
+    queue = jnp.argsort(~active, stable=True).astype(jnp.int32)
+    waiting = active.sum(dtype=jnp.int32)
+    rows = _Rows(individual_code, waypoints, prediction, target, any_flip, queue, waiting)
+    finest = jnp.maximum(tolerance, 2.0**-22)  # finer than float32 tells shifts apart, halving would not end
+    precision = _Precision(jnp.asarray(confidence), finest, jnp.asarray(intervals))
+    return _begin(rows, min(slots or len(queue), len(queue))), rows, precision
+
+
+def _finish(state: _State, rows: _Rows) -> Crossings:
+    results = state.results
+    lost = results.start_prediction != rows.prediction
+    shifts = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
+    return Crossings(*shifts, *results[2:])
+
+
 def search(
     decode: Decode,
-    predict: Predict | HostPredict,
+    predict: Predict,
     individual_code: Float[Array, "batch ..."],
     waypoints: Float[Array, "batch points size"],
     prediction: Int[Array, " batch"],
@@ -78,14 +200,12 @@ def search(
     tolerance: float | Float[Array, ""] = 1 / 256,
     intervals: int = 16,
     slots: int | None = None,
-    while_loop: WhileLoop = jax.lax.while_loop,
 ) -> Crossings:
     """Searches many paths at once: a scan brackets each one's first crossings, bisection pins them down.
 
     A round decodes and classifies one shift of every row that is in a slot; a row that is done hands its slot to the
-    next in line. Pure, and traceable where `decode` and `predict` are; the caller jits it, or hands in
-    `host_while_loop`. A row whose start is not of the exemplar's class is done at once. A crossing that comes and goes
-    within one of the scan's intervals is missed.
+    next in line. Pure and traceable; the caller jits it. A row whose start is not of the exemplar's class is done at
+    once. A crossing that comes and goes within one of the scan's intervals is missed.
 
     Args:
         decode: individual and class codes to images in [0, 1].
@@ -101,70 +221,37 @@ def search(
             crossing has happened.
         intervals: of the scan.
         slots: rows decoded together, which bounds the memory; None takes all rows.
-        while_loop: `jax.lax.while_loop` or `host_while_loop`.
     """
-    batch = prediction.shape[0]
-    slots = min(slots or batch, batch)
-    finest = jnp.maximum(tolerance, 2.0**-22)  # finer than float32 tells shifts apart, halving would not end
-    queue = jnp.argsort(~active, stable=True).astype(jnp.int32)
-    waiting = active.sum(dtype=jnp.int32)
-
-    def rows_in_line(places: jax.Array) -> jax.Array:
-        return jnp.where(places < waiting, queue[jnp.minimum(places, batch - 1)], batch)
-
-    def open_brackets(s: _Slots) -> tuple[jax.Array, jax.Array]:
-        """Whether each slot's scan goes on, and which brackets `[2, slots]` are to be halved."""
-        known = s.start_prediction >= 0
-        lost = known & (s.start_prediction != prediction[jnp.minimum(s.row, batch - 1)])
-        found = jnp.isfinite(s.high)
-        scanning = (s.scanned <= intervals) & ~found.all(0) & ~lost
-        return scanning, found & (s.high - s.low > finest) & ~lost[None]
-
-    def round_of(state):
-        s, next_place, results = state
-        row = jnp.minimum(s.row, batch - 1)
-        scanning, wide = open_brackets(s)
-        middle = jnp.where(wide[0], s.low[0] + s.high[0], s.low[1] + s.high[1]) / 2
-        shift = jnp.where(scanning, s.scanned / intervals, jnp.where(wide.any(0), middle, 0.0)).astype(jnp.float32)
-        probabilities = predict(decode(individual_code[row], along_path(waypoints[row], shift)))
-        answer = probabilities.argmax(-1).astype(jnp.int32)
-        flipped = jnp.where(any_flip[row], answer != prediction[row], answer == target[row])
-        reached = jnp.take_along_axis(probabilities, target[row, None], axis=-1)[:, 0] >= confidence
-        hits = jnp.stack([flipped, flipped & reached])
-        inside = (s.low <= shift[None]) & (shift[None] < s.high)
-        s = s._replace(
-            scanned=jnp.where(scanning, s.scanned + 1, s.scanned),
-            low=jnp.where(inside & ~hits, shift[None], s.low),
-            high=jnp.where(inside & hits, shift[None], s.high),
-            start_prediction=jnp.where(s.start_prediction < 0, answer, s.start_prediction),
-            finite=s.finite & jnp.isfinite(probabilities).all(-1),
-            decodes=s.decodes + 1,
-        )
-        scanning, wide = open_brackets(s)
-        done = ~scanning & ~wide.any(0)
-        results = Crossings(
-            *(
-                whole.at[jnp.where(done, s.row, batch)].set(value, mode="drop")
-                for whole, value in zip(
-                    results, (s.high[0], s.high[1], s.start_prediction, s.finite, s.decodes), strict=True
-                )
-            )
-        )
-        fresh = _Slots.of(rows_in_line(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
-        s = _Slots(
-            *(jnp.where(done if new.ndim == 1 else done[None], new, old) for new, old in zip(fresh, s, strict=True))
-        )
-        return s, next_place + done.sum(dtype=jnp.int32), results
-
-    nothing = Crossings(
-        jnp.full(batch, jnp.inf),
-        jnp.full(batch, jnp.inf),
-        jnp.zeros(batch, jnp.int32),
-        jnp.ones(batch, bool),
-        jnp.zeros(batch, jnp.int32),
+    state, rows, precision = _prepare(
+        individual_code, waypoints, prediction, target, any_flip, active, confidence, tolerance, intervals, slots
     )
-    begin = (_Slots.of(rows_in_line(jnp.arange(slots, dtype=jnp.int32))), jnp.asarray(slots, jnp.int32), nothing)
-    *_, results = while_loop(lambda state: (state[0].row < batch).any(), round_of, begin)
-    lost = results.start_prediction != prediction
-    shifts = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
-    return Crossings(*shifts, *results[2:])
+
+    def round_of(state: _State) -> _State:
+        shift, images = _ask(decode, state, rows, precision)
+        return _learn(state, rows, precision, shift, predict(images))
+
+    return _finish(jax.lax.while_loop(_unfinished, round_of, state), rows)
+
+
+_ask_compiled = jax.jit(_ask, static_argnums=0)
+_learn_compiled = jax.jit(_learn)
+_prepare_compiled = jax.jit(_prepare, static_argnames=("intervals", "slots"))
+
+
+def search_on_host(
+    decode: Decode,
+    predict: HostPredict,
+    *rows: Array,
+    confidence: float = 0.9,
+    tolerance: float = 1 / 256,
+    intervals: int = 16,
+    slots: int | None = None,
+) -> Crossings:
+    """`search` for a `predict` that JAX cannot trace: it is called between the compiled halves of a round."""
+    state, table, precision = _prepare_compiled(
+        *rows, confidence=confidence, tolerance=tolerance, intervals=intervals, slots=slots
+    )
+    while _unfinished(state):
+        shift, images = _ask_compiled(decode, state, table, precision)
+        state = _learn_compiled(state, table, precision, shift, jnp.asarray(predict(images)))
+    return _finish(state, table)

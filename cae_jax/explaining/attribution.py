@@ -20,13 +20,18 @@ def attribute(
         explainer: a trained one.
         images: `[N, height, width, channels]`, see `Explainer`.
         classes: `[N]`; None for the classifier's answers.
-        **options: see `ExplainOptions`.
+        **options: see `ExplainOptions`; what is not given is chosen for maps, not for pictures.
 
     Returns:
-        `[N, height, width]`. Of the saliency 'relevance' (here the default, where the classifier is differentiable) in
-        nats, signed; of others the size of the change.
+        `[N, height, width]`. Of the saliency 'relevance', here the default, in nats and signed; of others the
+        size of the change.
     """
-    options = {"saliency": "relevance" if explainer.differentiable else "reconstruction", "residual": True} | options
+    options = {
+        "saliency": "relevance",
+        "residual": True,
+        "strategy": "medoid",
+        "confidence": 0.5,  # just beyond the flip, where least has changed; docs/experiments.md
+    } | options
     asked = None if classes is None else np.asarray(classes)
     is_answer = np.full(len(images), True) if asked is None else asked == explainer.predict(images).argmax(-1)
     maps = np.zeros((len(images), *explainer.record.image_shape[:2]), np.float32)

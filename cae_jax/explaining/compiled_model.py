@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import first_call_alone, map_batches, parallel_calls
+from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls
 from cae_jax.classifiers import check_answers
-from cae_jax.counterfactual import CodeTable, Crossings, along_path, host_while_loop, log_odds, search
+from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
 from cae_jax.explaining.code_tables import make_code_table
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars, draw_on
@@ -67,8 +67,8 @@ class CompiledModel:
             self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
             self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
         else:
-            self._predict = lambda images: self._check(host_classifier(np.asarray(images)), len(images))
-            self._search = functools.partial(search, self._decode, self._predict, while_loop=host_while_loop)
+            self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
+            self._search = functools.partial(search_on_host, self._decode, self._predict, slots=SLOTS)
         self.traceable = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
@@ -113,17 +113,16 @@ class CompiledModel:
         """
         count = len(waypoints)
         any_flip = np.zeros(count, bool) if any_flip is None else any_flip
-        batch_size = min(HOST_BATCH, 1 << (count - 1).bit_length()) if self._host else SEARCH_BATCH
         rows = (individual_codes, waypoints, prediction, target, any_flip)
-        padded = np.arange(-(-count // batch_size) * batch_size)
+        padded = np.arange(-(-count // SEARCH_BATCH) * SEARCH_BATCH)
         filled = [array[np.minimum(padded, count - 1)] for array in rows]
-        answer = self._search if self._host else self._shared(self._search)
+        answer = self._shared(self._search)
         found = map_batches(
             lambda *batch: answer(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
             *filled,
             padded < count,
-            batch_size=batch_size,
-            calls=1 if self._host else parallel_calls(),
+            batch_size=SEARCH_BATCH,
+            calls=parallel_calls(),
         )
         return Crossings(*(field[:count] for field in found))
 

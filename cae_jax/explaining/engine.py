@@ -15,6 +15,7 @@ from cae_jax.counterfactual import (
     Strategy,
     along_path,
     decide_endings,
+    exchange_relevance,
     input_saliency,
     nearest_classes,
     path_saliency,
@@ -25,7 +26,6 @@ from cae_jax.counterfactual import (
     smooth,
     straight,
 )
-from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
 from cae_jax.types import Explanation
@@ -161,7 +161,7 @@ def _relevance_maps(
 ) -> np.ndarray:
     """What spoke for the exemplars' classes, against the counterfactuals."""
     if compiled.sensitivity is None:
-        raise InputError("saliency 'relevance' needs a classifier that JAX can differentiate; choose another")
+        return exchange_relevance(compiled.predict, images, counterfactuals, predictions)
     shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)[:, None, None, None]
     line = counterfactuals[:, None] * (1.0 - shares) + images[:, None] * shares
     flat = line.reshape(-1, *images.shape[1:])

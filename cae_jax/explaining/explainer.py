@@ -107,11 +107,6 @@ class Explainer:
             raise InputError(f"the package cannot be written: {error}") from error
 
     @property
-    def differentiable(self) -> bool:
-        """Whether JAX can differentiate the classifier, as the saliency 'relevance' needs."""
-        return self._model.sensitivity is not None
-
-    @property
     def image_format(self) -> Format:
         """What image files must be brought to, as the training images were."""
         height, width, channels = self.record.image_shape
