@@ -50,12 +50,13 @@ def validation_score(scores: dict[str, float]) -> float:
     """What the best checkpoint is chosen by; the oracle has no say in it.
 
     The mean probability of the donors' classes in swaps, times that of the images' own classes in reconstructions,
-    times one minus the reconstructions' L1, times one minus the swaps' change. Rates instead of probabilities would
+    times one minus the reconstructions' L1, divided by one plus the swaps' change. Rates instead of probabilities would
     differ by a digit or two of a few hundred; without the third factor a blurred early checkpoint wins by as little,
-    and without the last one that redraws more of the individual than the class asks for.
+    and without the last one that redraws more of the individual than the class asks for. Times one minus the change
+    would decide alone where swaps have to change much: on X-rays it took a checkpoint that fools the classifier.
     """
     faithful = scores["swap_probability"] * scores["reconstruction_probability"]
-    return faithful * (1.0 - scores["reconstruction_l1"]) * (1.0 - scores["swap_change"])
+    return faithful * (1.0 - scores["reconstruction_l1"]) / (1.0 + scores["swap_change"])
 
 
 def _draw_swaps(run: Run, params: Any, step: int) -> None:
