@@ -182,8 +182,8 @@ def _prepare(
 def _finish(state: _State, rows: _Rows) -> Crossings:
     results = state.results
     lost = results.start_prediction != rows.prediction
-    shifts = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
-    return Crossings(*shifts, *results[2:])
+    flip_shift, shift = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
+    return results._replace(flip_shift=flip_shift, shift=shift)
 
 
 def search(
