@@ -92,7 +92,7 @@ def main() -> int:
         (folder / "bright.py").write_text(CLASSIFIER)
         sys.path.insert(0, name)
         arguments = [str(folder / "gen.npz"), "--dis", str(folder / "dis.npz"), "--out", str(folder / "run")]
-        arguments.append("--config.classifier.path=bright:predict")
+        arguments += ["--config.classifier.path=bright:predict", "--config.classifier.kind=python"]
         import_official.import_official(*import_official.parse(arguments), console)
         found = differences(folder / "run", folder / "dis.npz", images)
     table = Table("output", "largest difference", "largest value")
