@@ -3,7 +3,7 @@
     python -m cae_jax.cli.benchmark --config configs/bench_chest_xray.py --config.train.data.name=FILE.npz
 
 The file is not part of the project; PneumoniaMNIST (CC BY 4.0, https://medmnist.com) has this layout. Without the
-change of name, `data/chest_xray_28.npz` is opened. All of it took 17 minutes on 2 cores, and 29
+change of name, `data/chest_xray_28.npz` is opened. All of it took 17 minutes on 2 cores, and 30
 on slower ones. The README has the tables.
 """
 

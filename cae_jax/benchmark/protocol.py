@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cae_jax.data import SPLITS
+from cae_jax.explaining import MAP_OPTIONS
 from cae_jax.training.config import Config, ConfigError, apply_overrides, check_keys, find_config, load_config
 from cae_jax.training.presets import official
 
@@ -72,13 +73,7 @@ DEFAULTS: dict[str, Any] = {
         "pictures": 8,
     },
     "cae": {"strategy": "geodesic", "smoothing": 0.0},
-    "attribution": {
-        "saliency": "relevance",
-        "strategy": "medoid",
-        "confidence": 0.5,
-        "residual": True,
-        "smoothing": 0.0,
-    },
+    "attribution": MAP_OPTIONS | {"smoothing": 0.0},
     "methods": (),  # names; empty for all
 }
 

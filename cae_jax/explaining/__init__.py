@@ -1,7 +1,7 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
 from cae_jax.classifiers import ClassifierError
-from cae_jax.explaining.attribution import Attribution, attribute, quantus_explain_func
+from cae_jax.explaining.attribution import MAP_OPTIONS, Attribution, attribute, quantus_explain_func
 from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images
@@ -12,6 +12,7 @@ from cae_jax.explaining.overview_folder import describe_to_folder
 from cae_jax.explaining.sources import FileInputs, SplitInputs
 
 __all__ = [
+    "MAP_OPTIONS",
     "Attribution",
     "ClassifierError",
     "ExplainOptions",

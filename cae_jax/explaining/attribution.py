@@ -7,6 +7,14 @@ import numpy as np
 
 from cae_jax.explaining.explainer import Explainer
 
+MAP_OPTIONS: dict[str, Any] = {
+    "saliency": "relevance",
+    "residual": True,
+    "strategy": "medoid",
+    "confidence": 0.5,  # just beyond the flip, where least has changed; docs/experiments.md
+}
+"""How `attribute` explains where nothing else is said: chosen for maps, not for pictures."""
+
 
 def attribute(
     explainer: Explainer, images: np.ndarray, classes: np.ndarray | None = None, **options: Any
@@ -20,18 +28,13 @@ def attribute(
         explainer: a trained one.
         images: `[N, height, width, channels]`, see `Explainer`.
         classes: `[N]`; None for the classifier's answers.
-        **options: see `ExplainOptions`; what is not given is chosen for maps, not for pictures.
+        **options: see `ExplainOptions`; what is not given is taken from `MAP_OPTIONS`.
 
     Returns:
         `[N, height, width]`. Of the saliency 'relevance', here the default, in nats and signed; of others the
         size of the change.
     """
-    options = {
-        "saliency": "relevance",
-        "residual": True,
-        "strategy": "medoid",
-        "confidence": 0.5,  # just beyond the flip, where least has changed; docs/experiments.md
-    } | options
+    options = MAP_OPTIONS | options
     asked = None if classes is None else np.asarray(classes)
     is_answer = np.full(len(images), True) if asked is None else asked == explainer.predict(images).argmax(-1)
     maps = np.zeros((len(images), *explainer.record.image_shape[:2]), np.float32)

@@ -184,7 +184,11 @@ def _saliency(
     elif options.saliency == "reconstruction":
         maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
     elif options.saliency == "relevance":
-        maps = _relevance_maps(compiled, exemplars.images[image], exemplars.predictions[image], drawn["counterfactual"])
+        maps = np.zeros((len(image), *exemplars.images.shape[1:3]), np.float32)
+        if len(rows := np.flatnonzero(~np.isnan(shift))):  # asking a black box about the others costs and says nothing
+            own = image[rows]
+            counterfactuals = drawn["counterfactual"][rows]
+            maps[rows] = _relevance_maps(compiled, exemplars.images[own], exemplars.predictions[own], counterfactuals)
     else:
         codes, target = exemplars.individual_codes[image], np.maximum(chosen.target, 0)
         stop = np.nan_to_num(shift).astype(np.float32)
