@@ -86,7 +86,7 @@ class ExplorerPage:
     def _make_map(self) -> Any:
         plot: Any = figure(width=640, height=560, tools="pan,wheel_zoom,reset", active_scroll="wheel_zoom", name="map")
         plot.grid.visible = False
-        dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.6, source=self._points)
+        dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.6, source=self._points, name="points")
         dots.nonselection_glyph = None
         plot.line("x", "y", color="#141414", line_width=2, source=self._line)
         marker = plot.scatter(
