@@ -18,10 +18,17 @@ def _cells(height: int, width: int) -> np.ndarray:
 
 
 def _losses(
-    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, other: np.ndarray, chosen: int, place: np.ndarray
+    predict: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    other: np.ndarray,
+    chosen: int,
+    cells: np.ndarray,
+    order: np.ndarray,
 ) -> np.ndarray:
-    """What the log odds of a class lose with each cell that is exchanged, in the order `place` (`[height, width]`)."""
-    exchanged = place < np.arange(place.max() + 2)[:, None, None]
+    """What the log odds of a class lose with each cell of an order that is exchanged."""
+    place = np.full(cells.max() + 1, len(order))
+    place[order] = np.arange(len(order))
+    exchanged = place[cells] < np.arange(len(order) + 1)[:, None, None]
     answers = predict(np.where(exchanged[..., None], other, image))
     return -np.diff(np.asarray(log_odds(jnp.asarray(answers[:, chosen], jnp.float32))))
 
@@ -38,8 +45,8 @@ def exchange_relevance(
     Shapley values of cells (Štrumbelj & Kononenko 2014, "Explaining prediction models and individual predictions with
     feature contributions"), where a missing cell is the counterfactual's: the mean over a random order and its reverse
     of what the answer loses when the cell is exchanged. Within a cell it is shared out as pixels differ. The sum over
-    all pixels is the log odds of the image less those of the counterfactual, as of `relevance`. About 400 answers are
-    asked for an image.
+    all pixels is the log odds of the image less those of the counterfactual, as of `relevance`. Two answers are asked
+    for a cell in which something differs, at most about 400 for an image.
 
     Args:
         predict: images in [0, 1] to probabilities `[batch, K]`.
@@ -55,12 +62,12 @@ def exchange_relevance(
     count, rng = int(cells.max()) + 1, np.random.default_rng(seed)
     maps = np.zeros(images.shape[:3], np.float32)
     for row, (image, other) in enumerate(zip(images, counterfactuals, strict=True)):
-        forward = rng.permutation(count)
-        values = np.zeros(count)
-        for order in (forward, forward[::-1]):
-            values[order] += _losses(predict, image, other, int(classes[row]), np.argsort(order)[cells]) / 2
         change = np.abs(other - image).sum(-1)
         totals = np.bincount(cells.ravel(), weights=change.ravel(), minlength=count)
+        forward = rng.permutation(np.flatnonzero(totals > 0))
+        values = np.zeros(count)
+        for order in (forward, forward[::-1]):
+            values[order] += _losses(predict, image, other, int(classes[row]), cells, order) / 2
         values = np.divide(values, totals, out=np.zeros(count), where=totals > 0)
         maps[row] = values[cells] * change
     return maps

@@ -19,13 +19,20 @@ from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord
 from cae_jax.types import ImageSource, Predict
 
-BATCH = 64  # rows a compiled call; memory does not grow with the number of images
-SEARCH_BATCH = 96  # rows a call of the search: 64 images toward 3 references are 2 calls
-SLOTS = 32  # of them are decoded together
-HOST_BATCH = 1024  # rows a call of a classifier that JAX cannot trace
+PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
+MOST_ROWS = 64  # that it takes however small they are
+HOST_BATCHES = 16  # as many go to a classifier that JAX cannot trace, which knows best how to divide them
 
 HostClassifier = Callable[[np.ndarray], np.ndarray]
 """A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
+
+
+def rows_of_a_call(height: int, width: int) -> int:
+    """How many images a compiled call takes: 64, and fewer of more than 64×64, but 2 at least.
+
+    A call always computes as many, so that a few large images would else cost as much as 64 of them.
+    """
+    return min(max(PIXELS // (height * width), 2), MOST_ROWS)
 
 
 class CompiledModel:
@@ -40,6 +47,8 @@ class CompiledModel:
     def __init__(self, record: RunRecord, params: Any, predict: Predict, host_classifier: HostClassifier | None):
         """Takes a classifier that JAX can trace, or instead one that it cannot."""
         self._host, self._classes, self._seed = host_classifier is not None, len(record.class_names), record.config.seed
+        self._rows = rows_of_a_call(*record.image_shape[:2])
+        slots = self._rows // 2  # of the search are decoded together
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
@@ -65,23 +74,24 @@ class CompiledModel:
                 return log_odds(probabilities[:, 0]).sum()
 
             self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
-            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=SLOTS))
+            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=slots))
         else:
             self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
-            self._search = functools.partial(search_on_host, self._decode, self._predict, slots=SLOTS)
+            self._search = functools.partial(search_on_host, self._decode, self._predict, slots=slots)
         self.traceable = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
         return check_answers(answers, count, self._classes)
 
     def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
-        return map_batches(self._shared(function), *arrays, batch_size=BATCH, calls=parallel_calls())
+        return map_batches(self._shared(function), *arrays, batch_size=self._rows, calls=parallel_calls())
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The classifier's probabilities, `[N, K]`; raises ClassifierError if they are none."""
         if self._host:  # which gets no rows that only fill a batch
-            starts = range(0, len(images), HOST_BATCH)
-            return np.concatenate([self._predict(images[start : start + HOST_BATCH]) for start in starts])
+            rows = HOST_BATCHES * self._rows
+            starts = range(0, len(images), rows)
+            return np.concatenate([self._predict(images[start : start + rows]) for start in starts])
         return self._check(self._map(self._predict, images), len(images))
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,17 +121,17 @@ class CompiledModel:
 
         Without `any_flip`, only the target counts as a flip.
         """
-        count = len(waypoints)
+        count, batch = len(waypoints), 3 * self._rows // 2  # 64 images toward 3 references are 2 calls
         any_flip = np.zeros(count, bool) if any_flip is None else any_flip
         rows = (individual_codes, waypoints, prediction, target, any_flip)
-        padded = np.arange(-(-count // SEARCH_BATCH) * SEARCH_BATCH)
+        padded = np.arange(-(-count // batch) * batch)
         filled = [array[np.minimum(padded, count - 1)] for array in rows]
         answer = self._shared(self._search)
         found = map_batches(
-            lambda *batch: answer(*map(jnp.asarray, batch), confidence=confidence, tolerance=tolerance),
+            lambda *part: answer(*map(jnp.asarray, part), confidence=confidence, tolerance=tolerance),
             *filled,
             padded < count,
-            batch_size=SEARCH_BATCH,
+            batch_size=batch,
             calls=parallel_calls(),
         )
         return Crossings(*(field[:count] for field in found))
@@ -133,5 +143,5 @@ class CompiledModel:
             lambda images: self._encode(to_unit(images)),
             lambda *codes: self._predict(self._decode(*codes)),
             self._seed,
-            BATCH,
+            self._rows,
         )

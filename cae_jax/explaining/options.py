@@ -22,7 +22,7 @@ class ExplainOptions:
         saliency: 'reconstruction' (signed, against the reconstruction), 'input' (as published), 'path' (signed,
             accumulated where the target gains) or 'relevance' (signed: the log odds of the exemplar's class, beyond
             those of the counterfactual, shared out among the pixels that speak for it: by gradients where JAX can
-            differentiate the classifier, else by exchanging cells, which asks it about 400 times).
+            differentiate the classifier, else by exchanging cells, which asks it at most about 400 times).
         residual: whether the exemplar itself is kept in every image on the way, wherever the class code changed nothing
             (see `models.draw_on`); shift 0 is the exemplar. Models trained with `model.keep_residual` do so anyway.
         smoothing: of saliency maps, the width of a Gaussian in pixels.

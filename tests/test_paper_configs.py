@@ -1,0 +1,56 @@
+"""The configs of the paper's data sets, on generated folders of the layouts that their docstrings give."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from test_layouts import published
+
+from cae_jax.data import open_dataset
+from cae_jax.training.build import build_trainer
+from cae_jax.training.config import find_config, load_config
+from cae_jax.training.settings import file_settings
+from cae_jax.training.sharding import data_mesh
+
+SIZES = [(300, 270), (496, 512), (260, 340)]  # as those images, none is square or of another's size
+
+
+def folders(root, names, splits=("",), count=10):
+    for split in splits:
+        for label, name in enumerate(names):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                seed = (len(split), label, number)
+                pixels = np.random.default_rng(seed).integers(0, 256, SIZES[number % 3], np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{name}-{number}.jpeg")
+
+
+LAYOUTS = {
+    "oct": (lambda root: folders(root, ("CNV", "DME", "DRUSEN", "NORMAL"), ("train", "test")), 4),
+    "chest_xray": (lambda root: folders(root, ("NORMAL", "PNEUMONIA"), ("train", "test")), 2),
+    "brain_tumor1": (lambda root: folders(root, ("no", "yes")), 2),
+    "brain_tumor2": (lambda root: published(root, (10, 10)), 2),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_paper_s_data_set_opens_as_laid_out_and_a_step_is_built_for_it(name, tmp_path, monkeypatch):
+    lay_out, classes = LAYOUTS[name]
+    lay_out(tmp_path / "data" / name)
+    monkeypatch.chdir(tmp_path)
+    for variant, shape in ((name, (256, 256, 3)), (f"{name}_64", (64, 64, 1))):
+        config = load_config(find_config(variant))
+        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
+        assert dataset.num_classes == classes
+        assert dataset.image_shape == shape
+        images = dataset.train.take(np.arange(4))
+        assert images.shape == (4, *shape)
+        assert len(np.unique(images)) > 2
+        trainer = build_trainer(config, data_mesh(), shape, classes, lambda x: jax.nn.softmax(x[:, 0, :classes, 0]))
+        batch = {
+            "images": jax.ShapeDtypeStruct((config.train.batch_size, 2, *shape), np.uint8),
+            "labels": jax.ShapeDtypeStruct((config.train.batch_size, 2), np.int32),
+        }
+        state, terms = jax.eval_shape(trainer.step, jax.eval_shape(trainer.init), batch)
+        assert state.step.shape == ()
+        assert "generator_total" in terms
