@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from cae_jax.cli import train as train_program
 from cae_jax.training import loop
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.config import ConfigError
-from cae_jax.training.errors import NonFiniteLoss
+from cae_jax.training.errors import NonFiniteLoss, Terminated
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
@@ -58,17 +59,18 @@ def test_an_untrained_class_code_is_called_collapsed(trained):
     assert "COLLAPSE at step" in text
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_an_interrupted_run_goes_on_to_the_same_end(number, error, trained, tmp_path, monkeypatch):
     workdir, _, _ = trained
     original = loop.check_finite
 
     def interrupt(terms, step):
-        if step == 4:
-            raise KeyboardInterrupt
+        if step == 3:  # while the fourth one runs
+            signal.raise_signal(number)
         return original(terms, step)
 
     monkeypatch.setattr(loop, "check_finite", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         loop.train(small_config(), tmp_path / "cut", Console(quiet=True))
     assert not (tmp_path / "cut" / "metrics.json").exists()
     monkeypatch.setattr(loop, "check_finite", original)

@@ -2,8 +2,10 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from cae_jax.training.config import (
     ConfigError,
@@ -26,7 +28,7 @@ examples:
   python train.py --config mnist --list
       shows every key of a config and its value
 
-Run again with the same --workdir, it goes on from the last checkpoint.
+Run again with the same --workdir, it goes on from the last checkpoint. Ctrl-C and SIGTERM save one first.
 """
 
 
@@ -70,7 +72,17 @@ def main() -> int:
         return 0
 
     from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
+    from cae_jax.training.errors import Terminated
     from cae_jax.training.loop import train
 
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)  # before the first step there is nothing to save
+
     workdir = options.workdir or pathlib.Path("runs") / path.stem
-    return run(lambda console: train(config, workdir, console))
+    try:
+        return run(lambda console: train(config, workdir, console))
+    except Terminated:  # asked for, by whoever starts the run again: no failure
+        print("terminated; what was saved is kept, and the same command goes on from there")
+        return 0

@@ -91,7 +91,7 @@ def draw_explanation(
     captions = [f"exemplar\n{class_names[prediction]}"]
     captions += [f"shift {s:.2f}\n{class_names[int(p.argmax())]}" for s, p in zip(shifts, probabilities, strict=True)]
     captions += [f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"]
-    captions += ["saliency\n+ red, − blue"]
+    captions += ["saliency\n+ red, - blue"]
     column = max(width, 84) + GAP
     font, small = ImageFont.load_default(13), ImageFont.load_default(11)
     top = HEADER + CAPTION

@@ -7,3 +7,7 @@ class OneClass(RuntimeError):
 
 class NonFiniteLoss(RuntimeError):
     """A loss term is infinite or not a number; the message names the step and the terms."""
+
+
+class Terminated(BaseException):
+    """SIGTERM has come and what was done is saved; like KeyboardInterrupt no Exception, so that nothing holds it up."""

@@ -6,18 +6,21 @@ from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 
+from cae_jax.training.files import write_whole
+
 
 class Journal:
     """Appends scalars to `log.jsonl` and to TensorBoard's event files in a workdir.
 
-    A resumed run drops what an earlier one logged after the step it goes on from.
+    A resumed run drops what an earlier one logged after the step it goes on from, and a last line that was cut off.
     """
 
     def __init__(self, workdir: pathlib.Path, start: int):
         self._path = workdir / "log.jsonl"
         if self._path.exists():
-            lines = [line for line in self._path.read_text().splitlines() if json.loads(line)["step"] <= start]
-            self._path.write_text("".join(line + "\n" for line in lines))
+            whole = self._path.read_text().rpartition("\n")[0].splitlines()
+            lines = [line for line in whole if json.loads(line)["step"] <= start]
+            write_whole(self._path, "".join(line + "\n" for line in lines))
         self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:

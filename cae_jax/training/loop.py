@@ -1,5 +1,6 @@
 """The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -18,12 +19,14 @@ from cae_jax.training.config import Config
 from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.files import write_whole
+from cae_jax.training.interruption import Interruption
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run, prepare
 from cae_jax.training.run_record import versions
 from cae_jax.training.sharding import split_batch
 from cae_jax.training.state import TrainState
 from cae_jax.training.warmup import warm_up
+from cae_jax.training.workdir_lock import hold
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news
@@ -134,14 +137,47 @@ def _restore(run: Run) -> tuple[TrainState, float, bool]:
     return run.store.load(step, "state", state), seconds, False
 
 
+class Pace:
+    """How fast steps follow each other, apart from what is between them.
+
+    Attributes:
+        images: of a step.
+        images_per_second: of all steps timed so far; None before the first.
+    """
+
+    def __init__(self, images: int):
+        self.images = images
+        self.images_per_second: float | None = None
+        self._last: float | None = None
+        self._seconds, self._steps = 0.0, 0
+
+    def pause(self) -> None:
+        """Something else comes now: the next step is not timed."""
+        self._last = None
+
+    def tick(self) -> None:
+        """A step has ended."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._seconds, self._steps = self._seconds + now - self._last, self._steps + 1
+            self.images_per_second = self.images * self._steps / self._seconds
+        self._last = now
+
+
 def fit(run: Run) -> dict[str, Any]:
     """Trains to the configured step, from the newest checkpoint if there is one.
 
-    Ctrl-C saves a checkpoint first.
+    Ctrl-C and SIGTERM save a checkpoint first. A step's losses are looked at while the next one runs, so that the
+    device never waits for the host; no checkpoint is saved before they were found finite.
 
     Returns:
         `train_seconds`, `images_per_second` (None where too few steps were timed) and `collapsed` (a reason, or ''), as
         the last checkpoint has them.
+
+    Raises:
+        NonFiniteLoss: if a loss breaks; the last checkpoint is from before.
+        KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
     """
     config = run.config
     state, earlier, new = _restore(run)
@@ -160,38 +196,39 @@ def fit(run: Run) -> dict[str, Any]:
         jax.process_index(),
         jax.process_count(),
     )
-    began = time.monotonic()
-    step_seconds, counted, saved = 0.0, 0, start
-    speed: float | None = None
-    seconds = lambda: earlier + time.monotonic() - began  # noqa: E731
+    began, pace = time.monotonic(), Pace(2 * config.train.batch_size)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=run.console) as progress:
-        task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
-        try:
-            for number, batch in enumerate(pair_batches(sampler, start, config.train.steps), start + 1):
-                tick = time.monotonic()
-                state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
-                values = check_finite(terms, number)
-                if number > start + 1:  # the first step compiles
-                    step_seconds, counted = step_seconds + time.monotonic() - tick, counted + 1
-                    speed = counted * 2 * config.train.batch_size / step_seconds
-                losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
-                progress.update(task, completed=number, losses=f"{losses} {speed or 0.0:.0f} images/s")
-                if number % config.train.log_every == 0:
-                    journal.write(number, "train", values)
-                if number % config.train.checkpoint_every == 0 or number == config.train.steps:
-                    checkpoint(state, seconds(), speed)
-                    saved = number
-        except KeyboardInterrupt:
-            if int(state.step) > saved:
-                run.console.print("interrupted; saving")
-                checkpoint(state, seconds(), speed)
-            raise
-        finally:
-            journal.close()
-    last = run.store.newest()
-    assert last is not None  # the last step is always saved
-    return {name: run.store.facts(last)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
+    progress = Progress(*columns, TimeRemainingColumn(), console=run.console)
+    task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
+
+    def look(number: int, terms: dict[str, jax.Array]) -> None:
+        values = check_finite(terms, number)
+        pace.tick()
+        losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
+        speed = f" {pace.images_per_second:.0f} images/s" if pace.images_per_second else ""
+        progress.update(task, completed=number, losses=losses + speed)
+        if number % config.train.log_every == 0:
+            journal.write(number, "train", values)
+
+    unseen: tuple[int, dict[str, jax.Array]] | None = None
+    with contextlib.closing(journal), progress, Interruption() as interruption:
+        for number, batch in enumerate(pair_batches(sampler, start, config.train.steps), start + 1):
+            state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
+            if unseen:
+                look(*unseen)
+            unseen = number, terms
+            last = number == config.train.steps or interruption.wish is not None
+            if last or number % config.train.checkpoint_every == 0:
+                look(*unseen)
+                if interruption.wish:
+                    run.console.print("interrupted; saving")
+                checkpoint(state, earlier + time.monotonic() - began, pace.images_per_second)
+                pace.pause()
+                unseen = None
+                interruption.obey()
+    newest = run.store.newest()
+    assert newest is not None  # the last step is always saved
+    return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
 
 
 def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
@@ -211,7 +248,14 @@ def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, 
         DataUnavailable: if the data set cannot be had.
         CheckpointError: if a checkpoint cannot be written.
         NonFiniteLoss: if a loss breaks.
+        KeyboardInterrupt: after Ctrl-C; what was done is saved.
+        Terminated: likewise, after SIGTERM.
     """
+    with hold(workdir):
+        return _train(config, workdir, console)
+
+
+def _train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, Any]:
     began = time.monotonic()
     run = prepare(config, workdir, console)
     prepared = time.monotonic() - began
