@@ -9,13 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from cae_jax.processes import gather
+
 
 def parallel_calls() -> int:
     """How many compiled calls to have under way at once: one a core on a CPU, one on anything else.
 
-    Small operations do not gain from being split over cores, whole calls do.
+    Small operations do not gain from being split over cores, whole calls do. A call on several devices counts as many.
     """
-    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    return max((os.cpu_count() or 1) // jax.local_device_count(), 1) if jax.default_backend() == "cpu" else 1
 
 
 def first_call_alone(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +47,9 @@ def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def map_batches(function: Callable[..., Any], *arrays: np.ndarray, batch_size: int = 256, calls: int = 1) -> Any:
+def map_batches(
+    function: Callable[..., Any], *arrays: np.ndarray, batch_size: int = 256, calls: int = 1, spread: bool = False
+) -> Any:
     """Applies `function` to rows in batches and concatenates what it returns, on the host.
 
     The last batch is filled up by repeating its last row, and the results of those rows are dropped.
@@ -55,6 +59,8 @@ def map_batches(function: Callable[..., Any], *arrays: np.ndarray, batch_size: i
         *arrays: `[N, ...]` with the same N, at least 1.
         batch_size: rows a call.
         calls: under way at once, each in a thread.
+        spread: whether the processes share the batches; each of them must then call this with the same rows, and gets
+            all results.
 
     Returns:
         A tree of numpy arrays `[N, ...]`.
@@ -65,16 +71,22 @@ def map_batches(function: Callable[..., Any], *arrays: np.ndarray, batch_size: i
     count = len(arrays[0])
     if count == 0:
         raise ValueError("there is nothing to compute: no rows")
+    processes, own = (jax.process_count(), jax.process_index()) if spread else (1, 0)
+    batches = -(-count // batch_size)
 
-    def compute(start: int) -> Any:
+    def compute(turn: int) -> Any:
+        batch = min(turn * processes + own, batches - 1)  # the last one again where none is left
+        start = batch * batch_size
         rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-        kept = min(batch_size, count - start)
-        return jax.tree.map(lambda x: np.asarray(x)[:kept], function(*(array[rows] for array in arrays)))
+        return jax.tree.map(np.asarray, function(*(array[rows] for array in arrays)))
 
-    starts = range(0, count, batch_size)
-    if calls == 1 or len(starts) == 1:
-        results = [compute(start) for start in starts]
+    turns = range(-(-batches // processes))
+    if calls == 1 or len(turns) == 1:
+        results = [compute(turn) for turn in turns]
     else:
         with ThreadPoolExecutor(calls) as pool:
-            results = list(pool.map(compute, starts))
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+            results = list(pool.map(compute, turns))
+    if processes == 1:
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
+    gathered = gather(jax.tree.map(lambda *parts: np.stack(parts), *results))  # [process, turn, batch_size, ...]
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[3:])[:count], gathered)

@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,7 @@ from rich.logging import RichHandler
 
 from cae_jax.data import DataUnavailable, ImageError
 from cae_jax.explaining import ClassifierError, InputError
+from cae_jax.processes import DistributedError, is_first, start
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 from cae_jax.training.errors import NonFiniteLoss, OneClass
@@ -20,6 +22,7 @@ KNOWN = (
     ClassifierError,
     ConfigError,
     DataUnavailable,
+    DistributedError,
     ImageError,
     InputError,
     NonFiniteLoss,
@@ -41,21 +44,41 @@ def _set_up_logging(console: Console) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
-def run(program: Callable[[Console], object]) -> int:
+def _fail(message: str) -> int:
+    Console().print(f"error: {message}", style="bold red", markup=False, highlight=False)
+    if jax.process_count() > 1:  # at its end JAX would wait for the others, which wait for this one
+        sys.stdout.flush()
+        os._exit(1)
+    return 1
+
+
+def run(program: Callable[[Console], object], distributed: str = "off") -> int:
     """Runs a program and turns known errors into a sentence and an exit code.
+
+    Args:
+        program: gets the console, on which only the first of several processes is heard.
+        distributed: see `processes.start`.
 
     Returns:
         0 when done, 1 after a known error, 130 when interrupted.
     """
     console = Console()
-    _set_up_logging(console)
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     try:
+        start(distributed)
+        console.quiet = not is_first()
+        _set_up_logging(console)
         program(console)
     except KNOWN as error:
-        console.print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        return 1
+        return _fail(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        return _fail(
+            f"the processes have lost each other, most likely because one has ended; the others say why. Start all of "
+            f"them again: they go on from the last checkpoint. ({str(error).splitlines()[0]})"
+        )
     except KeyboardInterrupt:
         console.print("interrupted; what was saved is kept, and the same command goes on from there", style="bold")
         return 130

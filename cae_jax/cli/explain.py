@@ -5,6 +5,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from cae_jax.cli.options import add_distributed
+
 EXAMPLES = """\
 examples:
   python explain.py --workdir runs/mnist
@@ -101,6 +103,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="where to write (default: in explained/ of the workdir)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another job in --out")
+    add_distributed(parser)
     return parser.parse_args(arguments)
 
 
@@ -185,4 +188,4 @@ def main() -> int:
 
     from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
 
-    return run(lambda console: explain(options, console))
+    return run(lambda console: explain(options, console), options.distributed)

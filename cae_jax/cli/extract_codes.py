@@ -5,6 +5,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from cae_jax.cli.options import add_distributed
+
 EXAMPLES = """\
 examples:
   python -m cae_jax.cli.extract_codes --workdir runs/mnist --split test --out codes.parquet
@@ -29,6 +31,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--split", default="test", choices=("train", "validation", "test", "all"), help="of its data set (test)"
     )
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FILE", help="codes.parquet or codes.csv")
+    add_distributed(parser)
     return parser.parse_args(arguments)
 
 
@@ -38,6 +41,7 @@ def extract(options: argparse.Namespace, console) -> None:
 
     from cae_jax.data import SPLITS
     from cae_jax.explaining import Explainer, InputError, encode_splits, write_codes
+    from cae_jax.processes import is_first
 
     if options.out.suffix not in (".csv", ".parquet"):
         raise InputError(f"{options.out} must end in .csv or .parquet")
@@ -46,7 +50,8 @@ def extract(options: argparse.Namespace, console) -> None:
     with Progress(console=console) as progress:
         task = progress.add_task("encoding", total=sum(len(explainer.dataset.split(split)) for split in splits))
         codes = encode_splits(explainer, splits, report=lambda images: progress.advance(task, images))
-    write_codes(options.out, codes, explainer.record.class_names)
+    if is_first():
+        write_codes(options.out, codes, explainer.record.class_names)
     console.print(
         f"{len(codes.names)} codes in {options.out}; {codes.kept.mean():.1%} of the reconstructions keep their class",
         highlight=False,
@@ -59,7 +64,7 @@ def main() -> int:
 
     from cae_jax.cli.console import run
 
-    return run(lambda console: extract(options, console))
+    return run(lambda console: extract(options, console), options.distributed)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from cae_jax.cli.options import add_distributed
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
@@ -46,6 +47,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
         "--workdir", type=pathlib.Path, metavar="DIR", help="where everything is written (default: runs/<config name>)"
     )
     parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
+    add_distributed(parser)
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.train.steps=500"
     )
@@ -82,7 +84,7 @@ def main() -> int:
 
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     try:
-        return run(lambda console: train(config, workdir, console))
+        return run(lambda console: train(config, workdir, console), options.distributed)
     except Terminated:  # asked for, by whoever starts the run again: no failure
         print("terminated; what was saved is kept, and the same command goes on from there")
         return 0

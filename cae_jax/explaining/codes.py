@@ -1,14 +1,18 @@
 """The codes of a data set with what the classifier says of them: a row an image, in memory and as a table file."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from cae_jax.batching import map_batches
 from cae_jax.data import SPLITS
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
+from cae_jax.types import ImageSource
 
 ROWS = 512  # images read at once
 
@@ -50,13 +54,24 @@ class SplitCodes(NamedTuple):
         return SplitCodes(*(field[rows] for field in self))
 
 
+def _encode(
+    explainer: Explainer, source: ImageSource, report: Callable[[int], object], rows: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """The fields of `SplitCodes` that are computed, of some rows."""
+    images = source.take(rows)
+    codes = explainer.encode(images)
+    fields = images, *codes, explainer.predict(images), explainer.predict(explainer.decode(*codes))
+    report(len(rows) * jax.process_count())
+    return fields
+
+
 def encode_splits(
     explainer: Explainer,
     splits: Sequence[str],
     limit: int | None = None,
     report: Callable[[int], object] = lambda images: None,
 ) -> SplitCodes:
-    """Encodes splits of a run's data set.
+    """Encodes splits of a run's data set; several processes share the images, and each gets all rows.
 
     Args:
         explainer: of the run.
@@ -73,22 +88,11 @@ def encode_splits(
     for split in splits:
         source = explainer.dataset.split(split)
         rows = np.arange(len(source))[:limit]
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
-            images = source.take(part)
-            individual_codes, class_codes = explainer.encode(images)
-            parts.append(
-                SplitCodes(
-                    np.asarray([f"{split}_{row}" for row in part]),
-                    images,
-                    np.asarray(source.labels)[part],
-                    individual_codes,
-                    class_codes,
-                    explainer.predict(images),
-                    explainer.predict(explainer.decode(individual_codes, class_codes)),
-                )
-            )
-            report(len(part))
+        if len(rows):
+            encode = functools.partial(_encode, explainer, source, report)
+            images, *rest = map_batches(encode, rows, batch_size=min(ROWS, len(rows)), spread=True)
+            names = np.asarray([f"{split}_{row}" for row in rows])
+            parts.append(SplitCodes(names, images, np.asarray(source.labels)[rows], *rest))
     if not parts:
         raise InputError(f"no images in {', '.join(splits)}")
     return SplitCodes(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))

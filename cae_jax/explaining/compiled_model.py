@@ -17,6 +17,7 @@ from cae_jax.models import carried_exemplars, draw_on
 from cae_jax.training.build import build_model
 from cae_jax.training.functions import make_codec
 from cae_jax.training.run_record import RunRecord
+from cae_jax.training.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
 
 PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
@@ -30,9 +31,11 @@ HostClassifier = Callable[[np.ndarray], np.ndarray]
 def rows_of_a_call(height: int, width: int) -> int:
     """How many images a compiled call takes: 64, and fewer of more than 64×64, but 2 at least.
 
-    A call always computes as many, so that a few large images would else cost as much as 64 of them.
+    A call always computes as many, so that a few large images would else cost as much as 64 of them. Each device of
+    this process takes as many, but those of a CPU, which share its cores, together.
     """
-    return min(max(PIXELS // (height * width), 2), MOST_ROWS)
+    rows, devices = min(max(PIXELS // (height * width), 2), MOST_ROWS), jax.local_device_count()
+    return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
 
 
 class CompiledModel:
@@ -48,7 +51,9 @@ class CompiledModel:
         """Takes a classifier that JAX can trace, or instead one that it cannot."""
         self._host, self._classes, self._seed = host_classifier is not None, len(record.class_names), record.config.seed
         self._rows = rows_of_a_call(*record.image_shape[:2])
-        slots = self._rows // 2  # of the search are decoded together
+        devices = jax.local_device_count()
+        self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images toward 3 references are 2 calls
+        slots = max(self._rows // (2 * devices), 1)  # of them are decoded together, on each device
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
@@ -74,17 +79,32 @@ class CompiledModel:
                 return log_odds(probabilities[:, 0]).sum()
 
             self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
-            self._search = jax.jit(functools.partial(search, self._decode, self._predict, slots=slots))
+
+            def find(*inputs: jax.Array) -> Crossings:
+                *rows, confidence, tolerance = inputs
+                return search(
+                    self._decode, self._predict, *rows, confidence=confidence, tolerance=tolerance, slots=slots
+                )
+
+            self._search = each_device_by_itself(find, options=2)
         else:
             self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
-            self._search = functools.partial(search_on_host, self._decode, self._predict, slots=slots)
+
+            def find_on_host(*inputs: jax.Array) -> Crossings:
+                *rows, confidence, tolerance = inputs
+                options = {"confidence": float(confidence), "tolerance": float(tolerance), "slots": slots * devices}
+                return search_on_host(self._decode, self._predict, *rows, **options)
+
+            self._search = find_on_host
         self.traceable = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
         return check_answers(answers, count, self._classes)
 
     def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
-        return map_batches(self._shared(function), *arrays, batch_size=self._rows, calls=parallel_calls())
+        answer = self._shared(function)
+        split = lambda *rows: answer(*map(split_over_devices, rows))  # noqa: E731
+        return map_batches(split, *arrays, batch_size=self._rows, calls=parallel_calls())
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The classifier's probabilities, `[N, K]`; raises ClassifierError if they are none."""
@@ -121,14 +141,14 @@ class CompiledModel:
 
         Without `any_flip`, only the target counts as a flip.
         """
-        count, batch = len(waypoints), 3 * self._rows // 2  # 64 images toward 3 references are 2 calls
+        count, batch = len(waypoints), self._search_rows
         any_flip = np.zeros(count, bool) if any_flip is None else any_flip
         rows = (individual_codes, waypoints, prediction, target, any_flip)
         padded = np.arange(-(-count // batch) * batch)
         filled = [array[np.minimum(padded, count - 1)] for array in rows]
         answer = self._shared(self._search)
         found = map_batches(
-            lambda *part: answer(*map(jnp.asarray, part), confidence=confidence, tolerance=tolerance),
+            lambda *part: answer(*map(jnp.asarray, part), jnp.asarray(confidence), jnp.asarray(tolerance)),
             *filled,
             padded < count,
             batch_size=batch,

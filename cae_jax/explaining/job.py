@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from cae_jax.explaining.explainer import IMAGES, Explainer
@@ -11,6 +12,7 @@ from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.sources import Inputs
 from cae_jax.images import to_unit
+from cae_jax.processes import first_one_first, is_first, wait_for_all
 
 
 def explain_to_folder(
@@ -26,6 +28,8 @@ def explain_to_folder(
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Explains images into a folder; started again on it, it goes on. Interrupted, it leaves a page of what is done.
+
+    Several processes share the images; the first one merges what they wrote into the same files that one would write.
 
     Args:
         explainer: of a trained run.
@@ -51,12 +55,20 @@ def explain_to_folder(
         "reference": reference_name,
         "options": options,
     }
-    folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite)
+    facts = {
+        "model": f"{explainer.record.data}, step {explainer.step}",
+        "target": str(target) if isinstance(target, str) else explainer.record.class_names[target],
+        **({"reference": reference_name} if reference_name else {}),
+        **{name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in options.items()},
+    }
+    with first_one_first("explain: begin"):
+        folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite and is_first())
+        if reference is None:
+            _ = explainer.code_table  # made by the first process, read by the others
     count = len(inputs.names)
     parts = -(-count // IMAGES)
-    done = 0
     try:
-        for number in range(parts):
+        for number in range(jax.process_index(), parts, jax.process_count()):
             rows = list(range(number * IMAGES, min((number + 1) * IMAGES, count)))
             if folder.read(number) is None:
                 images, good, failures = inputs.read(rows)
@@ -65,16 +77,14 @@ def explain_to_folder(
                     (found,) = explainer.explain_batches(images, target, reference=reference, **options)
                 names = [inputs.names[row] for row in good]
                 folder.write(number, Part(found, np.asarray(to_unit(images)), names, failures))
-            done += len(rows)
             report(len(rows))
-    finally:
-        facts = {
-            "model": f"{explainer.record.data}, step {explainer.step}",
-            "target": str(target) if isinstance(target, str) else explainer.record.class_names[target],
-            **({"reference": reference_name} if reference_name else {}),
-            **{name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in options.items()},
-        }
-        written = folder.finish(parts, count - done, facts)
+    except BaseException:
+        if is_first():
+            folder.finish(parts, facts)
+        raise
+    wait_for_all("explain: parts")
+    with first_one_first("explain: end"):
+        written = folder.finish(parts, facts) if is_first() else folder.rows()
     if not written:
         first = folder.read(0)
         raise InputError(f"none of the {count} images could be read; the first: {first and first.failures[0].reason}")

@@ -84,7 +84,7 @@ class ResultFolder:
         Raises:
             InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off.
         """
-        self.path, self._class_names, self._stems = path, class_names, _file_stems(names)
+        self.path, self._class_names, self._stems, self._count = path, class_names, _file_stems(names), len(names)
         self._request = json.loads(json.dumps(request | {"names": list(names)}))
         if overwrite:
             for name in OURS:
@@ -108,9 +108,11 @@ class ResultFolder:
             raise InputError(
                 f"{self.path} holds files already; add --overwrite to write among them, or name another --out"
             )
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(self._request, indent=1))
         for folder in ("parts", "strips"):
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(self._request, indent=1))
+            (self.path / folder).mkdir(exist_ok=True)
 
     def _part(self, number: int) -> pathlib.Path:
         return self.path / "parts" / f"{number:06d}.npz"
@@ -168,12 +170,15 @@ class ResultFolder:
             )
         return rows
 
-    def finish(self, parts: int, missing: int, facts: dict[str, str]) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
+        """What `finish` has returned to the process that called it."""
+        return json.loads((self.path / "explanations.json").read_text())["explanations"]
+
+    def finish(self, parts: int, facts: dict[str, str]) -> list[dict[str, Any]]:
         """Merges the parts there are into the page, the JSON and the `.npz`.
 
         Args:
             parts: how many there should be.
-            missing: images that are not explained yet.
             facts: shown on the page.
 
         Returns:
@@ -195,6 +200,7 @@ class ResultFolder:
                 records.append(dataclasses.replace(part.explanation, image_index=offset))
                 images.append(part.images)
                 names += part.names
+        missing = self._count - len(names) - len(failures)
         counts = Counter(row["ending"] for row in rows)
         summary = {
             "totals": {ending.name: counts[ending.name] for ending in Ending},

@@ -55,6 +55,13 @@ def file_digest(path: epath.PathLike) -> str:
     return digest.hexdigest()
 
 
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Orbax's, which does not wait for other processes: one writes what is whole on all of them, and each reads."""
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(own, {own}, f"process_{own}") if jax.process_count() > 1 else None
+    return ocp.StandardCheckpointer(multiprocessing_options=options) if options else ocp.StandardCheckpointer()
+
+
 def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
     found: dict[str, epath.Path] = {}
     for path in sorted(folder.iterdir()):
@@ -85,9 +92,10 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
         if folder.exists():
             folder.rmtree()
         folder.mkdir(parents=True)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             for name, tree in trees.items():
-                checkpointer.save(folder / name, _unwrap_keys(tree))
+                arrays = _unwrap_keys(tree)
+                checkpointer.save(folder / name, jax.device_get(arrays) if jax.process_count() > 1 else arrays)
         record = {"facts": dict(facts), "files": {name: file_digest(path) for name, path in _files(folder).items()}}
         (folder / MANIFEST).write_text(json.dumps(record | {"seal": _seal(record)}, indent=1))
     except Exception as error:
@@ -139,7 +147,7 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     """
     path = epath.Path(folder).resolve() / name
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             tree = checkpointer.restore(path, jax.tree.map(ocp.utils.to_shape_dtype_struct, _unwrap_keys(like)))
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise CheckpointError(f"{path} does not fit this model: {error}") from error

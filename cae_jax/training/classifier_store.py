@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax.data import SPLITS, Augment, Dataset
+from cae_jax.processes import first_one_first
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, read_seal, save_trees
 from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.files import write_npz
@@ -174,7 +175,12 @@ def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pat
         cache: where the answers of a classifier that JAX cannot trace, which may be slow, are kept.
     """
     if loaded.traceable:
-        return {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
+        return {split: predicted_classes(loaded.answer, dataset.split(split), spread=True) for split in SPLITS}
+    with first_one_first("answers"):
+        return _kept_or_asked(loaded, dataset, cache)
+
+
+def _kept_or_asked(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:
     counts = [len(dataset.split(split)) for split in SPLITS]
     key = f"{loaded.fingerprint} {dataset.name} {counts}"
     if cache.exists():

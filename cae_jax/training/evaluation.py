@@ -9,6 +9,7 @@ from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.batching import map_batches
 from cae_jax.training.functions import Functions
+from cae_jax.training.sharding import on_this_process
 from cae_jax.types import ImageSource
 
 VALIDATION_SWAPS = 1000
@@ -56,7 +57,7 @@ class Evaluator:
         self, encode: Callable, params: Any, source: ImageSource, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         rows = np.arange(len(source)) if rows is None else rows
-        return map_batches(lambda batch: encode(params, source.take(batch)), rows)
+        return map_batches(lambda batch: encode(params, source.take(batch)), rows, spread=True)
 
     def _swaps(self, params: Any, codes: tuple[np.ndarray, np.ndarray], count: int) -> dict[str, float]:
         individual_codes, class_codes = codes
@@ -68,7 +69,7 @@ class Evaluator:
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
             return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1), *distances
 
-        probabilities, by_oracle, changed, apart = map_batches(answers, exemplars, donors)
+        probabilities, by_oracle, changed, apart = map_batches(answers, exemplars, donors, spread=True)
         wanted = self._predictions[donors]
         return {
             "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
@@ -84,7 +85,7 @@ class Evaluator:
             return self._functions.predict(reconstructions), abs(reconstructions - images).mean((1, 2, 3))
 
         rows = np.arange(len(self._source))
-        probabilities, distances = map_batches(compare, rows)
+        probabilities, distances = map_batches(compare, rows, spread=True)
         return {
             "reconstruction_keep_rate": float((probabilities.argmax(-1) == self._predictions).mean()),
             "reconstruction_probability": float(probabilities[rows, self._predictions].mean()),
@@ -93,6 +94,7 @@ class Evaluator:
 
     def validate(self, params: Any) -> dict[str, float]:
         """Scores quickly, while training. The oracle's rate is for reading only: nothing may be chosen by it."""
+        params = on_this_process(params)
         codes = self._codes(self._functions.encode, params, self._source)
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
         _, train_class_codes = self._codes(self._functions.plain_encode, params, self._train, rows)
@@ -106,6 +108,7 @@ class Evaluator:
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
         """Scores in full: `swaps` random swaps, reconstructions, probes fitted to the training split's codes."""
+        params = on_this_process(params)
         codes = self._codes(self._functions.encode, params, self._source)
         individual_codes, _ = self._codes(self._functions.plain_encode, params, self._source)
         train_codes = self._codes(self._functions.plain_encode, params, self._train)

@@ -9,6 +9,7 @@ import numpy as np
 from cae_jax import images as image_ranges
 from cae_jax.batching import map_batches
 from cae_jax.models import CAE, apply, carried_exemplars, carry_exemplars, draw_on
+from cae_jax.training.sharding import split_over_devices
 from cae_jax.types import ImageSource, Predict
 
 
@@ -61,7 +62,8 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
 def make_answer(predict: Callable[[Any], Any], traceable: bool) -> Callable[[Any], Any]:
     """Makes a classifier ready for images that are uint8 or in [0, 1]: compiled, or called with numpy arrays."""
     if traceable:
-        return jax.jit(lambda images: predict(image_ranges.to_unit(images)))
+        compiled = jax.jit(lambda images: predict(image_ranges.to_unit(images)))
+        return lambda images: compiled(split_over_devices(images))
     return lambda images: predict(np.asarray(image_ranges.to_unit(images)))
 
 
@@ -76,18 +78,23 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
     """
     encode, decode = make_codec(model, image_size)
     plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
-    compiled = jax.jit(encode)
+
+    def compiled(function: Callable) -> Callable:
+        on_devices = jax.jit(function)
+        return lambda params, *rows: on_devices(params, *map(split_over_devices, rows))
+
+    encode_all = compiled(encode)
     return Functions(
-        compiled,
-        jax.jit(plain_encode) if model.keep_residual else compiled,
-        jax.jit(decode),
-        jax.jit(lambda params, images: plain_decode(params, *plain_encode(params, images))),
+        encode_all,
+        compiled(plain_encode) if model.keep_residual else encode_all,
+        compiled(decode),
+        compiled(lambda params, images: plain_decode(params, *plain_encode(params, images))),
         predict,
         oracle,
     )
 
 
-def predicted_classes(answer: Callable[[Any], Any], source: ImageSource) -> np.ndarray:
-    """The classes that a classifier gives to all images of a source, `[N]` int32."""
+def predicted_classes(answer: Callable[[Any], Any], source: ImageSource, spread: bool = False) -> np.ndarray:
+    """The classes that a classifier gives to all images of a source, `[N]` int32; for `spread` see `map_batches`."""
     rows = np.arange(len(source))
-    return map_batches(lambda batch: answer(source.take(batch)).argmax(-1), rows).astype(np.int32)
+    return map_batches(lambda batch: answer(source.take(batch)).argmax(-1), rows, spread=spread).astype(np.int32)

@@ -1,8 +1,15 @@
-"""Ctrl-C and SIGTERM while training: the step under way is finished and saved first."""
+"""Ctrl-C and SIGTERM while training: the step under way is finished and saved first.
 
+With several processes JAX takes SIGTERM, and chooses a step that all of them reach; Ctrl-C is then passed on as one.
+"""
+
+import os
 import signal
 import threading
 from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
 
 from cae_jax.training.errors import Terminated
 
@@ -22,7 +29,8 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            taken = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+            self._before = {number: signal.signal(number, self._note) for number in taken}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -32,6 +40,17 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wish = signal.Signals(number)
         signal.signal(number, self._before[number])  # pyright: ignore[reportArgumentType]
+
+    def came(self, step: int) -> bool:
+        """Whether to save and end after this step; every process must ask, after every step."""
+        if jax.process_count() == 1:
+            return self.wish is not None
+        if self.wish == signal.SIGINT:
+            self.wish = None
+            os.kill(os.getpid(), signal.SIGTERM)
+        if multihost_utils.reached_preemption_sync_point(step):
+            self.wish = signal.SIGTERM
+        return self.wish is not None
 
     def obey(self) -> None:
         """Raises what the signal is to Python: KeyboardInterrupt for SIGINT, Terminated for SIGTERM."""

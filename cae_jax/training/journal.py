@@ -6,16 +6,21 @@ from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 
+from cae_jax.processes import is_first
 from cae_jax.training.files import write_whole
 
 
 class Journal:
     """Appends scalars to `log.jsonl` and to TensorBoard's event files in a workdir.
 
-    A resumed run drops what an earlier one logged after the step it goes on from, and a last line that was cut off.
+    Of several processes, the first one does. A resumed run drops what an earlier one logged after the step it goes on
+    from, and a last line that was cut off.
     """
 
     def __init__(self, workdir: pathlib.Path, start: int):
+        self._writer: SummaryWriter | None = None
+        if not is_first():
+            return
         self._path = workdir / "log.jsonl"
         if self._path.exists():
             whole = self._path.read_text().rpartition("\n")[0].splitlines()
@@ -25,6 +30,8 @@ class Journal:
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Logs scalars of one kind ('train', 'validation') at a step."""
+        if self._writer is None:
+            return
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
         for name, value in values.items():
@@ -32,4 +39,5 @@ class Journal:
 
     def close(self) -> None:
         """Flushes the event files."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cae_jax import metrics, report
 from cae_jax.data import PairSampler, make_augment, pair_batches
 from cae_jax.images import to_unit
+from cae_jax.processes import as_the_first_has_it, is_first, wait_for_all
 from cae_jax.training.config import Config
 from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.evaluation import collapse_reason
@@ -23,7 +24,7 @@ from cae_jax.training.interruption import Interruption
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run, prepare
 from cae_jax.training.run_record import versions
-from cae_jax.training.sharding import split_batch
+from cae_jax.training.sharding import on_this_process, split_batch
 from cae_jax.training.state import TrainState
 from cae_jax.training.warmup import warm_up
 from cae_jax.training.workdir_lock import hold
@@ -99,7 +100,6 @@ class Checkpointer:
         run, step = self._run, int(state.step)
         scores = self._evaluator.validate(state.ema)
         self._journal.write(step, "validation", scores)
-        _draw_swaps(run, state.ema, step)
         line = (
             f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
             f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "
@@ -121,14 +121,19 @@ class Checkpointer:
             "images_per_second": speed,
             "collapsed": self.collapsed,
         }
-        run.store.save(step, {"state": state, "ema": state.ema}, facts)
+        if is_first():
+            own = on_this_process(state)
+            _draw_swaps(run, own.ema, step)
+            run.store.save(step, {"state": own, "ema": own.ema}, facts)
+        wait_for_all(f"checkpoint {step}")
 
 
 def _restore(run: Run) -> tuple[TrainState, float, bool]:
     """The state to go on from, the seconds it has trained for, and whether it is new or of the newest checkpoint."""
     state = run.trainer.init()
-    step = run.store.newest()
-    if step is None:
+    newest = run.store.newest() if is_first() else None
+    step = as_the_first_has_it(-1 if newest is None else newest)
+    if step < 0:
         began = time.monotonic()
         state = warm_up(run, state) if run.config.train.warmup_steps else state
         return state, time.monotonic() - began, True
@@ -217,7 +222,7 @@ def fit(run: Run) -> dict[str, Any]:
             if unseen:
                 look(*unseen)
             unseen = number, terms
-            last = number == config.train.steps or interruption.wish is not None
+            last = number == config.train.steps or interruption.came(number)
             if last or number % config.train.checkpoint_every == 0:
                 look(*unseen)
                 if interruption.wish:
@@ -251,7 +256,7 @@ def train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str, 
         KeyboardInterrupt: after Ctrl-C; what was done is saved.
         Terminated: likewise, after SIGTERM.
     """
-    with hold(workdir):
+    with hold(workdir) if is_first() else contextlib.nullcontext():
         return _train(config, workdir, console)
 
 
@@ -279,6 +284,7 @@ def _train(config: Config, workdir: pathlib.Path, console: Console) -> dict[str,
         "devices": f"{jax.device_count()} {jax.devices()[0].platform}",
         "versions": versions(),
     }
-    write_whole(workdir / "metrics.json", json.dumps(result, indent=1))
+    if is_first():
+        write_whole(workdir / "metrics.json", json.dumps(result, indent=1))
     console.print(report.metrics_table(result))
     return result

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from cae_jax.data import Dataset, make_augment, open_dataset
 from cae_jax.metrics import majority_share
+from cae_jax.processes import first_one_first, is_first
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, label_dataset, train_or_load
@@ -86,20 +87,22 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
 
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
-    dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
+    with first_one_first("data"):
+        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
     if dataset.note:
         console.rule("[bold red]other data than asked for", style="red")
         console.print(dataset.note, style="bold red")
         console.rule(style="red")
-    workdir.mkdir(parents=True, exist_ok=True)
-    claim_workdir(workdir, config, dataset)
-    if dataset.skipped:
+    with first_one_first("workdir"):
+        workdir.mkdir(parents=True, exist_ok=True)
+        claim_workdir(workdir, config, dataset)
+    if dataset.skipped and is_first():
         write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
         console.print(
             f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
         )
     augment = make_augment(**config.augment.to_dict())
-    with Progress(console=console) as progress:
+    with first_one_first("classifiers"), Progress(console=console) as progress:
         classifier, oracle = (
             train_or_load(workdir / name, settings, dataset, seed, augment, name, progress)
             for name, settings, seed in (

@@ -1,4 +1,11 @@
-"""Data parallelism: one mesh over all devices, batches split over it, everything else on every device."""
+"""Data parallelism: one mesh over all devices, batches split over it, everything else on every device.
+
+Training spans the devices of all processes. What is only computed, and not learned from, spans those of one process:
+the processes share its batches (`batching.map_batches`) and need not wait for each other within one.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,6 +15,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 def data_mesh() -> Mesh:
     """A mesh of all devices of all processes along one axis, `data`."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def local_mesh() -> Mesh:
+    """A mesh of this process's devices along one axis, `data`."""
+    return jax.make_mesh(
+        (jax.local_device_count(),), ("data",), axis_types=(AxisType.Auto,), devices=jax.local_devices()
+    )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -29,3 +43,39 @@ def split_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array
         )
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+
+
+def on_this_process(tree: Any) -> Any:
+    """A copy, on every device of this process, of arrays that are whole on every device of all processes."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.device_put(jax.tree.map(lambda x: x.addressable_data(0), tree), replicated(local_mesh()))
+
+
+def split_over_devices(rows: Any) -> Any:
+    """Rows as they are, or split over this process's devices if there are several to share them evenly.
+
+    A compiled function computes where its inputs are.
+    """
+    count = jax.local_device_count()
+    if count == 1 or len(rows) % count:
+        return rows
+    return jax.device_put(rows, NamedSharding(local_mesh(), PartitionSpec("data")))
+
+
+def each_device_by_itself(function: Callable[..., Any], options: int) -> Callable[..., Any]:
+    """Compiles a function of rows so that each of this process's devices runs it on its own share of them.
+
+    Unlike a function that the compiler splits, one with a loop then ends on each device when its own rows are done.
+
+    Args:
+        function: arrays `[N, ...]`, then scalars, to a tree of arrays `[N, ...]`.
+        options: how many scalars there are.
+    """
+    rows, scalar = PartitionSpec("data"), PartitionSpec()
+
+    def call(*inputs: Any) -> Any:
+        specs = (rows,) * (len(inputs) - options) + (scalar,) * options
+        return jax.shard_map(function, mesh=local_mesh(), in_specs=specs, out_specs=rows, check_vma=False)(*inputs)
+
+    return jax.jit(call if jax.local_device_count() > 1 else function)

@@ -1,0 +1,19 @@
+"""The log of a run that was cut off."""
+
+import json
+
+from cae_jax.training.journal import Journal
+
+
+def test_a_resumed_run_drops_later_lines_and_one_that_was_cut_off(tmp_path):
+    journal = Journal(tmp_path, 0)
+    for step in (1, 2, 3):
+        journal.write(step, "train", {"image": step / 2})
+    journal.close()
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 4, "ki')
+    journal = Journal(tmp_path, 2)
+    journal.write(3, "train", {"image": 9.0})
+    journal.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["image"]) for line in lines] == [(1, 0.5), (2, 1.0), (3, 9.0)]
