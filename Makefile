@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint soak clean help
 
 help:
 	@echo "make demo   train on real digits and explain eight of them (about 7 minutes on 2 cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   lint and types only"
+	@echo "make soak   kill a short run 200 times at random: nothing is lost (about an hour)"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 $(BIN)/python:
@@ -38,6 +39,9 @@ lint: $(DEV_STAMP)
 
 test: lint
 	$(BIN)/python -m pytest
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak --kills 200
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info

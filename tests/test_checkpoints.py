@@ -264,3 +264,15 @@ def test_saving_a_step_again_replaces_it(tmp_path):
         store.save(5, {"ema": {"w": jnp.full(1, value)}}, {"score": value})
     assert store.facts(5) == {"score": 2.0}
     assert float(store.load(5, "ema", {"w": jnp.zeros(1)})["w"][0]) == 2.0
+
+
+def test_what_a_killed_run_left_is_swept_and_damaged_checkpoints_are_not(tmp_path, caplog):
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save(step, {"ema": {"w": jnp.zeros(2)}}, {"score": 0.0})
+    (tmp_path / "00000001" / "stray").write_text("")
+    (tmp_path / "00000003" / "state").mkdir(parents=True)
+    store.sweep()
+    assert store.steps() == [1, 2]
+    assert "00000003" in caplog.text
+    assert "00000001" not in caplog.text

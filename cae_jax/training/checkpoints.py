@@ -72,6 +72,12 @@ def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
     return found
 
 
+def _remove(folder: epath.Path) -> None:
+    """Deletes a checkpoint, its manifest first: from then on it does not count, even if this is cut off."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    folder.rmtree()
+
+
 def _seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
@@ -90,7 +96,7 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
     folder = epath.Path(folder).resolve()
     try:
         if folder.exists():
-            folder.rmtree()
+            _remove(folder)
         folder.mkdir(parents=True)
         with _checkpointer() as checkpointer:
             for name, tree in trees.items():
@@ -205,7 +211,14 @@ class CheckpointStore:
         scores = {kept: facts["score"] for kept, facts in self.whole().items()}
         keep = {*sorted(scores)[-KEPT:], max(scores, key=lambda kept: (scores[kept], kept))}
         for old in set(self.steps()) - keep:
-            self._path(old).rmtree()
+            _remove(self._path(old))
+
+    def sweep(self) -> None:
+        """Deletes what a run that was killed left half-written or half-deleted; damaged checkpoints stay."""
+        for step in self.steps():
+            if not (self._path(step) / MANIFEST).exists():
+                log.warning("deleting the half-written checkpoint %s", self._path(step))
+                self._path(step).rmtree()
 
     def newest(self) -> int | None:
         """The last whole step, or None."""
