@@ -57,10 +57,8 @@ def differences(workdir: pathlib.Path, critic: pathlib.Path, images: np.ndarray)
     module = Discriminator(CLASSES)
     shapes = jax.eval_shape(module.init, jax.random.key(0), images[:1])["params"]
     judge = interop.from_official(interop.read_tensor_file(critic), names, shapes)
-    # as the explainer calls them, but for these few images: it fills calls up to its batch size
-    encode = jax.jit(lambda x: apply(CAE(CHANNELS), explainer.params, x, method="encode"))
-    codes, class_codes = encode(images * 2.0 - 1.0)
-    decode, _ = explainer.traceable
+    codes, class_codes = explainer.encode(images)
+    decode = explainer.decode
     nchw = lambda x: torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(x), -1, 1)))  # noqa: E731
     nhwc = lambda x: np.moveaxis(x.numpy(), 1, -1)  # noqa: E731
     x = nchw(images) * 2.0 - 1.0

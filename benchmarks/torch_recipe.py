@@ -76,15 +76,16 @@ def encode_individual(w: Tensors, images: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def discriminate(w: Tensors, images: torch.Tensor) -> torch.Tensor:
-    """Logits `[batch, 2 + K]` of fake, real and the classes, without dropout."""
+def discriminate(w: Tensors, images: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
+    """Logits `[batch, 2 + K]` of fake, real and the classes."""
     x = images
     for i in range(_count(w, "down_")):
         x = F.leaky_relu(_convolve(w, f"down_{i}/conv", x, 1, stride=2), 0.2)
     for i in range(_count(w, "block_")):
         y = F.leaky_relu(_convolve(w, f"block_{i}/conv_0/conv", x, 1), 0.2)
         x = x + _convolve(w, f"block_{i}/conv_1/conv", y, 1)
-    return _linear(w, "logits", torch.relu(_linear(w, "hidden", x.mean((2, 3)))))
+    hidden = F.dropout(torch.relu(_linear(w, "hidden", x.mean((2, 3)))), dropout)
+    return _linear(w, "logits", hidden)
 
 
 def decode(w: Tensors, individual_code: torch.Tensor, class_code: torch.Tensor) -> torch.Tensor:

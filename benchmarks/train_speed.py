@@ -1,0 +1,154 @@
+"""Images per second in training: our compiled step against the published recipe in eager PyTorch, in one run.
+
+    python -m benchmarks.train_speed --out runs/train_speed
+
+Same weights, same images, float32 on both sides, all cores; steps of the two alternate, so that whatever else the
+machine does concerns both. Before anything is timed, the first step's losses (without dropout) must agree. Needs
+PyTorch. Writes `train_speed.csv` and prints it, each line with the share of a matrix product measured in the same run.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.torch_training import PublishedStep
+from cae_jax.images import to_model
+from cae_jax.training import presets
+from cae_jax.training.build import Trainer, build_trainer
+from cae_jax.training.config import Config, apply_overrides
+from cae_jax.training.sharding import data_mesh
+
+CASES = {  # name: height and width, channels, pairs, and steps timed on each side
+    "256x256, 1 pair": (256, 3, 1, 3),
+    "64x64, 16 pairs": (64, 3, 16, 3),
+    "MNIST, 16 pairs": (28, 1, 16, 10),
+}
+CLASSES = 2
+
+
+def make_batch(side: int, channels: int, pairs: int, seed: int) -> dict[str, np.ndarray]:
+    """Random images of smooth brightness, and the labels 0 and 1 of every pair."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (pairs, 2, -(-side // 8), -(-side // 8), channels), np.uint8)
+    images = coarse.repeat(8, axis=2).repeat(8, axis=3)[:, :, :side, :side]
+    return {"images": images, "labels": np.tile(np.arange(2, dtype=np.int32), (pairs, 1))}
+
+
+def configure(dropout: float) -> Config:
+    """The official preset."""
+    config = presets.official()
+    return apply_overrides(config, {"discriminator.dropout": str(dropout)})
+
+
+def build(side: int, channels: int, dropout: float) -> Trainer:
+    """Our step for images of a size."""
+    return build_trainer(configure(dropout), data_mesh(), (side, side, channels), CLASSES, None)
+
+
+def for_torch(batch: dict[str, np.ndarray], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same images as PyTorch sees them, padded alike, and the labels."""
+    x = np.asarray(to_model(jnp.asarray(batch["images"].reshape(-1, *batch["images"].shape[2:])), stride))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1))), torch.from_numpy(
+        batch["labels"].reshape(-1).astype(np.int64)
+    )
+
+
+def published(trainer: Trainer, dropout: float) -> PublishedStep:
+    """PyTorch's step from the weights that ours begins with."""
+    state = jax.device_get(trainer.init().replace(key=None))
+    return PublishedStep(state.generator, state.discriminator, 1e-4, dropout)
+
+
+def check(side: int, channels: int) -> float:
+    """The largest relative difference of the two totals of a first step of one pair, without dropout."""
+    trainer, batch = build(side, channels, 0.0), make_batch(side, channels, 1, 0)
+    theirs = published(trainer, 0.0)(*for_torch(batch, trainer.networks.model.stride))
+    _, ours = trainer.step(trainer.init(), batch)
+    return max(abs(float(ours[name]) - value) / abs(value) for name, value in theirs.items())
+
+
+def ceiling() -> float:
+    """GFLOP/s of a float32 matrix product of 4096×4096, the best of three."""
+    multiply = jax.jit(jnp.dot)
+    x = jnp.ones((4096, 4096))
+    multiply(x, x).block_until_ready()
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        multiply(x, x).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * 4096**3 / min(seconds) / 1e9
+
+
+def measure(side: int, channels: int, pairs: int, steps: int, title: str) -> dict[str, float]:
+    """Times both; see `main` for the columns."""
+    trainer = build(side, channels, 0.4)
+    batch = make_batch(side, channels, pairs, 0)
+    eager = published(trainer, 0.4)
+    x, labels = for_torch(batch, trainer.networks.model.stride)
+    state = trainer.init()
+    compiled = trainer.step.lower(state, batch).compile()
+    operations = compiled.cost_analysis()["flops"]
+    state, terms = compiled(state, batch)
+    jax.block_until_ready(terms)
+    eager(x, labels)
+    ours, theirs = [], []
+    for _ in track(range(steps), title):
+        began = time.perf_counter()
+        state, terms = compiled(state, batch)
+        jax.block_until_ready((state.step, terms))
+        middle = time.perf_counter()
+        eager(x, labels)
+        ours.append(middle - began)
+        theirs.append(time.perf_counter() - middle)
+    own = float(np.median(ours))
+    return {
+        "ours, images/s": 2 * pairs / own,
+        "PyTorch, images/s": 2 * pairs / float(np.median(theirs)),
+        "times faster": float(np.median(theirs)) / own,
+        "GFLOP/step (ours, by XLA)": operations / 1e9,
+        "GFLOP/s": operations / own / 1e9,
+    }
+
+
+def main() -> int:
+    """Entry point; returns the exit code: 1 if the two do not compute the same."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/train_speed"), metavar="DIR")
+    parser.add_argument("--case", action="append", choices=list(CASES), help="only this one; can be repeated")
+    options = parser.parse_args()
+    console = Console()
+    if (apart := check(64, 3)) > 1e-3:
+        console.print(f"the first step's losses differ by {apart:.2g} of their size", style="bold red")
+        return 1
+    console.print(f"the first step's losses agree to {apart:.2g} of their size")
+    most = ceiling()
+    rows = []
+    for name in options.case or CASES:
+        side, channels, pairs, steps = CASES[name]
+        found = measure(side, channels, pairs, steps, name)
+        rows.append({"case": name, **found, "of the matrix product": found["GFLOP/s"] / most})
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "train_speed.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    table = Table(*rows[0], title=f"matrix product: {most:.0f} GFLOP/s")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
