@@ -80,11 +80,12 @@ def main() -> int:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    signal.signal(signal.SIGTERM, terminate)  # before the first step there is nothing to save
-
     workdir = options.workdir or pathlib.Path("runs") / path.stem
+    before = signal.signal(signal.SIGTERM, terminate)  # until the first step there is nothing to save
     try:
         return run(lambda console: train(config, workdir, console), options.distributed)
     except Terminated:  # asked for, by whoever starts the run again: no failure
         print("terminated; what was saved is kept, and the same command goes on from there")
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
