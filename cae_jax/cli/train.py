@@ -1,6 +1,7 @@
 """`train.py` and `cae-train`: trains a CAE for a classifier."""
 
 import argparse
+import os
 import pathlib
 import signal
 import sys
@@ -31,6 +32,9 @@ examples:
 
 Run again with the same --workdir, it goes on from the last checkpoint. Ctrl-C and SIGTERM save one first.
 """
+
+
+TERMINATED = "terminated; what was saved is kept, and the same command goes on from there"
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -78,14 +82,15 @@ def main() -> int:
     from cae_jax.training.loop import train
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        print(TERMINATED, flush=True)
+        os._exit(0)  # an exception might be raised where nobody lets it through
 
     workdir = options.workdir or pathlib.Path("runs") / path.stem
-    before = signal.signal(signal.SIGTERM, terminate)  # until the first step there is nothing to save
+    before = signal.signal(signal.SIGTERM, terminate)  # before the first step and after the last nothing is to be saved
     try:
         return run(lambda console: train(config, workdir, console), options.distributed)
     except Terminated:  # asked for, by whoever starts the run again: no failure
-        print("terminated; what was saved is kept, and the same command goes on from there")
+        print(TERMINATED)
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)

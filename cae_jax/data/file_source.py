@@ -1,5 +1,6 @@
 """An image source that reads files when they are asked for, and what it does about files it cannot use."""
 
+import functools
 import pathlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 from cae_jax.data.image_files import Format, ImageError, read_image_file
 
 THREADS = 4
+SMALL = 1 << 15  # bytes of a file; below that one thread is faster than several, which wait for Python's lock
 PEEKED = 32  # files that the format is taken from where nobody says it
 
 
@@ -43,7 +45,9 @@ class FileSource:
             ImageError: naming the file that cannot be used.
         """
         files = [self._files[int(index)] for index in np.atleast_1d(indices)]
-        return np.stack(list(self._pool.map(lambda file: read_image_file(file, self._format), files)))
+        read = functools.partial(read_image_file, wanted=self._format)
+        small = files[0].exists() and files[0].stat().st_size < SMALL
+        return np.stack(list(map(read, files) if small else self._pool.map(read, files)))
 
 
 def settle_format(files: Sequence[pathlib.Path], wanted: Format) -> Format:
