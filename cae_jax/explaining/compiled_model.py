@@ -57,6 +57,7 @@ class CompiledModel:
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
+        params = jax.device_get(params)  # of the devices they were saved from, which need not be those here
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
         code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
 
