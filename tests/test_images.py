@@ -159,7 +159,10 @@ def test_an_error_in_a_thread_comes_out():
 
 
 def test_a_cpu_has_a_call_a_core_and_anything_else_one(monkeypatch):
-    assert parallel_calls() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    for devices, calls in ((1, 12), (4, 3), (16, 1)):
+        monkeypatch.setattr(jax, "local_device_count", lambda devices=devices: devices)
+        assert parallel_calls() == calls
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert parallel_calls() == 1
 
