@@ -20,6 +20,7 @@ from cae_jax.training.checkpoints import (
     read_facts,
     save_trees,
 )
+from cae_jax.training.sharding import data_mesh, replicated
 
 
 def make_tree(seed=0):
@@ -276,3 +277,11 @@ def test_what_a_killed_run_left_is_swept_and_damaged_checkpoints_are_not(tmp_pat
     assert store.steps() == [1, 2]
     assert "00000003" in caplog.text
     assert "00000001" not in caplog.text
+
+
+def test_what_many_devices_saved_is_read_on_one(tmp_path):
+    everywhere = replicated(data_mesh())
+    save_trees(tmp_path / "saved", {"ema": {"w": jax.device_put(jnp.ones(3), everywhere)}}, {})
+    found = load_tree(tmp_path / "saved", "ema", {"w": jax.ShapeDtypeStruct((3,), jnp.float32)})["w"]
+    assert len(found.devices()) == 1
+    np.testing.assert_array_equal(found, np.ones(3))

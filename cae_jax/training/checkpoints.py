@@ -57,9 +57,21 @@ def file_digest(path: epath.PathLike) -> str:
 
 def _checkpointer() -> ocp.StandardCheckpointer:
     """Orbax's, which does not wait for other processes: one writes what is whole on all of them, and each reads."""
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
     own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(own, {own}, f"process_{own}") if jax.process_count() > 1 else None
-    return ocp.StandardCheckpointer(multiprocessing_options=options) if options else ocp.StandardCheckpointer()
+    options = ocp.options.MultiprocessingOptions(own, {own}, f"process_{own}")
+    return ocp.StandardCheckpointer(multiprocessing_options=options)
+
+
+def _target(like: Any) -> jax.ShapeDtypeStruct:
+    """What a leaf is restored to: on its own devices or, without any, on one of ours, whatever it was saved from."""
+    shape: Any = ocp.utils.to_shape_dtype_struct(like)
+    if shape.sharding is not None:
+        return shape
+    return jax.ShapeDtypeStruct(
+        shape.shape, shape.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    )
 
 
 def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
@@ -146,7 +158,8 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     Args:
         folder: of the checkpoint.
         name: of the tree.
-        like: arrays or shapes of the tree's structure; shardings and PRNG key types are taken from it.
+        like: arrays or shapes of the tree's structure; shardings and PRNG key types are taken from it. Shapes without
+            a sharding are restored on one device.
 
     Raises:
         CheckpointError: if the tree has another structure.
@@ -154,7 +167,7 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     path = epath.Path(folder).resolve() / name
     try:
         with _checkpointer() as checkpointer:
-            tree = checkpointer.restore(path, jax.tree.map(ocp.utils.to_shape_dtype_struct, _unwrap_keys(like)))
+            tree = checkpointer.restore(path, jax.tree.map(_target, _unwrap_keys(like)))
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise CheckpointError(f"{path} does not fit this model: {error}") from error
     return jax.tree.map(_wrap_key, like, tree)
