@@ -11,7 +11,7 @@ help:
 	@echo "make demo   train on real digits and explain eight of them (about 7 minutes on 2 cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   lint and types only"
-	@echo "make soak   kill a short run 200 times at random: nothing is lost (about an hour)"
+	@echo "make soak   kill a short run 200 times at random: is anything lost?"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 $(BIN)/python:

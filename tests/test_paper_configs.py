@@ -3,8 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-from test_layouts import published
+from test_layouts import draw, published
 
 from cae_jax.data import open_dataset
 from cae_jax.training.build import build_trainer
@@ -18,11 +17,9 @@ SIZES = [(300, 270), (496, 512), (260, 340)]  # as those images, none is square 
 def folders(root, names, splits=("",), count=10):
     for split in splits:
         for label, name in enumerate(names):
-            (root / split / name).mkdir(parents=True)
             for number in range(count):
-                seed = (len(split), label, number)
-                pixels = np.random.default_rng(seed).integers(0, 256, SIZES[number % 3], np.uint8)
-                Image.fromarray(pixels).save(root / split / name / f"{name}-{number}.jpeg")
+                path = root / split / name / f"{name}-{number}.jpeg"
+                draw(path, (len(split), label, number), SIZES[number % 3])
 
 
 LAYOUTS = {

@@ -242,8 +242,8 @@ def search_on_host(
     decode: Decode,
     predict: HostPredict,
     *rows: Array,
-    confidence: float = 0.9,
-    tolerance: float = 1 / 256,
+    confidence: float | Float[Array, ""] = 0.9,
+    tolerance: float | Float[Array, ""] = 1 / 256,
     intervals: int = 16,
     slots: int | None = None,
 ) -> Crossings:

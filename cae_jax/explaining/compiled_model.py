@@ -57,7 +57,6 @@ class CompiledModel:
         model = build_model(record.config, record.image_shape).clone(forward_only=True)
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
-        params = jax.device_get(params)  # of the devices they were saved from, which need not be those here
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
         code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
 
@@ -80,27 +79,18 @@ class CompiledModel:
                 return log_odds(probabilities[:, 0]).sum()
 
             self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
-
-            def find(*inputs: jax.Array) -> Crossings:
-                *rows, confidence, tolerance = inputs
-                return search(
-                    self._decode, self._predict, *rows, confidence=confidence, tolerance=tolerance, slots=slots
-                )
-
-            self._search = each_device_by_itself(find, options=2)
+            self._search = each_device_by_itself(functools.partial(self._find, search, slots), options=2)
         else:
             self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
-
-            def find_on_host(*inputs: jax.Array) -> Crossings:
-                *rows, confidence, tolerance = inputs
-                options = {"confidence": float(confidence), "tolerance": float(tolerance), "slots": slots * devices}
-                return search_on_host(self._decode, self._predict, *rows, **options)
-
-            self._search = find_on_host
+            self._search = functools.partial(self._find, search_on_host, slots * devices)
         self.traceable = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
         return check_answers(answers, count, self._classes)
+
+    def _find(self, how: Callable[..., Crossings], slots: int, *inputs: jax.Array) -> Crossings:
+        *rows, confidence, tolerance = inputs
+        return how(self._decode, self._predict, *rows, confidence=confidence, tolerance=tolerance, slots=slots)
 
     def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
         answer = self._shared(function)

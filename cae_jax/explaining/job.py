@@ -63,8 +63,6 @@ def explain_to_folder(
     }
     with first_one_first("explain: begin"):
         folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite and is_first())
-        if reference is None:
-            _ = explainer.code_table  # made by the first process, read by the others
     count = len(inputs.names)
     parts = -(-count // IMAGES)
     try:

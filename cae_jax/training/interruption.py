@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -25,7 +26,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.wish: signal.Signals | None = None
-        self._before: dict[int, signal.Handlers | object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
@@ -35,11 +36,11 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wish = signal.Signals(number)
-        signal.signal(number, self._before[number])  # pyright: ignore[reportArgumentType]
+        signal.signal(number, self._before[number])
 
     def came(self, step: int) -> bool:
         """Whether to save and end after this step; every process must ask, after every step."""

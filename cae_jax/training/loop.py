@@ -131,9 +131,10 @@ class Checkpointer:
 def _restore(run: Run) -> tuple[TrainState, float, bool]:
     """The state to go on from, the seconds it has trained for, and whether it is new or of the newest checkpoint."""
     state = run.trainer.init()
+    newest = None
     if is_first():
         run.store.sweep()
-    newest = run.store.newest() if is_first() else None
+        newest = run.store.newest()
     step = as_the_first_has_it(-1 if newest is None else newest)
     if step < 0:
         began = time.monotonic()

@@ -4,6 +4,7 @@ Training spans the devices of all processes. What is only computed, and not lear
 the processes share its batches (`batching.map_batches`) and need not wait for each other within one.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ def data_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
+@functools.cache
 def local_mesh() -> Mesh:
     """A mesh of this process's devices along one axis, `data`."""
     return jax.make_mesh(
