@@ -1,14 +1,21 @@
 """Several processes, one a host or a device: they start together, share rows, and the first one writes."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
+
+from cae_jax.mirror import pull_all, push_all
 
 HEARTBEAT = 30  # seconds without a sign of life, or of waiting at the end, after which the others stop
+PATIENCE = 7 * 24 * 3600  # seconds: as long as the others live, what they do may take
+
+_waits = itertools.count()
 
 
 class DistributedError(RuntimeError):
@@ -50,8 +57,15 @@ def is_first() -> bool:
 
 
 def wait_for_all(where: str) -> None:
-    """Returns when every process has come to the place of this name."""
-    multihost_utils.sync_global_devices(where)
+    """Returns when every process has come to the place of this name, and sees what the others have written.
+
+    They wait at the coordination service, not in a collective operation: those of CPUs give up after 30 seconds.
+    """
+    push_all()
+    if jax.process_count() > 1:
+        everyone = set(range(jax.process_count()))
+        multihost.sync_global_processes(f"{where} {next(_waits)}", timeout=PATIENCE, processes=everyone)
+        pull_all()
 
 
 @contextlib.contextmanager
@@ -66,9 +80,11 @@ def first_one_first(what: str) -> Iterator[None]:
 
 def as_the_first_has_it(number: int) -> int:
     """A number below 2³¹ that the first process knows."""
+    wait_for_all("broadcast")
     return int(multihost_utils.broadcast_one_to_all(np.asarray(number, np.int32)))
 
 
 def gather(tree: Any) -> Any:
     """Every process's arrays, which have the same shapes, behind a new first axis, on all of them."""
+    wait_for_all("gather")
     return multihost_utils.process_allgather(tree)

@@ -1,9 +1,13 @@
-"""Two fake devices for all tests, strictness for our own functions, compiled functions kept between runs."""
+"""Strictness for our own functions, quick compilation, compiled functions kept between runs.
 
+The compiler's last optimisations are left out: they take much of its time, and tests compile more than they compute.
+"""
+
+import functools
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
@@ -18,6 +22,17 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 def strict():
     """No implicit promotion of types or ranks: for our own functions; optax and linen rely on it."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_probe():
+    """Wherever a run is scored, the convolutional probe is fitted in few steps; `test_metrics.py` has the whole one."""
+    from cae_jax import metrics
+
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(metrics.convolutional_probe_accuracy, steps=10)
+        patch.setattr(metrics, "convolutional_probe_accuracy", few)
         yield
 
 

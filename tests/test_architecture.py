@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
-    {"types", "images", "processes"},
+    {"types", "images", "mirror"},
+    {"processes"},
     {"batching"},
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},
     {"training", "interop"},

@@ -26,6 +26,7 @@ def build(changes, shape=(28, 28, 1), predict=lambda x: x):
         ({"model.upsample_kernel": "7"}, "model.upsample_kernel must be 3 or 5, not 7"),
         ({"discriminator.kernel_init": "zero"}, "discriminator.kernel_init must be 'normal' or 'he', not 'zero'"),
         ({"train.batch_size": "1"}, "loss.leakage compares images of several pairs"),
+        ({"train.steps_per_call": "7"}, "train.steps is 1600, which train.steps_per_call, 7, does not divide"),
         ({"optimizer.clip": "-1"}, "optimizer.clip must be 0 or more, not -1.0"),
         ({"optimizer.schedule": "linear"}, "optimizer.schedule must be 'halving' or 'cosine', not 'linear'"),
     ],

@@ -279,6 +279,7 @@ def test_what_a_killed_run_left_is_swept_and_damaged_checkpoints_are_not(tmp_pat
     assert "00000001" not in caplog.text
 
 
+@pytest.mark.many_devices
 def test_what_many_devices_saved_is_read_on_one(tmp_path):
     everywhere = replicated(data_mesh())
     save_trees(tmp_path / "saved", {"ema": {"w": jax.device_put(jnp.ones(3), everywhere)}}, {})

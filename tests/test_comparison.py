@@ -107,8 +107,9 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
 
 @pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
 def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypatch):
-    fit = functools.partial(baselines.fit_autoencoder, steps=5)
-    monkeypatch.setattr(baselines, "fit_autoencoder", fit)
+    few = {"fit_autoencoder": "steps", "pixel_search": "steps", "rise": "masks", "partition_shap": "evaluations"}
+    for name, turns in few.items():
+        monkeypatch.setattr(baselines, name, functools.partial(getattr(baselines, name), **{turns: 20}))
     wanted = set(methods.ATTRIBUTIONS if kind == "attributions" else methods.COUNTERFACTUALS)
     if importlib.util.find_spec("shap") is None:  # an optional package
         wanted -= {"partition SHAP"}

@@ -4,13 +4,14 @@ import json
 import shutil
 import signal
 
+import fsspec
 import jax
 import numpy as np
 import pytest
 from rich.console import Console
 from small_run import small_config
 
-from cae_jax import Explainer
+from cae_jax import Explainer, mirror
 from cae_jax.cli import train as train_program
 from cae_jax.training import loop
 from cae_jax.training.checkpoints import CheckpointStore
@@ -100,6 +101,25 @@ def test_a_damaged_checkpoint_is_skipped_by_name(trained, tmp_path, caplog):
     assert victim.name in caplog.text
     assert "continuing from the checkpoint of step 4" in console.export_text()
     assert store.newest() == newest
+
+
+def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, tmp_path, monkeypatch):
+    bucket = fsspec.filesystem("memory")
+    bucket.put(str(trained[0]), "/run", recursive=True)
+    bucket.rm("/run/checkpoints/00000006", recursive=True)
+    bucket.rm("/run/metrics.json")
+    monkeypatch.setattr(mirror, "_mirrors", [])
+    workdir = mirror.folder("memory://run")
+    mirror.pull_all()
+    console = Console(record=True, width=200)
+    result = loop.train(small_config(), workdir, console)
+    assert "continuing from the checkpoint of step 4" in console.export_text()
+    assert json.loads((trained[0] / "metrics.json").read_text())["swap_probability"] == result["swap_probability"]
+    assert bucket.exists("/run/checkpoints/00000006/manifest.json")
+    mirror.push_all()
+    assert bucket.exists("/run/metrics.json")
+    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
+    bucket.store.clear()
 
 
 def test_another_config_is_refused(trained):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cae_jax.data import ArraySource
+from cae_jax.training.checkpointer import validation_score
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import Functions
-from cae_jax.training.loop import validation_score
 
 LABELS = np.arange(20, dtype=np.int32) % 2
 

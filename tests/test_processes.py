@@ -1,10 +1,87 @@
-"""How several processes find each other, and how they share batches."""
+"""Several processes on one machine: the same run as one process, the same files, and what happens when one dies."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from cae_jax import processes
+from cae_jax import Explainer, processes
 from cae_jax.batching import map_batches
+from cae_jax.explaining import SplitInputs, encode_splits, explain_to_folder
+
+HERE = pathlib.Path(__file__).parent
+ROUNDING = {"rtol": 1e-5, "atol": 1e-5}  # two devices of a process share rows, one does not
+
+
+def start_two(workdir):
+    """Starts both processes; each has two devices."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    two_devices = "--xla_force_host_platform_device_count=2"
+    environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parent}", "XLA_FLAGS": two_devices}
+    return [
+        subprocess.Popen(
+            [sys.executable, HERE / "process_run.py", f"localhost:{port},2,{index}", workdir],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for index in range(2)
+    ]
+
+
+def log_of(workdir):
+    path = workdir / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {(line["step"], line["kind"]): line for line in map(json.loads, lines)}
+
+
+@pytest.mark.usefixtures("small_data")
+def test_two_processes_train_explain_and_encode_as_one_and_outlive_the_death_of_one(trained, tmp_path):
+    workdir = tmp_path / "two"
+    both = start_two(workdir)
+    while not (workdir / "checkpoints" / "00000002" / "manifest.json").exists():
+        assert [process.poll() for process in both] == [None, None], [process.communicate()[0] for process in both]
+        time.sleep(0.1)
+    both[1].send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    both[0].communicate(timeout=60)
+    assert both[0].returncode != 0
+    assert time.monotonic() - killed < 60
+
+    for process in start_two(workdir):
+        text, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, text
+    theirs, ours = log_of(workdir), log_of(trained[0])
+    assert theirs.keys() == ours.keys()
+    for name in ours[1, "train"].keys() - {"kind"}:
+        assert theirs[1, "train"][name] == pytest.approx(ours[1, "train"][name], rel=1e-5, abs=1e-6), name
+
+    explainer = Explainer.load(workdir)
+    inputs = SplitInputs(explainer.dataset.train, "train", list(range(70)))
+    rows = explain_to_folder(explainer, inputs, "any", tmp_path / "one")
+    assert json.loads((workdir / "explained" / "explanations.json").read_text())["explanations"] == rows
+    with np.load(workdir / "explained" / "explanations.npz") as two, np.load(tmp_path / "one/explanations.npz") as one:
+        assert set(two) == set(one)
+        for name in one:
+            if one[name].dtype.kind == "f":
+                np.testing.assert_allclose(two[name], one[name], err_msg=name, **ROUNDING)
+            else:
+                np.testing.assert_array_equal(two[name], one[name], err_msg=name)
+    expected = encode_splits(explainer, ["validation"]).class_codes
+    for index in range(2):
+        with np.load(f"{workdir}.{index}.npz") as found:
+            assert found["rows"] == len(rows)
+            np.testing.assert_allclose(found["class_codes"], expected, **ROUNDING)
 
 
 @pytest.mark.parametrize(

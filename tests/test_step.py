@@ -1,4 +1,4 @@
-"""The training step against a naive one in two passes, on one device and on two, and the loop's check of its terms."""
+"""The training step against a naive one in two passes, on one device and on eight; the check of its terms."""
 
 import functools
 
@@ -22,9 +22,9 @@ from cae_jax.training.objectives import (
     generate,
     generator_loss,
 )
-from cae_jax.training.sharding import data_mesh, replicated, split_batch
+from cae_jax.training.sharding import data_mesh, replicated, split_batches
 from cae_jax.training.state import TrainState
-from cae_jax.training.step import make_train_step, update_ema
+from cae_jax.training.step import in_turn, make_train_step, update_ema
 
 CLASSES = 3
 RATES = {"generator": 0.01, "discriminator": 0.05}
@@ -129,11 +129,11 @@ def naive(state, batch):
     noise = 2 * SWAP_NOISE * jax.random.normal(noise_key, x.shape)  # images lie in [-1, 1] here
 
     def loss_of_discriminator(discriminator):
-        made = jax.lax.stop_gradient(generate(NETWORKS.model, state.generator, x, noise))
+        made = jax.lax.stop_gradient(generate(NETWORKS, state.generator, x, noise))
         return discriminator_loss(discriminator, NETWORKS, EVERY_TERM, x + noise, labels, made, discriminator_key)[0]
 
     def loss_of_generator(generator, discriminator):
-        made = generate(NETWORKS.model, generator, x, noise)
+        made = generate(NETWORKS, generator, x, noise)
         return generator_loss(made, discriminator, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
 
     descend = lambda rate: lambda value, gradient: value - rate * gradient  # noqa: E731
@@ -146,7 +146,7 @@ def naive(state, batch):
 @pytest.fixture(scope="module")
 def generated(state, batch):
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
-    return x, quick_jit(lambda params, x: generate(NETWORKS.model, params, x))(state.generator, x)
+    return x, quick_jit(lambda params, x: generate(NETWORKS, params, x))(state.generator, x)
 
 
 def largest_change(before, after):
@@ -205,17 +205,41 @@ def test_the_step_is_traced_once(step, state, batch):
     assert int(state.step) == 8
 
 
-def test_two_devices_give_the_result_of_one(stepped, state, batch):
+@pytest.mark.parametrize("count", [1, 3])
+def test_steps_in_turn_are_single_steps(count):
+    def step(state, batch):
+        state = 2.0 * state + batch["labels"].sum()
+        return state, {"total": state}
+
+    labels = np.arange(2.0 * count, dtype=np.float32).reshape(count, 2)
+    state, expected = jnp.asarray(1.0), []
+    for row in labels:
+        state, terms = step(state, {"labels": row})
+        expected.append(terms["total"])
+    last, terms = jax.jit(in_turn(step))(jnp.asarray(1.0), {"labels": labels})
+    np.testing.assert_allclose(last, state)
+    np.testing.assert_allclose(terms["total"], expected)
+
+
+@pytest.mark.many_devices
+def test_eight_devices_give_the_result_of_one(state, batch):
     mesh = data_mesh()
-    assert mesh.devices.size == jax.device_count() == 2
+    assert mesh.devices.size == jax.device_count() == 8
+    pairs = {name: np.concatenate([rows, rows[::-1]] * 2) for name, rows in batch.items()}
+    step = make_step(EVERY_TERM)
+    alone, alone_terms = quick_jit(step)(state, pairs)
     everywhere = replicated(mesh)
-    step = quick_jit(make_step(EVERY_TERM), out_shardings=everywhere)
-    shared = split_batch(mesh, batch)
-    assert {shard.data.shape[0] for shard in shared["images"].addressable_shards} == {1}
-    new, terms = step(jax.device_put(state, everywhere), shared)
-    chex.assert_trees_all_close(jax.device_get(new.generator), jax.device_get(stepped[0].generator), atol=1e-5)
-    chex.assert_trees_all_close(jax.device_get(new.discriminator), jax.device_get(stepped[0].discriminator), atol=1e-5)
-    chex.assert_trees_all_close(jax.device_get(terms), jax.device_get(stepped[1]), rtol=1e-4, atol=1e-5)
+    shared = split_batches(mesh, {name: rows[None] for name, rows in pairs.items()})
+    assert {shard.data.shape[:2] for shard in shared["images"].addressable_shards} == {(1, 1)}
+    steps = quick_jit(in_turn(step), out_shardings=everywhere)
+    new, terms = steps(jax.device_put(state, everywhere), shared)
+    for name, value in alone_terms.items():
+        assert float(terms[name][0]) == pytest.approx(float(value), rel=1e-5), name
+    for name, rate in RATES.items():
+        before, one, many = (jax.device_get(getattr(x, name)) for x in (state, alone, new))
+        gradients = [jax.tree.map(lambda x, y: (x - y) / rate, before, after) for after in (one, many)]  # noqa: B023
+        largest = max(np.abs(x).max() for x in jax.tree.leaves(gradients[0]))
+        chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-5 * largest)
 
 
 def test_the_mesh_has_one_automatic_axis():
@@ -224,9 +248,10 @@ def test_the_mesh_has_one_automatic_axis():
     assert mesh.axis_types == (AxisType.Auto,)
 
 
-def test_pairs_that_devices_cannot_share_are_refused():
+def test_pairs_that_devices_cannot_share_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     with pytest.raises(ValueError, match=r"3 pairs .* 2 devices.*train\.batch_size"):
-        split_batch(data_mesh(), {"images": np.zeros((3, 2, 8, 8, 1))})
+        split_batches(data_mesh(), {"images": np.zeros((1, 3, 2, 8, 8, 1))})
 
 
 def test_exchange_swaps_the_rows_of_every_pair():
@@ -251,7 +276,8 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
 
 def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state):
     x, made = generated
-    kept = quick_jit(lambda p: generate(NETWORKS.model.clone(keep_residual=True), p, x))(state.generator)
+    keeping = NETWORKS._replace(model=NETWORKS.model.clone(keep_residual=True))
+    kept = quick_jit(lambda p: generate(keeping, p, x))(state.generator)
     np.testing.assert_allclose(kept.changes, made.swaps - made.reconstructions, atol=1e-5)
     np.testing.assert_allclose(kept.swaps, draw_on(x, made.reconstructions, made.swaps, span=2.0), atol=1e-5)
 
@@ -261,18 +287,30 @@ def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(gen
     weights = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
 
     def through_swaps(keep):
-        model = NETWORKS.model.clone(keep_residual=keep)
-        return quick_jit(jax.grad(lambda p: (weights * generate(model, p, x).swaps).sum()))(state.generator)
+        networks = NETWORKS._replace(model=NETWORKS.model.clone(keep_residual=keep))
+        return quick_jit(jax.grad(lambda p: (weights * generate(networks, p, x).swaps).sum()))(state.generator)
 
     plain, kept = through_swaps(False), through_swaps(True)
     chex.assert_trees_all_close(kept, plain, rtol=1e-4, atol=1e-4)
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain["decoder"])) > 1e-2
 
 
+def test_computing_anew_gives_the_same_gradients_and_keeps_less(generated, state):
+    x, _ = generated
+
+    def gradient(remat):
+        networks = NETWORKS._replace(remat=remat)
+        return jax.grad(lambda p: jnp.square(generate(networks, p, x).cycles).sum())
+
+    chex.assert_trees_all_close(*(quick_jit(gradient(remat))(state.generator) for remat in (False, True)), rtol=1e-4)
+    kept, anew = (str(jax.make_jaxpr(gradient(remat))(state.generator)) for remat in (False, True))
+    assert anew.count("conv_general_dilated") > 1.2 * kept.count("conv_general_dilated")
+
+
 def test_noise_is_on_swaps_before_they_are_encoded_again(generated, state):
     x, made = generated
     noise = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
-    noisy = quick_jit(lambda p: generate(NETWORKS.model, p, x, noise))(state.generator)
+    noisy = quick_jit(lambda p: generate(NETWORKS, p, x, noise))(state.generator)
     np.testing.assert_allclose(noisy.swaps, made.swaps + noise, atol=1e-5)
     code, _ = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))(noisy.swaps)
     np.testing.assert_allclose(noisy.swap_individual_code, code, atol=1e-4)

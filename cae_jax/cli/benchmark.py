@@ -5,6 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from cae_jax.mirror import folder
 from cae_jax.training.config import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
 
 EXAMPLES = """\
@@ -31,8 +32,8 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
         allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="a bench config, or the name of a shipped one")
-    parser.add_argument("--workdir", type=pathlib.Path, metavar="DIR", help="of the results (runs/<config name>)")
-    parser.add_argument("--model", type=pathlib.Path, metavar="DIR", help="a trained run, instead of training one")
+    parser.add_argument("--workdir", type=folder, metavar="DIR", help="of the results (runs/<config name>)")
+    parser.add_argument("--model", type=folder, metavar="DIR", help="a trained run, instead of training one")
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.protocol.images=64"
     )

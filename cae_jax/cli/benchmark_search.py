@@ -1,9 +1,10 @@
 """`python -m cae_jax.cli.benchmark_search`: how fast and how well the search of a trained workdir answers."""
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
+
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 examples:
@@ -26,13 +27,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
     parser.add_argument("--num", type=int, default=512, metavar="N", help="pairs of image and other class (512)")
     parser.add_argument("--tolerance", type=float, default=1 / 64, metavar="T", help="of the shifts (1/64)")
     parser.add_argument("--sample", type=int, default=48, metavar="N", help="rows for the slow ways (48)")
     parser.add_argument("--memory", type=int, default=0, metavar="N", help="also search N rows and compare peak memory")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: benchmark/ in the workdir")
+    parser.add_argument("--out", type=folder, metavar="DIR", help="default: benchmark/ in the workdir")
     return parser.parse_args(arguments)
 
 

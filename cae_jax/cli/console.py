@@ -12,12 +12,14 @@ from rich.logging import RichHandler
 
 from cae_jax.data import DataUnavailable, ImageError
 from cae_jax.explaining import ClassifierError, InputError
+from cae_jax.mirror import BucketError, named, pull_all, push_all
 from cae_jax.processes import DistributedError, is_first, start
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 from cae_jax.training.errors import NonFiniteLoss, OneClass
 
 KNOWN = (
+    BucketError,
     CheckpointError,
     ClassifierError,
     ConfigError,
@@ -69,9 +71,13 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
         start(distributed)
         console.quiet = not is_first()
         _set_up_logging(console)
-        program(console)
+        pull_all()
+        try:
+            program(console)
+        finally:
+            push_all()
     except KNOWN as error:
-        return _fail(str(error))
+        return _fail(named(str(error)))
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise

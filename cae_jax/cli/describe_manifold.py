@@ -1,9 +1,10 @@
 """`python -m cae_jax.cli.describe_manifold`: the global explanation of a trained workdir as a page."""
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
+
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 examples:
@@ -25,10 +26,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
     parser.add_argument("--limit", type=int, default=20_000, metavar="N", help="images of each split (20000)")
     parser.add_argument("--seed", type=int, default=0, help="of probes, random swaps and t-SNE (0)")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: manifold/ in the workdir")
+    parser.add_argument("--out", type=folder, metavar="DIR", help="default: manifold/ in the workdir")
     mapper = parser.add_argument_group("the topology graph")
     mapper.add_argument("--lens", default="pca", choices=("pca", "tsne"), help="what its cover is laid over (pca)")
     mapper.add_argument("--dimensions", type=int, default=2, metavar="D", help="of the lens (2)")

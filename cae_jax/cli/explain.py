@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from cae_jax.cli.options import add_distributed
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 examples:
@@ -47,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
     what = parser.add_argument_group("which images")
     images = what.add_mutually_exclusive_group()
     images.add_argument("--input", type=pathlib.Path, metavar="PATH", help="an image file, or a folder of them")
@@ -98,7 +99,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     how.add_argument("--smoothing", type=float, default=0.0, metavar="SIGMA", help="of saliency maps, in pixels (0)")
     parser.add_argument(
         "--out",
-        type=pathlib.Path,
+        type=folder,
         metavar="DIR",
         help="where to write (default: in explained/ of the workdir)",
     )

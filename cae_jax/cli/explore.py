@@ -1,9 +1,10 @@
 """`python -m cae_jax.cli.explore`: walk the class-code manifold in a browser."""
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
+
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 examples:
@@ -25,7 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
     parser.add_argument(
         "--split", default="test", choices=("train", "validation", "test", "all"), help="whose images are shown (test)"
     )

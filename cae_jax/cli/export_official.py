@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cae_jax.mirror import folder
+
 EXAMPLES = """\
 example:
   python -m cae_jax.cli.export_official --workdir runs/oct --out weights/gen.pt --dis weights/dis.pt
@@ -24,7 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a run or an import")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a run or an import")
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="GEN", help="the generator's: .pt or .npz")
     parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="where the discriminator's go")
     return parser.parse_args(arguments)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from cae_jax.cli.options import add_distributed
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 examples:
@@ -26,7 +27,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
     parser.add_argument(
         "--split", default="test", choices=("train", "validation", "test", "all"), help="of its data set (test)"
     )

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from cae_jax.mirror import folder
 from cae_jax.training.config import Config, ConfigError, apply_overrides, split_overrides
 from cae_jax.training.presets import official
 
@@ -34,7 +35,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     )
     parser.add_argument("generator", type=pathlib.Path, metavar="GEN", help="its weights: gen_....pt, or .npz")
     parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="the discriminator's, which tell the classes")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="the workdir to make")
+    parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="the workdir to make")
     parser.add_argument("--size", type=int, default=256, help="sides of the images in pixels (256)")
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="a key of the config, as --config.data.name=data/OCT"

@@ -1,9 +1,10 @@
 """`python -m cae_jax.cli.package`: a trained explainer as one folder that can be given away."""
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
+
+from cae_jax.mirror import folder
 
 EXAMPLES = """\
 example:
@@ -24,8 +25,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=pathlib.Path, required=True, metavar="DIR", help="of a trained run")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FOLDER", help="new or empty")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
+    parser.add_argument("--out", type=folder, required=True, metavar="FOLDER", help="new or empty")
     return parser.parse_args(arguments)
 
 

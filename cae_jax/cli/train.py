@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from cae_jax.cli.options import add_distributed
+from cae_jax.mirror import folder
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
@@ -48,9 +49,12 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="a config file, or the name of a shipped one")
     parser.add_argument(
-        "--workdir", type=pathlib.Path, metavar="DIR", help="where everything is written (default: runs/<config name>)"
+        "--workdir", type=folder, metavar="DIR", help="where everything is written (default: runs/<config name>)"
     )
     parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
+    parser.add_argument(
+        "--profile", type=int, default=0, metavar="N", help="trace N calls of the step and show where their time goes"
+    )
     add_distributed(parser)
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.train.steps=500"
@@ -88,7 +92,7 @@ def main() -> int:
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     before = signal.signal(signal.SIGTERM, terminate)  # before the first step and after the last nothing is to be saved
     try:
-        return run(lambda console: train(config, workdir, console), options.distributed)
+        return run(lambda console: train(config, workdir, console, options.profile), options.distributed)
     except Terminated:  # asked for, by whoever starts the run again: no failure
         print(TERMINATED)
         return 0

@@ -1,5 +1,6 @@
 """From a config to objects: networks, optimizers, the compiled step."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.objectives import Networks, Terms, Weights
+from cae_jax.training.objectives import Networks, Weights
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
 from cae_jax.training.sharding import replicated
 from cae_jax.training.state import TrainState, create_state
-from cae_jax.training.step import make_train_step
+from cae_jax.training.step import TrainStep, in_turn, make_train_step
 from cae_jax.types import Predict
 
 
@@ -27,12 +28,14 @@ class Trainer(NamedTuple):
     Attributes:
         networks: modules and classifier.
         init: `() -> TrainState`, on every device of the mesh.
-        step: the compiled step; it takes over its state's memory.
+        step: one compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
+        steps: several in one call; batches and terms have a first axis of steps.
     """
 
     networks: Networks
     init: Callable[[], TrainState]
-    step: Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
+    step: TrainStep
+    steps: TrainStep
 
 
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
@@ -98,6 +101,12 @@ def build_trainer(
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
+    for key in ("steps", "checkpoint_every"):
+        if config.train[key] % config.train.steps_per_call:
+            raise ConfigError(
+                f"train.{key} is {config.train[key]}, which train.steps_per_call, {config.train.steps_per_call}, does "
+                f"not divide"
+            )
     for key in ("generator_rate", "discriminator_rate", "warmup_rate", "l2", "clip"):
         if config.optimizer[key] < 0:
             raise ConfigError(f"optimizer.{key} must be 0 or more, not {config.optimizer[key]}")
@@ -105,7 +114,7 @@ def build_trainer(
         raise ConfigError(f"discriminator.kernel_init must be 'normal' or 'he', not {init!r}")
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
-    networks = Networks(model, discriminator, predict, image_shape[:2])
+    networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat)
 
     def optimizer(peak: float) -> optax.GradientTransformation:
         schedule = learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps)
@@ -135,8 +144,5 @@ def build_trainer(
         )
 
     everywhere = replicated(mesh)
-    return Trainer(
-        networks,
-        jax.jit(init, out_shardings=everywhere),
-        jax.jit(step, donate_argnums=0, out_shardings=everywhere),
-    )
+    compiled = functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
+    return Trainer(networks, jax.jit(init, out_shardings=everywhere), compiled(step), compiled(in_turn(step)))

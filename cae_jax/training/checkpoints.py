@@ -5,6 +5,7 @@ checkpoint. So every checkpoint gets a manifest of SHA-256 sums, written last: w
 and restoring compares every file with it.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -44,6 +46,11 @@ def _wrap_key(like: Any, data: jax.Array) -> jax.Array:
         return data
     with_shape = jnp.zeros(0, like.dtype) if isinstance(like, jax.ShapeDtypeStruct) else like
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(with_shape))
+
+
+def host_copy(tree: Any) -> Any:
+    """A copy of arrays in the host's memory, which nothing that happens on a device changes; keys become their data."""
+    return jax.tree.map(lambda x: np.array(x, copy=True), _unwrap_keys(tree))
 
 
 def file_digest(path: epath.PathLike) -> str:
@@ -112,12 +119,12 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
         folder.mkdir(parents=True)
         with _checkpointer() as checkpointer:
             for name, tree in trees.items():
-                arrays = _unwrap_keys(tree)
-                checkpointer.save(folder / name, jax.device_get(arrays) if jax.process_count() > 1 else arrays)
+                checkpointer.save(folder / name, host_copy(tree))
         record = {"facts": dict(facts), "files": {name: file_digest(path) for name, path in _files(folder).items()}}
         (folder / MANIFEST).write_text(json.dumps(record | {"seal": _seal(record)}, indent=1))
     except Exception as error:
-        folder.rmtree(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be deleted either
+            folder.rmtree(missing_ok=True)
         raise CheckpointError(f"the checkpoint {folder} could not be written: {error}") from error
 
 

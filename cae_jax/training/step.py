@@ -17,6 +17,8 @@ from cae_jax.training.objectives import (
 )
 from cae_jax.training.state import Params, TrainState
 
+TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
+
 
 def update_ema(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
     """Moves the average towards `params`; early steps weigh more, and `decay = 0` copies."""
@@ -32,7 +34,7 @@ def make_train_step(
     ema_decay: float,
     relabel: bool,
     swap_noise: float,
-) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]:
+) -> TrainStep:
     """Builds the step, a pure function that the caller jits.
 
     The generator runs forward once: its `vjp` is kept while the discriminator is updated on the detached outputs, then
@@ -68,7 +70,7 @@ def make_train_step(
         noise = 0.0
         if swap_noise:
             noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
-        generated, pull_back = jax.vjp(lambda params: generate(networks.model, params, x, noise), state.generator)
+        generated, pull_back = jax.vjp(lambda params: generate(networks, params, x, noise), state.generator)
 
         (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
             state.discriminator, networks, weights, x + noise, labels, generated, discriminator_key
@@ -100,3 +102,16 @@ def make_train_step(
         return state, totals | generator_terms | discriminator_terms
 
     return train_step
+
+
+def in_turn(step: TrainStep) -> TrainStep:
+    """One step after the other, of batches and to terms that have a first axis of steps."""
+
+    def steps(state: TrainState, batches: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
+        if len(batches["labels"]) > 1:
+            return jax.lax.scan(step, state, batches)
+        # Even a loop of one turn costs a CPU most of its speed: in loops XLA computes convolutions naively there.
+        state, terms = step(state, {name: rows[0] for name, rows in batches.items()})
+        return state, {name: value[None] for name, value in terms.items()}
+
+    return steps

@@ -1,0 +1,134 @@
+"""Folders on a bucket: each is worked on in a local copy, which is brought in line with the bucket now and then.
+
+So nothing else need know of buckets, and none of what they lack is asked of them: no renaming, no appending, no locks.
+An object appears whole or not at all; what says that a checkpoint is whole comes after what it vouches for, and goes
+before it.
+"""
+
+import pathlib
+import tempfile
+import threading
+
+import fsspec
+
+LAST = "manifest.json"  # of a checkpoint
+UNFINISHED = (".draft", ".lock")
+
+
+class BucketError(RuntimeError):
+    """A bucket cannot be reached; the message names it and says what to install or check."""
+
+
+class Mirror:
+    """A folder on a bucket and its local copy.
+
+    Attributes:
+        url: of the folder on the bucket.
+        local: the copy, a temporary folder of this process.
+    """
+
+    def __init__(self, url: str):
+        """Makes the copy, empty; see `pull`.
+
+        Raises:
+            BucketError: if what reads such buckets is not installed.
+        """
+        self.url = url
+        try:
+            self._bucket, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise BucketError(f"{url} cannot be opened: {error}. For Google Cloud: pip install gcsfs") from error
+        self._temporary = tempfile.TemporaryDirectory(prefix="cae_jax_bucket_")
+        self.local = pathlib.Path(self._temporary.name)
+        self._there: dict[str, str] = {}  # the bucket's version of what is alike on both sides
+        self._here: dict[str, tuple[int, int]] = {}  # and ours: size and time
+        self._lock = threading.RLock()
+
+    def _remote(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _version_here(self, name: str) -> tuple[int, int]:
+        stat = (self.local / name).stat()
+        return stat.st_size, stat.st_mtime_ns
+
+    def _note(self, name: str) -> None:
+        self._there[name] = self._bucket.ukey(self._remote(name))
+        self._here[name] = self._version_here(name)
+
+    def _forget(self, name: str) -> None:
+        del self._there[name], self._here[name]
+
+    def _listed(self) -> list[str]:
+        self._bucket.invalidate_cache()
+        return sorted(path.removeprefix(self._root).lstrip("/") for path in self._bucket.find(self._root))
+
+    def pull(self) -> None:
+        """Fetches what is new on the bucket, and deletes what is gone from it."""
+        with self._lock:
+            listed = self._listed()
+            for name in listed:
+                if self._there.get(name) == self._bucket.ukey(self._remote(name)):
+                    continue
+                path = self.local / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draft = path.with_name(path.name + ".draft")
+                self._bucket.get_file(self._remote(name), str(draft))
+                draft.replace(path)
+                self._note(name)
+            for name in self._there.keys() - set(listed):
+                (self.local / name).unlink(missing_ok=True)
+                self._forget(name)
+            _drop_empty(self.local)
+
+    def push(self) -> None:
+        """Sends what is new here, and deletes from the bucket what is gone here."""
+        with self._lock:
+            found = {
+                str(path.relative_to(self.local))
+                for path in self.local.rglob("*")
+                if path.is_file() and not path.name.endswith(UNFINISHED)
+            }
+            for name in sorted(self._here.keys() - found, key=lambda name: not name.endswith(LAST)):
+                self._bucket.rm_file(self._remote(name))
+                self._forget(name)
+            for name in sorted(found, key=lambda name: (name.endswith(LAST), name)):
+                if self._here.get(name) != self._version_here(name):
+                    self._bucket.put_file(str(self.local / name), self._remote(name))
+                    self._note(name)
+
+
+def _drop_empty(folder: pathlib.Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+_mirrors: list[Mirror] = []
+
+
+def folder(text: str) -> pathlib.Path:
+    """A path as it is or, for a URL (gs://..., s3://...), an empty local copy of that folder; see `pull_all`."""
+    if "://" not in text:
+        return pathlib.Path(text)
+    mirror = Mirror(text)
+    _mirrors.append(mirror)
+    return mirror.local
+
+
+def pull_all() -> None:
+    """Fetches what others have sent to the buckets in use."""
+    for mirror in _mirrors:
+        mirror.pull()
+
+
+def push_all() -> None:
+    """Sends what was written to the copies of the buckets in use."""
+    for mirror in _mirrors:
+        mirror.push()
+
+
+def named(text: str) -> str:
+    """A text for people in which copies are called by the buckets' names."""
+    for mirror in _mirrors:
+        text = text.replace(str(mirror.local), mirror.url.rstrip("/"))
+    return text

@@ -1,0 +1,127 @@
+"""Workdirs on a bucket, of which fsspec's memory stands in for one: what is fetched, sent and deleted, and when."""
+
+import fsspec
+import pytest
+
+from cae_jax import mirror
+from cae_jax.mirror import BucketError, Mirror
+
+
+@pytest.fixture
+def bucket():
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    yield memory
+    memory.store.clear()
+
+
+@pytest.fixture(autouse=True)
+def none_left(monkeypatch):
+    monkeypatch.setattr(mirror, "_mirrors", [])
+
+
+def contents(bucket):
+    return {path.removeprefix("/run/"): bucket.cat(path).decode() for path in bucket.find("/run")}
+
+
+def write(folder, name, text):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_what_one_writes_another_finds(bucket):
+    one, other = Mirror("memory://run"), Mirror("memory://run")
+    write(one.local, "checkpoints/1/state/array", "1")
+    write(one.local, "log.jsonl", "a")
+    one.push()
+    other.pull()
+    assert (other.local / "checkpoints/1/state/array").read_text() == "1"
+    write(other.local, "log.jsonl", "b")  # of the same size
+    write(other.local, "part", "2")
+    other.push()
+    one.pull()
+    assert (one.local / "log.jsonl").read_text() == "b"
+    assert contents(bucket) == {"checkpoints/1/state/array": "1", "log.jsonl": "b", "part": "2"}
+
+
+def test_what_is_gone_on_one_side_goes_on_the_other(bucket):
+    one, other = Mirror("memory://run"), Mirror("memory://run")
+    write(one.local, "checkpoints/1/array", "1")
+    write(one.local, "kept", "1")
+    one.push()
+    other.pull()
+    (one.local / "checkpoints/1/array").unlink()
+    one.push()
+    assert contents(bucket) == {"kept": "1"}
+    other.pull()
+    assert not (other.local / "checkpoints").exists()
+    other.push()
+    assert contents(bucket) == {"kept": "1"}
+
+
+def test_files_of_another_that_were_not_fetched_stay(bucket):
+    one, other = Mirror("memory://run"), Mirror("memory://run")
+    write(one.local, "first", "1")
+    one.push()
+    write(other.local, "second", "2")
+    other.push()
+    assert contents(bucket) == {"first": "1", "second": "2"}
+
+
+def test_nothing_is_sent_or_fetched_twice(bucket, monkeypatch):
+    one = Mirror("memory://run")
+    write(one.local, "a", "1")
+    one.push()
+    refuse = lambda *_, **__: pytest.fail("moved again")  # noqa: E731
+    monkeypatch.setattr(type(bucket), "put_file", refuse)
+    monkeypatch.setattr(type(bucket), "get_file", refuse)
+    one.push()
+    one.pull()
+
+
+def test_a_manifest_comes_after_what_it_vouches_for_and_goes_before_it(bucket, monkeypatch):
+    order = []
+    for verb in ("put_file", "rm_file"):
+        whole = getattr(type(bucket), verb)
+
+        def noted(self, *paths, verb=verb, whole=whole, **options):
+            order.append((verb, paths[-1].rsplit("/", 1)[-1]))
+            return whole(self, *paths, **options)
+
+        monkeypatch.setattr(type(bucket), verb, noted)
+    one = Mirror("memory://run")
+    for name in ("1/manifest.json", "1/state", "1/zebra"):
+        write(one.local, name, "")
+    one.push()
+    assert order == [("put_file", "state"), ("put_file", "zebra"), ("put_file", "manifest.json")]
+    order.clear()
+    for name in ("manifest.json", "state", "zebra"):
+        (one.local / "1" / name).unlink()
+    one.push()
+    assert order[0] == ("rm_file", "manifest.json")
+    assert len(order) == 3
+
+
+def test_what_is_not_finished_is_not_sent(bucket):
+    one = Mirror("memory://run")
+    for name in ("metrics.json.draft", ".lock", "metrics.json"):
+        write(one.local, name, "")
+    one.push()
+    assert contents(bucket).keys() == {"metrics.json"}
+
+
+def test_a_path_is_a_path_and_a_url_is_called_by_its_name(bucket, tmp_path):
+    assert mirror.folder(str(tmp_path)) == tmp_path
+    local = mirror.folder("memory://run/")
+    write(local, "a", "1")
+    mirror.push_all()
+    assert contents(bucket) == {"a": "1"}
+    bucket.pipe("/run/b", b"2")
+    mirror.pull_all()
+    assert (local / "b").read_text() == "2"
+    assert mirror.named(f"{local}/b is damaged") == "memory://run/b is damaged"
+
+
+def test_a_bucket_that_nothing_here_can_open_is_named():
+    with pytest.raises(BucketError, match="nobodys://run cannot be opened"):
+        Mirror("nobodys://run")

@@ -1,0 +1,97 @@
+"""Where a step's time goes: what is read out of a compiled program and a trace, and the table of a small one."""
+
+import csv
+
+import jax
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+
+from cae_jax.training.profiling import (
+    REST,
+    UNTIMED,
+    Event,
+    StepProfile,
+    busy_share,
+    measure_ceiling,
+    operation_paths,
+    part_of,
+    time_by_part,
+)
+
+PROGRAM = """HloModule jit_steps, is_scheduled=true
+%inner (param.1: f32[4]) -> f32[4] {
+  ROOT %add.1 = f32[4]{0} add(%param.1, %param.1), metadata={op_name="jit(steps)/add" stack_frame_id=1}
+}
+ENTRY %main {
+  %conv.7 = f32[2,3]{1,0} convolution(%a, %b), metadata={op_name="jit(steps)/jvp(CAE.decode)/decoder/up_0/conv"}
+  %fusion.2 = (f32[4]{0}, s32[]) fusion(%conv.7), calls=%inner, metadata={op_name="jit(steps)/mul"}
+  %while.3 = (f32[4]{0}, s32[]) while(%fusion.2), metadata={op_name="jit(steps)/while"}
+  copy.9 = f32[4]{0} copy(%while.3)
+}
+"""
+
+
+def test_a_program_names_the_paths_of_operations_that_do_not_only_hold_others():
+    assert operation_paths(PROGRAM) == {
+        "add.1": "jit(steps)/add",
+        "conv.7": "jit(steps)/jvp(CAE.decode)/decoder/up_0/conv",
+        "fusion.2": "jit(steps)/mul",
+        "copy.9": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("jit(steps)/jvp(CAE.decode)/decoder/up_0/conv", ("decoder", False)),
+        ("jit(steps)/transpose(jvp(CAE.encode))/class_encoder/mul", ("class encoder", True)),
+        ("jit(steps)/jvp(CAE.encode)/individual_encoder/jit(relu)/max", ("individual encoder", False)),
+        ("jit(steps)/transpose(jvp(transpose(jvp(Discriminator))))/block_0/conv", ("discriminator", True)),
+        ("jit(steps)/sqrt", (REST, False)),
+        ("", (REST, False)),
+    ],
+)
+def test_an_operation_belongs_to_a_part(path, part):
+    assert part_of(path) == part
+
+
+def test_time_is_summed_by_part_and_counted_once_where_operations_overlap():
+    events = [Event("conv.7", 0.0, 4.0), Event("fusion.2", 2.0, 4.0), Event("conv.7", 10.0, 2.0), Event("x", 3.0, 1.0)]
+    times = time_by_part(events, operation_paths(PROGRAM))
+    assert times == {("decoder", False): 6.0, (REST, False): 4.0}
+    assert busy_share(events) == pytest.approx(8.0 / 12.0)
+
+
+def test_the_ceiling_is_that_of_no_slow_machine():
+    ceiling = measure_ceiling(side=256)
+    assert ceiling.operations > 1e7
+    assert ceiling.bytes > 1e6
+
+
+def test_a_profile_traces_the_calls_that_it_was_asked_for(tmp_path):
+    @jax.jit
+    def steps(state, batches):
+        return jnp.tanh(state @ batches["x"]) @ state, state.sum()
+
+    console = Console(record=True, width=250)
+    profile = StepProfile(tmp_path, 2, steps, console)
+    state, batches = jnp.ones((200, 200)), {"x": jnp.ones((200, 200))}
+    for call in range(1, UNTIMED + 4):
+        profile.before(call, state)
+        state, _ = steps(state, batches)
+        profile.after(call, state, batches)
+    with (tmp_path / "parts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["part"] for row in rows] == ["class encoder", "individual encoder", "decoder", "discriminator", REST]
+    assert float(rows[-1]["forward"]) == pytest.approx(1.0)
+    assert len(list(tmp_path.rglob("*.xplane.pb"))) == 1
+    assert "where the time of 2 calls went" in console.export_text()
+
+
+def test_without_calls_to_trace_nothing_is_written(tmp_path):
+    profile = StepProfile(tmp_path / "profile", 0, None, Console(quiet=True))
+    for call in range(1, 2 * UNTIMED):
+        profile.before(call, None)
+        profile.after(call, None, {})
+    assert not (tmp_path / "profile").exists()
