@@ -195,7 +195,7 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps with a folder, whole or not, in ascending order."""
-        if not self.folder.exists():
+        if not self.folder.is_dir():
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
