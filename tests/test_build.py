@@ -27,6 +27,8 @@ def build(changes, shape=(28, 28, 1), predict=lambda x: x):
         ({"discriminator.kernel_init": "zero"}, "discriminator.kernel_init must be 'normal' or 'he', not 'zero'"),
         ({"train.batch_size": "1"}, "loss.leakage compares images of several pairs"),
         ({"train.steps_per_call": "7"}, "train.steps is 1600, which train.steps_per_call, 7, does not divide"),
+        ({"train.steps_per_call": "0"}, "train.steps_per_call must be 1 or more, not 0"),
+        ({"model.residual_blocks": "0"}, "model.residual_blocks must be 1 or more"),
         ({"optimizer.clip": "-1"}, "optimizer.clip must be 0 or more, not -1.0"),
         ({"optimizer.schedule": "linear"}, "optimizer.schedule must be 'halving' or 'cosine', not 'linear'"),
     ],

@@ -49,7 +49,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="a config file, or the name of a shipped one")
     parser.add_argument(
-        "--workdir", type=folder, metavar="DIR", help="where everything is written (default: runs/<config name>)"
+        "--workdir",
+        type=folder,
+        metavar="DIR",
+        help="where everything is written: a folder, or gs://... (runs/<config name>)",
     )
     parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
     parser.add_argument(

@@ -42,7 +42,8 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
     """Builds the generator for images of a height, width and channels.
 
     Raises:
-        ConfigError: for other than 1 or 3 channels, or if `dtype` or a kernel size is not one we know.
+        ConfigError: for other than 1 or 3 channels, without residual blocks, or if `dtype` or a kernel size is not one
+            we know.
     """
     if image_shape[2] not in (1, 3):
         raise ConfigError(f"images must have 1 or 3 channels, not {image_shape[2]}")
@@ -50,6 +51,8 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
         raise ConfigError(f"model.dtype must be 'float32' or 'bfloat16', not {config.model.dtype!r}")
     if config.model.individual_norm not in ("instance", "layer"):
         raise ConfigError(f"model.individual_norm must be 'instance' or 'layer', not {config.model.individual_norm!r}")
+    if config.model.residual_blocks < 1:
+        raise ConfigError("model.residual_blocks must be 1 or more: they are where the class code enters the decoder")
     for key in ("stem_kernel", "output_kernel", "upsample_kernel"):
         if config.model[key] % 2 == 0 or (key == "upsample_kernel" and config.model[key] not in (3, 5)):
             raise ConfigError(
@@ -101,6 +104,8 @@ def build_trainer(
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
+    if config.train.steps_per_call < 1:
+        raise ConfigError(f"train.steps_per_call must be 1 or more, not {config.train.steps_per_call}")
     for key in ("steps", "checkpoint_every"):
         if config.train[key] % config.train.steps_per_call:
             raise ConfigError(
