@@ -5,9 +5,13 @@ An object appears whole or not at all; what says that a checkpoint is whole come
 before it.
 """
 
+import atexit
+import contextlib
 import pathlib
+import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 
 import fsspec
 
@@ -24,7 +28,7 @@ class Mirror:
 
     Attributes:
         url: of the folder on the bucket.
-        local: the copy, a temporary folder of this process.
+        local: the copy, a folder of this process, deleted when it ends unless the bucket has become unreachable.
     """
 
     def __init__(self, url: str):
@@ -38,11 +42,26 @@ class Mirror:
             self._bucket, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise BucketError(f"{url} cannot be opened: {error}. For Google Cloud: pip install gcsfs") from error
-        self._temporary = tempfile.TemporaryDirectory(prefix="cae_jax_bucket_")
-        self.local = pathlib.Path(self._temporary.name)
+        self.local = pathlib.Path(tempfile.mkdtemp(prefix="cae_jax_bucket_"))
+        self._broken = False
+        atexit.register(self._delete)
         self._there: dict[str, str] = {}  # the bucket's version of what is alike on both sides
         self._here: dict[str, tuple[int, int]] = {}  # and ours: size and time
         self._lock = threading.RLock()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # every kind of bucket has its own
+            self._broken = True
+            raise BucketError(
+                f"{self.url} cannot be brought in line with its copy {self.local}, which is kept: {error}"
+            ) from error
+
+    def _delete(self) -> None:
+        if not self._broken:
+            shutil.rmtree(self.local)
 
     def _remote(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -63,8 +82,8 @@ class Mirror:
         return sorted(path.removeprefix(self._root).lstrip("/") for path in self._bucket.find(self._root))
 
     def pull(self) -> None:
-        """Fetches what is new on the bucket, and deletes what is gone from it."""
-        with self._lock:
+        """Fetches what is new on the bucket, and deletes what is gone from it; raises `BucketError` if it cannot."""
+        with self._lock, self._named_errors():
             listed = self._listed()
             for name in listed:
                 if self._there.get(name) == self._bucket.ukey(self._remote(name)):
@@ -81,8 +100,8 @@ class Mirror:
             _drop_empty(self.local)
 
     def push(self) -> None:
-        """Sends what is new here, and deletes from the bucket what is gone here."""
-        with self._lock:
+        """Sends what is new here, and deletes from the bucket what is gone here; raises `BucketError` if it cannot."""
+        with self._lock, self._named_errors():
             found = {
                 str(path.relative_to(self.local))
                 for path in self.local.rglob("*")

@@ -1,9 +1,12 @@
 """Workdirs on a bucket, of which fsspec's memory stands in for one: what is fetched, sent and deleted, and when."""
 
+import shutil
+
 import fsspec
 import pytest
 
 from cae_jax import mirror
+from cae_jax.cli import train
 from cae_jax.mirror import BucketError, Mirror
 
 
@@ -122,6 +125,23 @@ def test_a_path_is_a_path_and_a_url_is_called_by_its_name(bucket, tmp_path):
     assert mirror.named(f"{local}/b is damaged") == "memory://run/b is damaged"
 
 
-def test_a_bucket_that_nothing_here_can_open_is_named():
+def test_a_bucket_that_nothing_here_can_open_is_named(capsys):
     with pytest.raises(BucketError, match="nobodys://run cannot be opened"):
         Mirror("nobodys://run")
+    with pytest.raises(SystemExit):
+        train.parse(["--config", "mnist", "--workdir", "nobodys://run"])
+    assert "nobodys://run cannot be opened" in capsys.readouterr().err
+
+
+def test_a_bucket_that_breaks_is_named_and_the_copy_stays(bucket, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("forbidden")
+
+    one = Mirror("memory://run")
+    write(one.local, "a", "1")
+    monkeypatch.setattr(type(bucket), "put_file", refuse)
+    with pytest.raises(BucketError, match=r"memory://run cannot be brought .*, which is kept: forbidden"):
+        one.push()
+    one._delete()
+    assert (one.local / "a").read_text() == "1"
+    shutil.rmtree(one.local)

@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from cae_jax.mirror import folder
+from cae_jax.cli.options import folder
 from cae_jax.training.config import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
 
 EXAMPLES = """\

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cae_jax.mirror import folder
+from cae_jax.cli.options import folder
 
 EXAMPLES = """\
 examples:

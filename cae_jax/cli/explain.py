@@ -5,8 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from cae_jax.cli.options import add_distributed
-from cae_jax.mirror import folder
+from cae_jax.cli.options import add_distributed, folder
 
 EXAMPLES = """\
 examples:

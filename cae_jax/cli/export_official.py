@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cae_jax.mirror import folder
+from cae_jax.cli.options import folder
 
 EXAMPLES = """\
 example:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from cae_jax.mirror import folder
+from cae_jax.cli.options import folder
 from cae_jax.training.config import Config, ConfigError, apply_overrides, split_overrides
 from cae_jax.training.presets import official
 

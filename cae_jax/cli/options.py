@@ -1,6 +1,17 @@
 """Options that several programs share."""
 
 import argparse
+import pathlib
+
+from cae_jax import mirror
+
+
+def folder(text: str) -> pathlib.Path:
+    """The type of options that name a folder, here or on a bucket; see `mirror.folder`."""
+    try:
+        return mirror.folder(text)
+    except mirror.BucketError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_distributed(parser: argparse.ArgumentParser) -> None:

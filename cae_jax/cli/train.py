@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from cae_jax.cli.options import add_distributed
-from cae_jax.mirror import folder
+from cae_jax.cli.options import add_distributed, folder
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
