@@ -4,8 +4,8 @@
 
 Trains a small CAE once without a disturbance. Then trains it again while `kill -9` ends it after random times, each
 restart going on from what is there, until it is finished; then again from the start, until there were as many kills as
-asked for, and the last run is left to finish. Every finished run must equal the undisturbed one bit for bit in parameters, optimizer and log, and hold the
-same files. Ends with code 1 and says what differs if one does not.
+asked for, and the last run is left to finish. Every finished run must equal the undisturbed one bit for bit in parameters,
+optimizer and log, and hold the same files. Ends with code 1 and says what differs if one does not.
 """
 
 import argparse
@@ -43,6 +43,7 @@ CHANGES = {
     "evaluation.swaps": 64,
 }
 OF_EACH_START = "tensorboard"  # every start writes another file of events there
+ARRAYS = {"state", "ema", "params"}  # Orbax calls what is in these folders by other names every time
 
 
 def train(workdir: pathlib.Path) -> subprocess.Popen:
@@ -63,7 +64,7 @@ def contents(workdir: pathlib.Path) -> dict[str, np.ndarray | str]:
         found[f"log of step {line['step']}, {line['kind']}"] = json.dumps(line, sort_keys=True)
     for path in sorted(workdir.rglob("*")):
         name = path.relative_to(workdir)
-        if path.is_file() and name.parts[0] != OF_EACH_START and "state" not in name.parts and "ema" not in name.parts:
+        if path.is_file() and name.parts[0] != OF_EACH_START and not ARRAYS & set(name.parts):
             found[f"file {name}"] = ""
     return found
 
