@@ -4,8 +4,8 @@
 
 Trains a small CAE once without a disturbance. Then trains it again while `kill -9` ends it after random times, each
 restart going on from what is there, until it is finished; then again from the start, until there were as many kills as
-asked for, and the last run is left to finish. Every finished run must equal the undisturbed one bit for bit in parameters,
-optimizer and log, and hold the same files. Ends with code 1 and says what differs if one does not.
+asked for, and the last run is left to finish. Every finished run must equal the undisturbed one bit for bit in
+parameters, optimizer and log, and hold the same files. Ends with code 1 and says what differs if one does not.
 """
 
 import argparse
