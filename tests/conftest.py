@@ -27,7 +27,7 @@ def strict():
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_probe():
-    """Wherever a run is scored, the convolutional probe is fitted in few steps; `test_metrics.py` has the whole one."""
+    """Wherever a run is scored, the convolutional probe is fitted in few steps; `test_metrics.py` has it alone."""
     from cae_jax import metrics
 
     with pytest.MonkeyPatch.context() as patch:
