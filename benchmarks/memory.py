@@ -8,7 +8,6 @@ compiler sets aside for a step besides.
 """
 
 import argparse
-import csv
 import itertools
 import pathlib
 import sys
@@ -17,8 +16,8 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from benchmarks.rows import write_rows
 from cae_jax.training import presets
 from cae_jax.training.build import build_trainer
 from cae_jax.training.config import apply_overrides
@@ -37,7 +36,7 @@ def measure(side: int, pairs: int, dtype: str, remat: bool) -> dict[str, float]:
         "images": jax.ShapeDtypeStruct((pairs, 2, side, side, 3), np.uint8),
         "labels": jax.ShapeDtypeStruct((pairs, 2), np.int32),
     }
-    # The last optimisations take most of the compiler's time and no memory of the program's.
+    # The optimisations that this leaves out come after memory is planned.
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     plan = trainer.step.lower(jax.eval_shape(trainer.init), batch).compile(quick).memory_analysis()
     return {"state, GB": plan.output_size_in_bytes / 1e9, "step, GB": plan.temp_size_in_bytes / 1e9}
@@ -58,15 +57,8 @@ def main() -> int:
         }
         for side, pairs, dtype, remat in track(CASES, "compiling")
     ]
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "memory.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    table = Table(*rows[0], title=f"a step of the official sizes on {jax.devices()[0].platform}")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    title = f"a step of the official sizes on {jax.devices()[0].platform}"
+    write_rows(rows, options.out / "memory.csv", Console(), title)
     return 0
 
 

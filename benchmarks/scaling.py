@@ -10,7 +10,6 @@ apart, as the recipe amplifies rounding, and the table says how far.
 """
 
 import argparse
-import csv
 import json
 import os
 import pathlib
@@ -23,7 +22,8 @@ import matplotlib
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+
+from benchmarks.rows import write_rows
 
 DEVICES = (1, 2, 4, 8)
 PAIRS = (8, 16, 32)  # a device
@@ -139,16 +139,9 @@ def main() -> int:
         }
         for devices, result in found.items()
     ]
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "scaling.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    console = Console()
+    write_rows(rows, options.out / "scaling.csv", console)
     draw(found, options.out / "scaling.png")
-    console, table = Console(), Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{value:.3g}" for value in row.values()))
-    console.print(table)
     if (apart := max(row["first step differs by"] for row in rows)) > 1e-5:
         console.print(f"the first step's losses differ by {apart:.2g} of their size", style="bold red")
         return 1

@@ -8,7 +8,6 @@ PyTorch. Writes `train_speed.csv` and prints it, each line with the share of a m
 """
 
 import argparse
-import csv
 import pathlib
 import sys
 import time
@@ -19,8 +18,8 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from benchmarks.rows import write_rows
 from benchmarks.torch_training import PublishedStep
 from cae_jax.cli.console import cache_folder
 from cae_jax.images import to_model
@@ -129,15 +128,8 @@ def main() -> int:
         console.print(f"compiling for {name}")
         found = measure(side, channels, pairs, steps, name)
         rows.append({"case": name, **found, "of the matrix product": found["GFLOP/s"] * 1e9 / ceiling.operations})
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "train_speed.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    table = Table(*rows[0], title=f"matrix product: {ceiling.operations / 1e9:.0f} GFLOP/s")
-    for row in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
-    console.print(table)
+    title = f"matrix product: {ceiling.operations / 1e9:.0f} GFLOP/s"
+    write_rows(rows, options.out / "train_speed.csv", console, title)
     return 0
 
 

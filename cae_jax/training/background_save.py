@@ -27,12 +27,12 @@ class BackgroundSave:
         push_all()
 
     def look(self) -> None:
-        """Raises `CheckpointError` if the last one is known not to be written."""
+        """Raises `CheckpointError` or `BucketError` if the last one is known not to be written."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
     def wait(self) -> None:
-        """Returns when the last one is written; raises `CheckpointError` if it cannot be."""
+        """Returns when the last one is written; raises `CheckpointError` or `BucketError` if it cannot be."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()

@@ -119,7 +119,7 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
         folder.mkdir(parents=True)
         with _checkpointer() as checkpointer:
             for name, tree in trees.items():
-                checkpointer.save(folder / name, host_copy(tree))
+                checkpointer.save(folder / name, jax.device_get(_unwrap_keys(tree)))
         record = {"facts": dict(facts), "files": {name: file_digest(path) for name, path in _files(folder).items()}}
         (folder / MANIFEST).write_text(json.dumps(record | {"seal": _seal(record)}, indent=1))
     except Exception as error:

@@ -42,14 +42,14 @@ class Interruption:
         self.wish = signal.Signals(number)
         signal.signal(number, self._before[number])
 
-    def came(self, step: int) -> bool:
-        """Whether to save and end after this step; every process must ask, after every step."""
+    def came(self, call: int) -> bool:
+        """Whether to save and end after this call of the steps; every process must ask, after every call in turn."""
         if jax.process_count() == 1:
             return self.wish is not None
         if self.wish == signal.SIGINT:
             self.wish = None
             os.kill(os.getpid(), signal.SIGTERM)
-        if multihost_utils.reached_preemption_sync_point(step):
+        if multihost_utils.reached_preemption_sync_point(call):
             self.wish = signal.SIGTERM
         return self.wish is not None
 

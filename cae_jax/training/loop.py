@@ -110,10 +110,10 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     def look(number: int, terms: dict[str, jax.Array]) -> None:
         fetched = jax.device_get(terms)
         pace.tick()
-        for turn in range(together):
-            values = check_finite({name: each[turn] for name, each in fetched.items()}, number - together + turn + 1)
-            if (number - together + turn + 1) % config.train.log_every == 0:
-                journal.write(number - together + turn + 1, "train", values)
+        for turn, step in enumerate(range(number - together + 1, number + 1)):
+            values = check_finite({name: each[turn] for name, each in fetched.items()}, step)
+            if step % config.train.log_every == 0:
+                journal.write(step, "train", values)
         losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
         speed = f" {pace.images_per_second:.0f} images/s" if pace.images_per_second else ""
         progress.update(task, completed=number, losses=losses + speed)

@@ -26,8 +26,8 @@ class Networks(NamedTuple):
         predict: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`, traceable and
             differentiable, or None.
         image_size: height and width that `predict` expects.
-        remat: whether gradients compute anew what the generator's passes held, instead of keeping it: less memory for
-            about a third more arithmetic (Chen et al. 2016, arXiv 1604.06174).
+        remat: whether gradients compute anew what the generator's passes held, instead of keeping it: less memory, and
+            each pass once more (Chen et al. 2016, arXiv 1604.06174).
     """
 
     model: CAE
