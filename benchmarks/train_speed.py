@@ -59,7 +59,7 @@ def build(side: int, channels: int, dropout: float) -> Trainer:
 def for_torch(batch: dict[str, np.ndarray], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The same images as PyTorch sees them, padded alike, and the labels."""
     x = np.asarray(to_model(jnp.asarray(batch["images"].reshape(-1, *batch["images"].shape[2:])), stride))
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1))), torch.from_numpy(
+    return torch.from_numpy(np.array(np.moveaxis(x, -1, 1), order="C")), torch.from_numpy(
         batch["labels"].reshape(-1).astype(np.int64)
     )
 

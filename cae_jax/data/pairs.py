@@ -1,7 +1,7 @@
 """Pairs of images of different classes: every batch is a function of the seed and the step."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grain
 import numpy as np
@@ -37,6 +37,7 @@ class PairSampler:
     balanced: bool = False
     process_index: int = 0
     process_count: int = 1
+    _orders: dict[tuple[int, ...], tuple[int, np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         classes = np.unique(self.labels)
@@ -54,9 +55,16 @@ class PairSampler:
         epochs, within = np.divmod(positions, count)
         rows = np.empty(len(positions), np.int64)
         for epoch in np.unique(epochs):
-            order = np.random.default_rng((self.seed, *stream, epoch)).permutation(count)
-            rows[epochs == epoch] = order[within[epochs == epoch]]
+            rows[epochs == epoch] = self._order(count, stream, int(epoch))[within[epochs == epoch]]
         return rows
+
+    def _order(self, count: int, stream: tuple[int, ...], epoch: int) -> np.ndarray:
+        """A permutation of `count` rows; the last of every stream is kept, as many batches ask for it."""
+        known, order = self._orders.get(stream, (-1, None))
+        if known != epoch:
+            order = np.random.default_rng((self.seed, *stream, epoch)).permutation(count)
+            self._orders[stream] = epoch, order
+        return order
 
     def _exemplars(self, step: int) -> np.ndarray:
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)

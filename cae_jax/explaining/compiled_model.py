@@ -54,7 +54,7 @@ class CompiledModel:
         devices = jax.local_device_count()
         self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images toward 3 references are 2 calls
         slots = max(self._rows // (2 * devices), 1)  # of them are decoded together, on each device
-        model = build_model(record.config, record.image_shape).clone(forward_only=True)
+        model = build_model(record.config, record.image_shape)
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)

@@ -32,7 +32,6 @@ class CAE(nn.Module):
         upsample_kernel: of the decoder, 3 or 5.
         output_kernel: last kernel of the decoder.
         dtype: of the computation, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
-        forward_only: of the decoder, for a search (see `Decoder`).
     """
 
     channels: int = 3
@@ -51,7 +50,6 @@ class CAE(nn.Module):
     upsample_kernel: int = 5
     output_kernel: int = 7
     dtype: str = "float32"
-    forward_only: bool = False
 
     @property
     def stride(self) -> int:
@@ -88,7 +86,6 @@ class CAE(nn.Module):
             self.output_kernel,
             self.individual_code_channels,
             dtype,
-            self.forward_only,
         )
 
     def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:

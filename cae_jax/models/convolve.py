@@ -1,88 +1,123 @@
-"""3×3 convolutions without padding: the plain one, and forms that a CPU computes faster going forward.
+"""The convolution of all networks here, in the form that is fastest on the platform that runs it.
 
-XLA leaves the choice of an algorithm to a GPU's library; on a CPU it has one only, which copies 9 numbers for every
-input and, from some size on, does so on one core. The forms here are exact, but their gradients gain nothing and they
-take longer to compile: they are for the search, which decodes thousands of images and differentiates none.
+XLA leaves the choice of an algorithm to a GPU's library and to a TPU's compiler. On a CPU it copies `k·k` numbers for
+every input, is slower still in the gradients, and computes those of a few pixels naively. There, the forms here are
+matrix products, forward and backward; `docs/performance.md` has what that brings.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Convolve = Callable[[jax.Array, jax.Array], jax.Array]
+from cae_jax.models.products import convolve_in_blocks, patch_convolve, tap_convolve
+from cae_jax.models.winograd import FILTERINGS, winograd_convolve
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-FEW_CHANNELS = 32  # below it, making tiles takes longer than the products that they save
-
-
-def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves `[batch, height, width, in]` with `[k, l, in, out]`, without padding."""
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=DIMENSIONS)
+MANY_CHANNELS = 128  # below it, what tiles save in products is lost in making them, and to the compiler
 
 
-def _kernel_tiles(k: jax.Array | Sequence[jax.Array]) -> tuple[jax.Array, ...]:
-    outer, inner = (k[0] + k[2]) / 2, k[1] / 2
-    return k[0], outer + inner, outer - inner, k[2]
+def direct_convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """`convolve`, as XLA computes it."""
+    return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _input_tiles(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
-    span = x.shape[axis] - 3
-    a, b, c, d = (lax.slice_in_dim(x, i, i + span, 2, axis) for i in range(4))
-    return a - c, b + c, c - b, b - d
+def _stepwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    rows, columns, inputs, outputs = kernel.shape
+    if rows == columns and rows in FILTERINGS and min(inputs, outputs) >= MANY_CHANNELS:
+        return winograd_convolve(x, kernel)
+    return tap_convolve(x, kernel) if outputs < inputs else patch_convolve(x, kernel)
 
 
-def _output_pair(m: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    return m[0] + m[1] + m[2], m[1] - m[2] - m[3]
+def product_convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """`convolve` by matrix products."""
+    rows, columns = kernel.shape[:2]
+    if rows == columns and (stride == 2 or rows > max(FILTERINGS)):
+        return convolve_in_blocks(x, kernel, stride, _stepwise)
+    return _stepwise(x, kernel)
 
 
-def winograd_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`convolve` with 2.25 times fewer multiplications: F(2×2, 3×3) of Lavin & Gray (2016, arXiv 1509.09308).
+class _Task(NamedTuple):
+    """What is asked of a convolution: its outputs, or the gradient of its input or of its kernel, of a shape."""
 
-    Args:
-        x: `[batch, height, width, in]`, height and width even and at least 4.
-        kernel: `[3, 3, in, out]`.
+    stride: int
+    gradient_of: int | None = None
+    shape: tuple[int, ...] = ()
 
-    Returns:
-        `[batch, height - 2, width - 2, out]`.
-    """
-    batch, height, width, inputs = x.shape
-    rows, columns, outputs = height // 2 - 1, width // 2 - 1, kernel.shape[-1]
-    weights = [_kernel_tiles(line) for line in _kernel_tiles(kernel)]
-    tiles = [_input_tiles(line, 2) for line in _input_tiles(x, 1)]
-    lines = [
-        _output_pair([tile.reshape(-1, inputs) @ weight for tile, weight in zip(*line, strict=True)])
-        for line in zip(tiles, weights, strict=True)
-    ]
-    left, right = (_output_pair(column) for column in zip(*lines, strict=True))
-    y = jnp.stack([jnp.stack(pair, axis=1) for pair in zip(left, right, strict=True)])
-    y = y.reshape(2, batch, rows, columns, 2, outputs).transpose(1, 2, 0, 3, 4, 5)
-    return y.reshape(batch, height - 2, width - 2, outputs)
+    def run(self, form: Callable[..., jax.Array], first: jax.Array, second: jax.Array) -> jax.Array:
+        """From input and kernel the outputs; from one of the two and the outputs' cotangent, the other's gradient."""
+        if self.gradient_of is None:
+            return form(first, second, self.stride)
+        arguments = (lambda x: (x, first)) if self.gradient_of == 0 else (lambda kernel: (first, kernel))
+        linear = lambda array: form(*arguments(array), self.stride)  # noqa: E731
+        return jax.vjp(linear, jnp.zeros(self.shape, first.dtype))[1](second)[0]
 
 
-def row_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`convolve` for few input channels: copies 3 numbers of a row instead of 9, and adds up three rows afterwards.
+@functools.partial(jax.jit, static_argnums=0)  # so that all layers of a size share what is traced
+def _run(task: _Task, first: jax.Array, second: jax.Array) -> jax.Array:
+    direct, products = (functools.partial(task.run, form) for form in (direct_convolve, product_convolve))
+    if first.dtype.itemsize < 4:  # too coarse for sums of tiles, and few CPUs multiply it
+        return direct(first, second)
+    return lax.platform_dependent(first, second, cpu=products, default=direct)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolves without padding.
+
+    Of what goes forward, only `x` and `kernel` are kept for the gradients, not the patches or tiles made of them, which
+    are several times as large. Gradients of gradients are convolutions of this kind again.
 
     Args:
         x: `[batch, height, width, in]`.
-        kernel: `[3, 3, in, out]`.
+        kernel: `[k, l, in, out]`; square if the stride is 2.
+        stride: 1 or 2, in both directions.
 
     Returns:
-        `[batch, height - 2, width - 2, out]`.
+        `[batch, (height - k) // stride + 1, (width - l) // stride + 1, out]`.
     """
-    batch, rows, columns, inputs = x.shape
-    height, width, outputs = rows - 2, columns - 2, kernel.shape[-1]
-    triples = jnp.concatenate([x[:, :, j : j + width] for j in range(3)], axis=-1)
-    taps = triples.reshape(-1, 3 * inputs) @ kernel.transpose(1, 2, 0, 3).reshape(3 * inputs, 3 * outputs)
-    taps = taps.reshape(batch, rows, width, 3, outputs)
-    return taps[:, :height, :, 0] + taps[:, 1 : 1 + height, :, 1] + taps[:, 2:, :, 2]
+    return _run(_Task(stride), x, kernel)
 
 
-def convolve_forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`convolve`, in the form that is fastest forward on the platform that runs it."""
-    if kernel.shape[:2] != (3, 3):
-        return convolve(x, kernel)
-    even = x.shape[1] % 2 == x.shape[2] % 2 == 0 and min(x.shape[1:3]) >= 4
-    on_cpu = row_convolve if kernel.shape[2] < FEW_CHANNELS else winograd_convolve if even else convolve
-    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=convolve)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _input_gradient(kernel: jax.Array, cotangent: jax.Array, stride: int, shape: tuple[int, ...]) -> jax.Array:
+    return _run(_Task(stride, 0, shape), kernel, cotangent)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _kernel_gradient(x: jax.Array, cotangent: jax.Array, stride: int, shape: tuple[int, ...]) -> jax.Array:
+    return _run(_Task(stride, 1, shape), x, cotangent)
+
+
+def _keep(function: Callable[..., jax.Array]) -> Callable:
+    return lambda first, second, *static: (function(first, second, *static), (first, second))
+
+
+Pair = tuple[jax.Array, jax.Array]
+
+# Each of the three is linear in both of its arrays, and their gradients are the other two.
+
+
+def _of_outputs(stride: int, kept: Pair, cotangent: jax.Array) -> Pair:
+    x, kernel = kept
+    return (
+        _input_gradient(kernel, cotangent, stride, x.shape),
+        _kernel_gradient(x, cotangent, stride, kernel.shape),
+    )
+
+
+def _of_input_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
+    kernel, cotangent = kept
+    return _kernel_gradient(direction, cotangent, stride, kernel.shape), convolve(direction, kernel, stride)
+
+
+def _of_kernel_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
+    x, cotangent = kept
+    return _input_gradient(direction, cotangent, stride, x.shape), convolve(x, direction, stride)
+
+
+convolve.defvjp(_keep(convolve), _of_outputs)
+_input_gradient.defvjp(_keep(_input_gradient), _of_input_gradient)
+_kernel_gradient.defvjp(_keep(_kernel_gradient), _of_kernel_gradient)

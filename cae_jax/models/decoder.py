@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from cae_jax.models.convolve import convolve, convolve_forward
 from cae_jax.models.layers import (
     ReflectConv,
     ResidualBlock,
@@ -15,8 +14,9 @@ from cae_jax.models.layers import (
     adaptive_instance_norm,
     at_least_float32,
     he_normal,
+    reflect_pad,
+    valid_conv,
 )
-from cae_jax.models.narrow import NarrowConv
 from cae_jax.models.upsample import UpsampleConv
 
 
@@ -36,7 +36,6 @@ class Decoder(nn.Module):
         output_kernel: side of the last kernel.
         code_channels: channels of the individual code if it is a bottleneck, else 0.
         dtype: of the computation.
-        forward_only: computes the 3×3 convolutions as is fastest where nothing is differentiated.
     """
 
     channels: int = 3
@@ -48,7 +47,6 @@ class Decoder(nn.Module):
     output_kernel: int = 7
     code_channels: int = 0
     dtype: DTypeLike = jnp.float32
-    forward_only: bool = False
 
     @nn.compact
     def __call__(self, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
@@ -61,19 +59,19 @@ class Decoder(nn.Module):
         # Per normalisation, in order of use: first the biases, then the scales.
         style = style.reshape(-1, self.residual_blocks, 2, 2, features)
 
-        form = convolve_forward if self.forward_only else None
         x = individual_code.astype(self.dtype)
         if self.code_channels:
-            x = ReflectConv(features, 3, 1, 1, self.dtype, convolve=form, name="expand")(x)
+            x = ReflectConv(features, 3, 1, 1, self.dtype, name="expand")(x)
         for i in range(self.residual_blocks):
             norms = tuple(
                 functools.partial(adaptive_instance_norm, scale=style[:, i, j, 1], bias=style[:, i, j, 0])
                 for j in range(2)
             )
-            x = ResidualBlock(dtype=self.dtype, convolve=form, name=f"block_{i}")(x, norms)
+            x = ResidualBlock(dtype=self.dtype, name=f"block_{i}")(x, norms)
         for i in range(self.upsamplings):
             features //= 2
-            x = UpsampleConv(features, self.upsample_kernel, self.dtype, form or convolve, name=f"up_{i}")(x)
+            x = UpsampleConv(features, self.upsample_kernel, self.dtype, name=f"up_{i}")(x)
             x = nn.relu(SampleLayerNorm(name=f"norm_{i}")(x))
-        x = NarrowConv(self.channels, self.output_kernel, self.dtype, name="output")(x)
+        output = valid_conv(self.channels, self.output_kernel, dtype=self.dtype, name="output")
+        x = output(reflect_pad(x, self.output_kernel // 2))
         return jnp.tanh(at_least_float32(x))

@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 
-from cae_jax.models.convolve import Convolve
+from cae_jax.models.convolve import convolve
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -18,9 +20,21 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
+def _reflect(x: jax.Array, padding: int, axis: int) -> jax.Array:
+    size = x.shape[axis]
+    if size < 2 * padding + 2:  # too small for the two mirrored parts to lie apart
+        return jnp.pad(x, [(padding, padding) if a == axis else (0, 0) for a in range(x.ndim)], mode="reflect")
+    parts = lax.split(x, (1, padding, size - 2 * padding - 2, padding, 1), axis)
+    mirrored = [lax.rev(part, (axis,)) for part in (parts[1], parts[3])]
+    return lax.concatenate([mirrored[0], *parts, mirrored[1]], axis)
+
+
 def reflect_pad(x: jax.Array, padding: int) -> jax.Array:
-    """Pads height and width of `[batch, height, width, channels]` by reflection (the border pixel is not repeated)."""
-    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
+    """Pads height and width of `[batch, height, width, channels]` by reflection (the border pixel is not repeated).
+
+    As `jnp.pad` does, but of parts whose gradients are put together again: a third of the time on a CPU.
+    """
+    return _reflect(_reflect(x, padding, 1), padding, 2) if padding else x
 
 
 def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
@@ -28,7 +42,7 @@ def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
     statistics = at_least_float32(x)
     mean = statistics.mean((1, 2), keepdims=True)
     variance = statistics.var((1, 2), keepdims=True)
-    return ((statistics - mean) * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
+    return ((statistics - mean) * lax.rsqrt(variance + eps)).astype(x.dtype)
 
 
 def adaptive_instance_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
@@ -59,6 +73,13 @@ class SampleLayerNorm(nn.Module):
         return normalised * scale.astype(x.dtype) + bias.astype(x.dtype)
 
 
+def valid_conv(features: int, kernel: int, stride: int = 1, **options: Any) -> nn.Conv:
+    """Flax's convolution with a bias, without padding, in the form of `models/convolve.py`."""
+    form = lambda x, kernel, *_, **__: convolve(x, kernel, stride)  # noqa: E731
+    options = {"kernel_init": he_normal} | options
+    return nn.Conv(features, (kernel, kernel), padding="VALID", conv_general_dilated=form, **options)
+
+
 class ReflectConv(nn.Module):
     """Convolution with a bias over a reflection-padded input.
 
@@ -69,7 +90,6 @@ class ReflectConv(nn.Module):
         padding: pixels reflected at each side.
         dtype: of the computation; parameters stay float32.
         kernel_init: initialiser of the kernel; biases start at 0.
-        convolve: a form from `models/convolve.py` for stride 1; none leaves it to Flax.
     """
 
     features: int
@@ -78,41 +98,28 @@ class ReflectConv(nn.Module):
     padding: int = 0
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable = he_normal
-    convolve: Convolve | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves `[batch, height, width, channels]`."""
-        form = self.convolve
-        convolution = nn.Conv(
-            self.features,
-            (self.kernel, self.kernel),
-            strides=self.stride,
-            padding="VALID",
-            dtype=self.dtype,
-            kernel_init=self.kernel_init,
-            conv_general_dilated=form and (lambda x, kernel, *_, **__: form(x, kernel)),
-            name="conv",
-        )
-        return convolution(reflect_pad(x, self.padding))
+        options = {"dtype": self.dtype, "kernel_init": self.kernel_init, "name": "conv"}
+        return valid_conv(self.features, self.kernel, self.stride, **options)(reflect_pad(x, self.padding))
 
 
 class ResidualBlock(nn.Module):
     """conv3, norm, activation, conv3, norm, then the skip; nothing after the sum.
 
-    `norms` are the two normalisations; the decoder hands in adaptive ones, the discriminator none. `convolve`: see
-    `ReflectConv`.
+    `norms` are the two normalisations; the decoder hands in adaptive ones, the discriminator none.
     """
 
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable = he_normal
-    convolve: Convolve | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, norms: Sequence[Callable] | None = None) -> jax.Array:
         """Adds the block's output to `[batch, height, width, channels]`."""
         first, second = norms or (lambda h: h, lambda h: h)
-        conv = functools.partial(ReflectConv, x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init, self.convolve)
+        conv = functools.partial(ReflectConv, x.shape[-1], 3, 1, 1, self.dtype, self.kernel_init)
         h = self.activation(first(conv(name="conv_0")(x)))
         return x + second(conv(name="conv_1")(h))

@@ -6,9 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import DTypeLike
 
-from cae_jax.models.convolve import Convolve, convolve
+from cae_jax.models.convolve import convolve
 from cae_jax.models.layers import he_normal, reflect_pad
 
 
@@ -23,6 +24,21 @@ def _fold(kernel: int) -> np.ndarray:
     return fold
 
 
+def _in_three(x: jax.Array, axis: int) -> list[jax.Array]:
+    """The first row or column, those between, the last: parts whose gradients are put together again."""
+    return lax.split(x, (1, x.shape[axis] - 2, 1), axis)
+
+
+def _repeat_edges(x: jax.Array, axis: int) -> jax.Array:
+    first, between, last = _in_three(x, axis)
+    return lax.concatenate([first, first, between, last, last], axis)
+
+
+def _add_to_edges(x: jax.Array, to_first: jax.Array, to_last: jax.Array, axis: int) -> jax.Array:
+    first, between, last = _in_three(x, axis)
+    return lax.concatenate([first + to_first, between, last + to_last], axis)
+
+
 def _border_rows(x: jax.Array, kernel: jax.Array, mode: str) -> tuple[jax.Array, jax.Array]:
     """What reflection adds to edge padding in the first and in the last output row; `mode` pads the other axis."""
     line = lambda step: jnp.pad(  # noqa: E731
@@ -33,7 +49,7 @@ def _border_rows(x: jax.Array, kernel: jax.Array, mode: str) -> tuple[jax.Array,
     return first, last
 
 
-def upsample_convolve(x: jax.Array, kernel: jax.Array, convolve_low: Convolve = convolve) -> jax.Array:
+def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Equals nearest-neighbour ×2, reflection padding, then a convolution, at a fraction of the operations.
 
     Every high-resolution tap reads a copy of a low-resolution pixel, so the taps that read the same pixel are added up
@@ -44,7 +60,6 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array, convolve_low: Convolve = 
     Args:
         x: `[batch, height, width, in]`, height and width at least 2.
         kernel: `[k, k, in, out]` with k = 3 or 5.
-        convolve_low: the 3×3 convolution at low resolution.
 
     Returns:
         `[batch, 2·height, 2·width, out]`.
@@ -58,15 +73,14 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array, convolve_low: Convolve = 
     batch, height, width, _ = x.shape
     fold = jnp.asarray(_fold(size), kernel.dtype)
     phases = jnp.einsum("atk,bsl,klio->tsiabo", fold, fold, kernel).reshape(3, 3, inputs, 4 * outputs)
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    y = convolve_low(padded, phases).reshape(batch, height, width, 2, 2, outputs)
+    y = convolve(_repeat_edges(_repeat_edges(x, 1), 2), phases).reshape(batch, height, width, 2, 2, outputs)
     y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, outputs)
     if size == 5:
         top, bottom = _border_rows(x, kernel, "reflect")
-        y = y.at[:, :1].add(top).at[:, -1:].add(bottom)
+        y = _add_to_edges(y, top, bottom, 1)
         # The rows above already reflect in both directions, so the columns must not do so again.
         left, right = _border_rows(x.swapaxes(1, 2), kernel.swapaxes(0, 1), "edge")
-        y = y.at[:, :, :1].add(left.swapaxes(1, 2)).at[:, :, -1:].add(right.swapaxes(1, 2))
+        y = _add_to_edges(y, left.swapaxes(1, 2), right.swapaxes(1, 2), 2)
     return y
 
 
@@ -82,7 +96,6 @@ class UpsampleConv(nn.Module):
     features: int
     kernel: int = 5
     dtype: DTypeLike = jnp.float32
-    convolve: Convolve = convolve
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -90,5 +103,5 @@ class UpsampleConv(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", he_normal, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        y = upsample_convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.convolve)
+        y = upsample_convolve(x.astype(self.dtype), kernel.astype(self.dtype))
         return y + bias.astype(self.dtype)
