@@ -2,7 +2,7 @@
 
 import sys
 
-from cae_jax.cli.train import main
+from cae_jax.cli.train import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -2,9 +2,10 @@
 
     python -m benchmarks.train_speed --out runs/train_speed
 
-Same weights, same images, float32 on both sides, all cores; steps of the two alternate, so that whatever else the
-machine does concerns both. Before anything is timed, the first step's losses (without dropout) must agree. Needs
-PyTorch. Writes `train_speed.csv` and prints it, each line with the share of a matrix product measured in the same run.
+Same weights, same images, float32 on both sides, all cores, large pages as in training (`cae_jax/cli/large_pages.py`);
+steps of the two alternate, so that whatever else the machine does concerns both. Before anything is timed, the first
+step's losses (without dropout) must agree. Needs PyTorch. Writes `train_speed.csv` and prints it, each line with the
+share of a matrix product measured in the same run.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from rich.progress import track
 from benchmarks.rows import write_rows
 from benchmarks.torch_training import PublishedStep
 from cae_jax.cli.console import cache_folder
+from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.images import to_model
 from cae_jax.training import presets
 from cae_jax.training.build import Trainer, build_trainer
@@ -134,4 +136,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     sys.exit(main())

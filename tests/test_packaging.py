@@ -20,4 +20,6 @@ def test_an_installed_package_finds_the_shipped_configs_by_name(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert "data.name = 'mnist_5k'" in done.stdout
-    assert "cae-train = cae_jax.cli.train:main" in next(tmp_path.glob("site/*.dist-info/entry_points.txt")).read_text()
+    assert (
+        "cae-train = cae_jax.cli.train:program" in next(tmp_path.glob("site/*.dist-info/entry_points.txt")).read_text()
+    )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.options import add_distributed, folder
 from cae_jax.training.config import (
     ConfigError,
@@ -100,3 +101,9 @@ def main() -> int:
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def program() -> int:
+    """`main` as a program by itself, with large pages."""
+    use_large_pages()
+    return main()

@@ -37,7 +37,9 @@ class PairSampler:
     balanced: bool = False
     process_index: int = 0
     process_count: int = 1
-    _orders: dict[tuple[int, ...], tuple[int, np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _orders: dict[tuple[int, ...], tuple[int, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         classes = np.unique(self.labels)
@@ -60,22 +62,11 @@ class PairSampler:
 
     def _order(self, count: int, stream: tuple[int, ...], epoch: int) -> np.ndarray:
         """A permutation of `count` rows; the last of every stream is kept, as many batches ask for it."""
-        known, order = self._orders.get(stream, (-1, None))
-        if known != epoch:
-            order = np.random.default_rng((self.seed, *stream, epoch)).permutation(count)
-            self._orders[stream] = epoch, order
-        return order
-
-    def _exemplars(self, step: int) -> np.ndarray:
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        if not self.balanced:
-            return self._shuffled(positions, len(self.labels), 0)
-        turns, ranks = np.divmod(positions, len(self._members))
-        rows = np.empty(len(positions), np.int64)
-        for rank, members in enumerate(self._members):
-            mine = ranks == rank
-            rows[mine] = members[self._shuffled(turns[mine], len(members), 3, rank)]
-        return rows
+        kept = self._orders.get(stream)
+        if kept is None or kept[0] != epoch:  # threads may ask for two epochs at once: each goes on with its own
+            kept = epoch, np.random.default_rng((self.seed, *stream, epoch)).permutation(count)
+            self._orders[stream] = kept
+        return kept[1]
 
     def indices(self, step: int) -> np.ndarray:
         """Row numbers of all pairs of a step, `[batch_size, 2]`."""

@@ -7,7 +7,7 @@ matrix products, forward and backward; `docs/performance.md` has what that bring
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,44 @@ def _run(task: _Task, first: jax.Array, second: jax.Array) -> jax.Array:
     return lax.platform_dependent(first, second, cpu=products, default=direct)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+# Each of these is linear in both of its arrays, and its gradients are the other two.
+_outputs: Any = jax.custom_vjp(lambda x, kernel, stride: _run(_Task(stride), x, kernel), nondiff_argnums=(2,))
+_input_gradient: Any = jax.custom_vjp(
+    lambda kernel, cotangent, stride, shape: _run(_Task(stride, 0, shape), kernel, cotangent), nondiff_argnums=(2, 3)
+)
+_kernel_gradient: Any = jax.custom_vjp(
+    lambda x, cotangent, stride, shape: _run(_Task(stride, 1, shape), x, cotangent), nondiff_argnums=(2, 3)
+)
+Pair = tuple[jax.Array, jax.Array]
+
+
+def _keep(function: Callable) -> Callable:
+    return lambda first, second, *static: (function(first, second, *static), (first, second))
+
+
+def _of_outputs(stride: int, kept: Pair, cotangent: jax.Array) -> Pair:
+    x, kernel = kept
+    return (
+        _input_gradient(kernel, cotangent, stride, x.shape),
+        _kernel_gradient(x, cotangent, stride, kernel.shape),
+    )
+
+
+def _of_input_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
+    kernel, cotangent = kept
+    return _kernel_gradient(direction, cotangent, stride, kernel.shape), _outputs(direction, kernel, stride)
+
+
+def _of_kernel_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
+    x, cotangent = kept
+    return _input_gradient(direction, cotangent, stride, x.shape), _outputs(x, direction, stride)
+
+
+_outputs.defvjp(_keep(_outputs), _of_outputs)
+_input_gradient.defvjp(_keep(_input_gradient), _of_input_gradient)
+_kernel_gradient.defvjp(_keep(_kernel_gradient), _of_kernel_gradient)
+
+
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Convolves without padding.
 
@@ -78,46 +115,4 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     Returns:
         `[batch, (height - k) // stride + 1, (width - l) // stride + 1, out]`.
     """
-    return _run(_Task(stride), x, kernel)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _input_gradient(kernel: jax.Array, cotangent: jax.Array, stride: int, shape: tuple[int, ...]) -> jax.Array:
-    return _run(_Task(stride, 0, shape), kernel, cotangent)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _kernel_gradient(x: jax.Array, cotangent: jax.Array, stride: int, shape: tuple[int, ...]) -> jax.Array:
-    return _run(_Task(stride, 1, shape), x, cotangent)
-
-
-def _keep(function: Callable[..., jax.Array]) -> Callable:
-    return lambda first, second, *static: (function(first, second, *static), (first, second))
-
-
-Pair = tuple[jax.Array, jax.Array]
-
-# Each of the three is linear in both of its arrays, and their gradients are the other two.
-
-
-def _of_outputs(stride: int, kept: Pair, cotangent: jax.Array) -> Pair:
-    x, kernel = kept
-    return (
-        _input_gradient(kernel, cotangent, stride, x.shape),
-        _kernel_gradient(x, cotangent, stride, kernel.shape),
-    )
-
-
-def _of_input_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
-    kernel, cotangent = kept
-    return _kernel_gradient(direction, cotangent, stride, kernel.shape), convolve(direction, kernel, stride)
-
-
-def _of_kernel_gradient(stride: int, shape: tuple[int, ...], kept: Pair, direction: jax.Array) -> Pair:
-    x, cotangent = kept
-    return _input_gradient(direction, cotangent, stride, x.shape), convolve(x, direction, stride)
-
-
-convolve.defvjp(_keep(convolve), _of_outputs)
-_input_gradient.defvjp(_keep(_input_gradient), _of_input_gradient)
-_kernel_gradient.defvjp(_keep(_kernel_gradient), _of_kernel_gradient)
+    return _outputs(x, kernel, stride)

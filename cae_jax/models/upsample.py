@@ -1,6 +1,7 @@
 """The decoder's upsampling convolution, computed at low resolution."""
 
 import functools
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -24,7 +25,7 @@ def _fold(kernel: int) -> np.ndarray:
     return fold
 
 
-def _in_three(x: jax.Array, axis: int) -> list[jax.Array]:
+def _in_three(x: jax.Array, axis: int) -> Sequence[jax.Array]:
     """The first row or column, those between, the last: parts whose gradients are put together again."""
     return lax.split(x, (1, x.shape[axis] - 2, 1), axis)
 

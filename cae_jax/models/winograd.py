@@ -96,6 +96,8 @@ def winograd_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     weights = _mix_both(filtering.kernel, _split(kernel, 0, 1))
     products = grid(lambda i, j: tiles[i][j].reshape(-1, inputs) @ weights[i][j])
     results = _mix_both(filtering.outputs, products)
-    lines = [jnp.concatenate([part.reshape(batch, rows, 1, columns, 1, outputs) for part in line], 4) for line in results]
+    lines = [
+        jnp.concatenate([part.reshape(batch, rows, 1, columns, 1, outputs) for part in line], 4) for line in results
+    ]
     y = jnp.concatenate(lines, 2).reshape(batch, 2 * rows, 2 * columns, outputs)
     return y[:, :height, :width]
