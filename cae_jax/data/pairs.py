@@ -68,6 +68,17 @@ class PairSampler:
             self._orders[stream] = kept
         return kept[1]
 
+    def _exemplars(self, step: int) -> np.ndarray:
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        if not self.balanced:
+            return self._shuffled(positions, len(self.labels), 0)
+        turns, ranks = np.divmod(positions, len(self._members))
+        rows = np.empty(len(positions), np.int64)
+        for rank, members in enumerate(self._members):
+            mine = ranks == rank
+            rows[mine] = members[self._shuffled(turns[mine], len(members), 3, rank)]
+        return rows
+
     def indices(self, step: int) -> np.ndarray:
         """Row numbers of all pairs of a step, `[batch_size, 2]`."""
         rng = np.random.default_rng((self.seed, 1, step))
