@@ -15,11 +15,13 @@ from collections.abc import Iterator
 
 import fsspec
 
+from cae_jax.errors import UserError
+
 LAST = "manifest.json"  # of a checkpoint
 UNFINISHED = (".draft", ".lock")
 
 
-class BucketError(RuntimeError):
+class BucketError(UserError, RuntimeError):
     """A bucket cannot be reached; the message names it and says what to install or check."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from cae_jax.errors import UserError
 from cae_jax.mirror import pull_all, push_all
 
 HEARTBEAT = 30  # seconds without a sign of life, or of waiting at the end, after which the others stop
@@ -18,7 +19,7 @@ PATIENCE = 7 * 24 * 3600  # seconds: as long as the others live, what they do ma
 _waits = itertools.count()
 
 
-class DistributedError(RuntimeError):
+class DistributedError(UserError, RuntimeError):
     """The processes cannot be brought together; the message says what was asked for and what to write."""
 
 

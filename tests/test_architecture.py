@@ -2,11 +2,14 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
+    {"errors"},
     {"types", "images", "mirror"},
     {"processes"},
     {"batching"},
@@ -89,3 +92,9 @@ def test_modules_and_their_public_functions_and_classes_have_docstrings(file):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_training_starts_without_what_only_evaluation_needs():
+    """scikit-learn takes seconds to load."""
+    code = "import sys, cae_jax.cli.console, cae_jax.training.loop; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

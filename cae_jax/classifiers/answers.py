@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from cae_jax.errors import UserError
 
-class ClassifierError(RuntimeError):
+
+class ClassifierError(UserError, RuntimeError):
     """A classifier's answers are not probabilities of the expected classes; the message says what they are."""
 
 

@@ -10,26 +10,9 @@ import jax
 from rich.console import Console
 from rich.logging import RichHandler
 
-from cae_jax.data import DataUnavailable, ImageError
-from cae_jax.explaining import ClassifierError, InputError
-from cae_jax.mirror import BucketError, named, pull_all, push_all
-from cae_jax.processes import DistributedError, is_first, start
-from cae_jax.training.checkpoints import CheckpointError
-from cae_jax.training.config import ConfigError
-from cae_jax.training.errors import NonFiniteLoss, OneClass
-
-KNOWN = (
-    BucketError,
-    CheckpointError,
-    ClassifierError,
-    ConfigError,
-    DataUnavailable,
-    DistributedError,
-    ImageError,
-    InputError,
-    NonFiniteLoss,
-    OneClass,
-)
+from cae_jax.errors import UserError
+from cae_jax.mirror import named, pull_all, push_all
+from cae_jax.processes import is_first, start
 
 
 def cache_folder() -> pathlib.Path:
@@ -55,14 +38,14 @@ def _fail(message: str) -> int:
 
 
 def run(program: Callable[[Console], object], distributed: str = "off") -> int:
-    """Runs a program and turns known errors into a sentence and an exit code.
+    """Runs a program and turns errors that people can put right into a sentence and an exit code.
 
     Args:
         program: gets the console, on which only the first of several processes is heard.
         distributed: see `processes.start`.
 
     Returns:
-        0 when done, 1 after a known error, 130 when interrupted.
+        0 when done, 1 after such an error, 130 when interrupted.
     """
     console = Console()
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
@@ -76,7 +59,7 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
             program(console)
         finally:
             push_all()
-    except KNOWN as error:
+    except UserError as error:
         return _fail(named(str(error)))
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:

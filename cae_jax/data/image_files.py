@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cae_jax.data.dicom import DICOM_SUFFIXES, read_dicom
+from cae_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *DICOM_SUFFIXES)
 FITS = ("crop", "pad", "stretch")
@@ -15,7 +16,7 @@ LEAST_SIDE = 4  # pixels; what is smaller is a mistake, not a picture
 MOST_PIXELS = 100_000_000  # of a file, before it is resized
 
 
-class ImageError(ValueError):
+class ImageError(UserError, ValueError):
     """An image file that cannot be used; the message names it and says why."""
 
 

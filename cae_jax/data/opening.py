@@ -20,12 +20,13 @@ from cae_jax.data.phantom_builder import Phantom, read_variant
 from cae_jax.data.published_layout import is_published_layout, list_published_layout
 from cae_jax.data.sources import RecordSource, held_if_small
 from cae_jax.data.table import list_table
+from cae_jax.errors import UserError
 
 OWN_BUILDERS = {builder.name: builder for builder in (Mnist, FashionMnist, Mnist5k)}
 log = logging.getLogger(__name__)
 
 
-class DataUnavailable(RuntimeError):
+class DataUnavailable(UserError, RuntimeError):
     """A data set can be neither read nor fetched; the message says why and what to do."""
 
 

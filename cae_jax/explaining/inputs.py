@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 
 from cae_jax.data import SUFFIXES, Format, ImageError, read_pixels, resize
+from cae_jax.errors import UserError
 
 
-class InputError(ValueError):
+class InputError(UserError, ValueError):
     """Images or arguments that cannot be used; the message names the file or index and says what to do."""
 
 

@@ -1,6 +1,7 @@
 """Probes: how well a simple model, fitted to codes, tells the class of held-out ones. All return accuracy in [0, 1].
 
-High is good for class codes. For individual codes it is leakage: what of the class was left in them.
+High is good for class codes. For individual codes it is leakage: what of the class was left in them. scikit-learn takes
+seconds to load, so that programs load it when the first probe is fitted.
 """
 
 import warnings
@@ -11,18 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 
 def knn_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
     """Accuracy of the 5 nearest neighbours (Euclidean) among `codes`, `[N, size]`, on the held-out ones."""
+    from sklearn.neighbors import KNeighborsClassifier
+
     model = KNeighborsClassifier(min(5, len(codes))).fit(codes, labels)
     return float(model.score(held_out_codes, held_out_labels))
 
@@ -31,6 +28,10 @@ def linear_probe_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
     """Accuracy of logistic regression on standardised codes, `[N, ...]` flattened, on the held-out ones."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
     model.fit(codes.reshape(len(codes), -1), labels)
     return float(model.score(held_out_codes.reshape(len(held_out_codes), -1), held_out_labels))
@@ -40,6 +41,11 @@ def mlp_probe_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray, *, seed: int
 ) -> float:
     """Accuracy of a network with a hidden layer of 64 on standardised codes, `[N, size]`, on the held-out ones."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=60, random_state=seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 60 passes are the probe

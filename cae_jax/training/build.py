@@ -37,6 +37,10 @@ class Trainer(NamedTuple):
     step: TrainStep
     steps: TrainStep
 
+    def shapes(self) -> TrainState:
+        """What `init` makes, as shapes with their shardings."""
+        return self.init.eval_shape()
+
 
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
     """Builds the generator for images of a height, width and channels.

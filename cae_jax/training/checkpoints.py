@@ -18,12 +18,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from cae_jax.errors import UserError
+
 MANIFEST = "manifest.json"
 KEPT = 2  # newest checkpoints, besides the best one
 log = logging.getLogger(__name__)
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError, RuntimeError):
     """A checkpoint cannot be written, or none can be read; the message names the folder and what is wrong."""
 
 

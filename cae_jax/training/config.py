@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
+from cae_jax.errors import UserError
+
 PACKAGE = pathlib.Path(__file__).parents[1]
 SHIPPED = (PACKAGE / "configs", PACKAGE.parent / "configs")  # in an installed package, and in a checkout
 # ConfigDict types each attribute as a union of all that it might be; to the type checker it may be anything.
@@ -19,7 +21,7 @@ else:
 FREE_TO_CHANGE = ("train.log_every", "train.checkpoint_every")
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A config, or a change to one, that cannot be used; the message names the file or key."""
 
 

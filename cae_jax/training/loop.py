@@ -50,7 +50,6 @@ def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
 
 def _restore(run: Run) -> tuple[TrainState, float, bool]:
     """The state to go on from, the seconds it has trained for, and whether it is new or of the newest checkpoint."""
-    state = run.trainer.init()
     newest = None
     if is_first():
         run.store.sweep()
@@ -58,11 +57,12 @@ def _restore(run: Run) -> tuple[TrainState, float, bool]:
     step = as_the_first_has_it(-1 if newest is None else newest)
     if step < 0:
         began = time.monotonic()
+        state = run.trainer.init()
         state = warm_up(run, state) if run.config.train.warmup_steps else state
         return state, time.monotonic() - began, True
     seconds = run.store.facts(step)["train_seconds"]
     run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
-    return run.store.load(step, "state", state), seconds, False
+    return run.store.load(step, "state", run.trainer.shapes()), seconds, False
 
 
 def fit(run: Run, profile: int = 0) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int
     fitted = fit(run, profile)
     best = run.store.best()
     assert best is not None  # fit() ends with a checkpoint
-    ema = run.store.load(best, "ema", run.trainer.init().ema)
+    ema = run.store.load(best, "ema", run.trainer.shapes().ema)
     with console.status("scoring the best checkpoint on the test split"):
         scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)
     result = {
