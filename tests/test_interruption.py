@@ -27,10 +27,14 @@ def test_a_signal_is_a_wish_until_it_is_obeyed(number, error):
 
 
 def test_a_second_ctrl_c_acts_at_once():
-    with Interruption() as interruption:
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with Interruption() as interruption:
             signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert interruption.wish == signal.SIGINT
 
 
