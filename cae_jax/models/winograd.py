@@ -57,13 +57,13 @@ def _mix_both(matrix: Matrix, grid: Grid) -> Grid:
     return [list(line) for line in zip(*columns, strict=True)]
 
 
-def _split(x: jax.Array, *axes: int) -> Grid:
+def _split(x: jax.Array, outer: int, inner: int) -> Grid:
     """The parts of an array at each pair of positions of two of its axes.
 
     Split rather than indexed: of a split, the gradient is put together again; of indices, it is a sum over all parts.
     """
-    lines = lax.split(x, (1,) * x.shape[axes[0]], axes[0])
-    return [[part.squeeze(axes) for part in lax.split(line, (1,) * x.shape[axes[1]], axes[1])] for line in lines]
+    each = lambda array, axis: lax.split(array, (1,) * array.shape[axis], axis)  # noqa: E731
+    return [[part.squeeze((outer, inner)) for part in each(line, inner)] for line in each(x, outer)]
 
 
 def winograd_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
