@@ -286,3 +286,12 @@ def test_what_many_devices_saved_is_read_on_one(tmp_path):
     found = load_tree(tmp_path / "saved", "ema", {"w": jax.ShapeDtypeStruct((3,), jnp.float32)})["w"]
     assert len(found.devices()) == 1
     np.testing.assert_array_equal(found, np.ones(3))
+
+
+@pytest.mark.many_devices
+def test_every_leaf_comes_back_on_the_devices_of_its_shape(tmp_path):
+    init = jax.jit(make_tree, out_shardings=replicated(data_mesh()))
+    save_trees(tmp_path / "saved", {"state": init()}, {})
+    found = load_tree(tmp_path / "saved", "state", init.eval_shape())
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(found)} == {jax.device_count()}
+    assert jax.device_count() == 8

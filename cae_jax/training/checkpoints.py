@@ -37,8 +37,10 @@ def _unwrap_keys(tree: Any) -> Any:
     def unwrap(x: Any) -> Any:
         if not _is_key(x):
             return x
-        shapes_only = isinstance(x, jax.ShapeDtypeStruct)
-        return jax.eval_shape(jax.random.key_data, x) if shapes_only else jax.random.key_data(x)
+        if not isinstance(x, jax.ShapeDtypeStruct):
+            return jax.random.key_data(x)
+        data = jax.eval_shape(jax.random.key_data, x)
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=x.sharding)
 
     return jax.tree.map(unwrap, tree)
 
