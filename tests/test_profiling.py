@@ -17,6 +17,7 @@ from cae_jax.training.profiling import (
     operation_paths,
     part_of,
     time_by_part,
+    waiting_share,
 )
 
 PROGRAM = """HloModule jit_steps, is_scheduled=true
@@ -63,6 +64,13 @@ def test_time_is_summed_by_part_and_counted_once_where_operations_overlap():
     assert busy_share(events) == pytest.approx(8.0 / 12.0)
 
 
+def test_what_goes_by_between_calls_is_not_what_goes_by_within_them():
+    first = [Event("conv.7", 0.0, 4.0), Event("fusion.2", 6.0, 2.0)]
+    second = [Event("fusion.2", 15.0, 2.0), Event("conv.7", 11.0, 9.0)]
+    assert waiting_share([*second, *first], 2) == pytest.approx(3.0 / 20.0)
+    assert waiting_share(first, 1) == 0.0
+
+
 def test_the_ceiling_is_that_of_no_slow_machine():
     ceiling = measure_ceiling(side=256)
     assert ceiling.operations > 1e7
@@ -86,7 +94,9 @@ def test_a_profile_traces_the_calls_that_it_was_asked_for(tmp_path):
     assert [row["part"] for row in rows] == ["class encoder", "individual encoder", "decoder", "discriminator", REST]
     assert float(rows[-1]["forward"]) == pytest.approx(1.0)
     assert len(list(tmp_path.rglob("*.xplane.pb"))) == 1
-    assert "where the time of 2 calls went" in console.export_text()
+    text = console.export_text()
+    assert "where the time of 2 calls went" in text
+    assert "went by between calls" in text
 
 
 def test_without_calls_to_trace_nothing_is_written(tmp_path):

@@ -6,10 +6,10 @@ import pathlib
 import numpy as np
 
 
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a text file."""
+def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
+    """Writes a file of text or bytes."""
     draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
+    draft.write_bytes(contents.encode() if isinstance(contents, str) else contents)
     draft.replace(path)
 
 

@@ -99,6 +99,23 @@ def busy_share(events: list[Event]) -> float:
     return busy / (end - ordered[0].start)
 
 
+def waiting_share(events: list[Event], calls: int) -> float:
+    """The share of the time that goes by between the last operation of a call and the first one of the next.
+
+    Args:
+        events: as many in every call.
+        calls: that follow each other; one begins when the one before has ended.
+    """
+    ordered = sorted(events, key=lambda event: event.start)
+    size = len(ordered) // calls
+    starts = [ordered[call * size].start for call in range(calls)]
+    ends = [
+        max(event.start + event.duration for event in ordered[call * size : (call + 1) * size]) for call in range(calls)
+    ]
+    waits = sum(max(start - end, 0.0) for start, end in zip(starts[1:], ends[:-1], strict=True))
+    return waits / (ends[-1] - starts[0])
+
+
 def time_by_part(events: list[Event], paths: dict[str, str]) -> Counter[tuple[str, bool]]:
     """Nanoseconds by part of the model and whether of a gradient, summed over threads and devices."""
     found: Counter[tuple[str, bool]] = Counter()
@@ -154,7 +171,8 @@ class StepProfile:
         ceiling = measure_ceiling()
         count, moved = float(costs["flops"]), float(costs["bytes accessed"])
         self._console.print(
-            f"a call: {seconds:.4f} s, in {busy_share(events):.1%} of which something ran. "
+            f"a call: {seconds:.4f} s, in {busy_share(events):.1%} of which something ran; "
+            f"{waiting_share(events, self._calls):.1%} went by between calls. "
             f"{count / 1e9:.1f} GFLOP take {count / ceiling.operations:.4f} s at the {ceiling.operations / 1e9:.0f} "
             f"GFLOP/s of a matrix product here; {moved / 1e9:.2f} GB, as the compiler counts what each operation reads "
             f"and writes, take {moved / ceiling.bytes:.4f} s at the {ceiling.bytes / 1e9:.1f} GB/s of a copy. "

@@ -108,10 +108,6 @@ def in_turn(step: TrainStep) -> TrainStep:
     """One step after the other, of batches and to terms that have a first axis of steps."""
 
     def steps(state: TrainState, batches: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        if len(batches["labels"]) > 1:
-            return jax.lax.scan(step, state, batches)
-        # Even a loop of one turn costs a CPU most of its speed: in loops XLA computes convolutions naively there.
-        state, terms = step(state, {name: rows[0] for name, rows in batches.items()})
-        return state, {name: value[None] for name, value in terms.items()}
+        return jax.lax.scan(step, state, batches)
 
     return steps
