@@ -3,7 +3,7 @@
     python -m benchmarks.memory --out runs/memory
 
 Compiles the step with the official sizes and runs none of it: the figures are exact for this device, and the same every
-time. Writes `memory.csv` and prints it. State: parameters, their average and the optimizers' moments. Step: what the
+time. Writes `memory.csv` and `.png`. State: parameters, their average and the optimizers' moments. Step: what the
 compiler sets aside for a step besides.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.rows import write_rows
+from benchmarks.rows import draw_bars, write_rows
 from cae_jax.training import presets
 from cae_jax.training.build import build_trainer
 from cae_jax.training.config import apply_overrides
@@ -59,6 +59,8 @@ def main() -> int:
     ]
     title = f"a step of the official sizes on {jax.devices()[0].platform}"
     write_rows(rows, options.out / "memory.csv", Console(), title)
+    labels = [f"{row['images']}, {row['pairs']} pairs, {row['type']}, remat {row['remat']}" for row in rows]
+    draw_bars(rows, labels, ("state, GB", "step, GB"), options.out / "memory.png")
     return 0
 
 

@@ -81,6 +81,26 @@ def test_an_interrupted_run_goes_on_to_the_same_end(number, error, trained, tmp_
     assert_same(state_of(workdir, 6), state_of(tmp_path / "cut", 6))
 
 
+def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, tmp_path, monkeypatch):
+    workdir = tmp_path / "full"
+    original = loop.Journal.write
+
+    def write(journal, step, *values):
+        if step == 3:
+            (workdir / "log.jsonl").rename(workdir / "aside")
+            (workdir / "log.jsonl").symlink_to("/dev/full")
+        original(journal, step, *values)
+
+    monkeypatch.setattr(loop.Journal, "write", write)
+    with pytest.raises(OSError, match="No space left"):
+        loop.train(small_config(), workdir, Console(quiet=True))
+    monkeypatch.setattr(loop.Journal, "write", original)
+    (workdir / "aside").replace(workdir / "log.jsonl")
+    loop.train(small_config(), workdir, Console(quiet=True))
+    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
+    assert (workdir / "log.jsonl").read_text() == (trained[0] / "log.jsonl").read_text()
+
+
 def test_a_finished_run_started_again_says_the_same(trained):
     workdir, result, _ = trained
     again = loop.train(small_config(), workdir, Console(quiet=True))

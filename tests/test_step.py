@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.special
+from jax import export
 from jax.sharding import AxisType
 
 from cae_jax.models import CAE, Discriminator, draw_on
@@ -219,6 +220,13 @@ def test_steps_in_turn_are_single_steps(count):
     last, terms = jax.jit(in_turn(step))(jnp.asarray(1.0), {"labels": labels})
     np.testing.assert_allclose(last, state)
     np.testing.assert_allclose(terms["total"], expected)
+
+
+def test_the_step_can_be_kept_on_accelerators_too(state, batch):
+    """`jax.export` refuses operations whose meaning may change with JAX's version."""
+    kept = export.export(jax.jit(make_step(EVERY_TERM)), platforms=("cuda", "tpu"))(state, batch)
+    assert kept.platforms == ("cuda", "tpu")
+    assert len(kept.out_avals) > len(jax.tree.leaves(state))
 
 
 @pytest.mark.many_devices

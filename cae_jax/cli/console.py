@@ -1,5 +1,6 @@
 """What the command-line programs share: logging, the compilation cache, known errors as sentences."""
 
+import errno
 import logging
 import os
 import pathlib
@@ -13,6 +14,9 @@ from rich.logging import RichHandler
 from cae_jax.errors import UserError
 from cae_jax.mirror import named, pull_all, push_all
 from cae_jax.processes import is_first, start
+
+
+NOT_TO_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def cache_folder() -> pathlib.Path:
@@ -61,6 +65,13 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
             push_all()
     except UserError as error:
         return _fail(named(str(error)))
+    except OSError as error:
+        if error.errno not in NOT_TO_BE_WRITTEN:
+            raise
+        return _fail(
+            f"{error.strerror}{f': {error.filename}' if error.filename else ''}. What was saved before is kept; once "
+            f"there is room and a right to write, the same command goes on from there"
+        )
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise

@@ -9,8 +9,11 @@ import numpy as np
 def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
     """Writes a file of text or bytes."""
     draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(contents.encode() if isinstance(contents, str) else contents)
-    draft.replace(path)
+    try:
+        draft.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
