@@ -15,7 +15,6 @@ from cae_jax.errors import UserError
 from cae_jax.mirror import named, pull_all, push_all
 from cae_jax.processes import is_first, start
 
-
 NOT_TO_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
