@@ -108,11 +108,14 @@ def draw(found: dict[int, dict[str, Any]], path: pathlib.Path) -> None:
         (line,) = speed.plot(list(found), weak, "o-", label=f"{pairs} pairs a device")
         speed.plot(list(found), strong, "o--", color=line.get_color(), label=f"{pairs} pairs in all")
     speed.set(xlabel="devices", ylabel="images/s", xscale="log", xticks=list(found), xticklabels=list(found))
+    speed.minorticks_off()
     speed.set_ylim(bottom=0)
     speed.legend()
     for devices, result in found.items():
         curve.plot([terms["generator_total"] for terms in result["curve"]], label=f"{devices} devices", linewidth=1)
     curve.set(xlabel="step", ylabel="generator's total", yscale="log")
+    for axis_format in (curve.yaxis.set_major_formatter, curve.yaxis.set_minor_formatter):
+        axis_format("{x:.0f}")
     curve.legend()
     figure.savefig(path, dpi=120)
 
