@@ -1,5 +1,7 @@
 """The traced step on disk: when it is taken from there, when not, and that it is the same."""
 
+import os
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -92,6 +94,16 @@ def test_code_has_another_digest_once_a_line_changes(tmp_path, monkeypatch):
     assert before == kept_steps._source_digest()
     (tmp_path / "part" / "one.py").write_text("x = 2\n")
     assert before != kept_steps._source_digest()
+
+
+def test_only_the_newest_are_kept(folder, start, monkeypatch):
+    monkeypatch.setattr(kept_steps, "KEPT", 2)
+    for i, classifier in enumerate("abc"):
+        start(classifier=classifier)
+        for path in folder.glob("*.stablehlo"):
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 10 * i - 1))
+    assert len(list(folder.glob("*.stablehlo"))) == 2
+    assert [start(classifier=classifier)[2] for classifier in "cb"] == [0, 0]
 
 
 def test_a_damaged_file_is_made_anew(folder, start, caplog):

@@ -20,11 +20,10 @@ def shift(images: np.ndarray, rng: np.random.Generator, most: int) -> np.ndarray
     if most == 0:
         return images
     batch, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    tops, lefts = rng.integers(0, 2 * most + 1, (2, batch))
-    rows = tops[:, None] + np.arange(height)
-    columns = lefts[:, None] + np.arange(width)
-    return padded[np.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    tops, lefts = rng.integers(0, 2 * most + 1, (2, batch)) - most
+    rows = np.clip(tops[:, None] + np.arange(height), 0, height - 1)
+    columns = np.clip(lefts[:, None] + np.arange(width), 0, width - 1)
+    return images[np.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def flip_horizontally(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

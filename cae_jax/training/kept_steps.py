@@ -16,6 +16,8 @@ from cae_jax.training.run_record import versions
 from cae_jax.training.sharding import replicated
 
 PACKAGE = pathlib.Path(__file__).parents[1]
+SUFFIX = ".stablehlo"
+KEPT = 32  # programs, a few megabytes each
 DIGEST = hashlib.sha256().digest_size  # bytes before a kept program: of what follows
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,9 @@ def _write(path: pathlib.Path, program: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, hashlib.sha256(program).digest() + program)
+        by_age = sorted(path.parent.glob(f"*{SUFFIX}"), key=lambda kept: kept.stat().st_mtime)
+        for old in by_age[:-KEPT]:
+            old.unlink(missing_ok=True)
     except OSError as error:
         log.warning("the traced step cannot be kept for the next start: %s", error)
 
@@ -80,7 +85,7 @@ class KeptSteps:
             "arguments": [f"{x.dtype} {x.shape} {x.sharding}" for x in arguments],
         }
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return pathlib.Path(folder) / f"{name}.stablehlo"
+        return pathlib.Path(folder) / f"{name}{SUFFIX}"
 
     def _find(self, state: Any, batches: dict[str, jax.Array]) -> Any:
         folder: Any = jax.config.values["jax_compilation_cache_dir"]
