@@ -110,6 +110,16 @@ def test_dependence_and_its_gradient_are_finite_for_codes_without_structure(code
     assert np.isfinite(gradient).all()
 
 
+def test_dependence_sees_small_differences_of_codes_that_have_much_in_common():
+    rng = np.random.default_rng(1)
+    codes = (1.0 + 2e-4 * rng.normal(size=(12, 4, 4, 8))).astype(np.float32)
+    labels = rng.integers(0, 4, 12).astype(np.int32)
+    loss = lambda c: losses.dependence_loss(c, jnp.asarray(labels)).mean()  # noqa: E731
+    value, gradient = jax.value_and_grad(loss)(jnp.asarray(codes))
+    assert value == pytest.approx(naive_alignment(codes.astype(np.float64), labels), abs=1e-3)
+    assert np.isfinite(gradient).all()
+
+
 def naive_neighbourhood(codes, labels):
     values = []
     for i in range(len(codes)):

@@ -25,6 +25,8 @@ def dependence_loss(codes: Float[Array, "batch ..."], labels: Int[Array, " batch
         labels: two classes or more.
     """
     flat = codes.reshape(codes.shape[0], -1)
+    # Codes can differ by a ten-thousandth of their size: squares of their common part would leave nothing of that.
+    flat -= flat.mean(0, keepdims=True)
     squares = jnp.square(flat).sum(-1)
     distances = squares[:, None] + squares[None, :] - 2.0 * flat @ flat.T
     other = 1.0 - jnp.eye(len(labels), dtype=codes.dtype)
