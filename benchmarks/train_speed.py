@@ -93,7 +93,7 @@ def second_of_two(step: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(side: int, channels: int, pairs: int, turns_timed: int, title: str) -> dict[str, float]:
+def measure(side: int, channels: int, pairs: int, turns: int, title: str) -> dict[str, float]:
     """Times both; see `main` for the columns."""
     trainer = build(side, channels, 0.4)
     batch = make_batch(side, channels, pairs, 0)
@@ -108,8 +108,8 @@ def measure(side: int, channels: int, pairs: int, turns_timed: int, title: str) 
         state, terms = compiled(state, batch)
         jax.block_until_ready((state.step, terms))
 
-    turns = [(second_of_two(step), second_of_two(lambda: eager(x, labels))) for _ in track(range(turns_timed), title)]
-    own, other = np.median(turns, axis=0)
+    seconds = [(second_of_two(step), second_of_two(lambda: eager(x, labels))) for _ in track(range(turns), title)]
+    own, other = np.median(seconds, axis=0)
     return {
         "ours, images/s": 2 * pairs / own,
         "PyTorch, images/s": 2 * pairs / other,
@@ -134,9 +134,9 @@ def main() -> int:
     ceiling = measure_ceiling()
     rows = []
     for name in options.case or CASES:
-        side, channels, pairs, steps = CASES[name]
+        side, channels, pairs, turns = CASES[name]
         console.print(f"compiling for {name}")
-        found = measure(side, channels, pairs, steps, name)
+        found = measure(side, channels, pairs, turns, name)
         rows.append({"case": name, **found, "of the matrix product": found["GFLOP/s"] * 1e9 / ceiling.operations})
     title = f"matrix product: {ceiling.operations / 1e9:.0f} GFLOP/s"
     write_rows(rows, options.out / "train_speed.csv", console, title)
