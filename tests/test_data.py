@@ -1,4 +1,4 @@
-"""Pairs, augmentation, splits, IDX files, and opening data sets by name."""
+"""Pairs, splits, IDX files, and opening data sets by name."""
 
 import gzip
 import struct
@@ -16,7 +16,6 @@ from cae_jax.data import (
     pair_batches,
     stratified_split,
 )
-from cae_jax.data.augment import flip_horizontally, shift
 from cae_jax.data.mnist import FILES, read_idx
 
 
@@ -72,10 +71,8 @@ def test_every_image_is_an_exemplar_once_an_epoch():
 
 
 def test_the_shares_of_two_processes_make_up_the_batch_of_one():
-    noise = lambda images, rng: images + rng.integers(0, 200, images.shape, np.uint8)  # noqa: E731
-    settings = {"batch_size": 6, "augment": noise}
-    alone = make_sampler(**settings)
-    shares = [make_sampler(**settings, process_index=index, process_count=2) for index in (0, 1)]
+    alone = make_sampler(batch_size=6)
+    shares = [make_sampler(batch_size=6, process_index=index, process_count=2) for index in (0, 1)]
     for step in (0, 3, 8):
         for name, whole in alone(step).items():
             np.testing.assert_array_equal(np.concatenate([share(step)[name] for share in shares]), whole)
@@ -127,46 +124,6 @@ def test_reading_ahead_goes_on_with_the_same_sequence_from_any_step():
     for name in ("images", "labels"):
         joined = np.concatenate([first[name], second[name]])
         np.testing.assert_array_equal(joined, np.concatenate([batch[name] for batch in batches[:4]]))
-
-
-def naive_shifts(image, most):
-    """All shifted versions of `[height, width, channels]`, pixel by pixel."""
-    height, width, _ = image.shape
-    for down in range(-most, most + 1):
-        for right in range(-most, most + 1):
-            result = np.empty_like(image)
-            for row in range(height):
-                for column in range(width):
-                    result[row, column] = image[
-                        min(max(row + down, 0), height - 1), min(max(column + right, 0), width - 1)
-                    ]
-            yield (down, right), result
-
-
-def test_shift_moves_whole_images_and_repeats_their_edges():
-    images = np.random.default_rng(0).integers(0, 256, (300, 4, 5, 2), np.uint8)
-    shifted = shift(images, np.random.default_rng(1), 1)
-    assert shifted.dtype == np.uint8
-    seen = set()
-    for before, after in zip(images, shifted, strict=True):
-        matches = [move for move, candidate in naive_shifts(before, 1) if (candidate == after).all()]
-        assert len(matches) == 1
-        seen.add(matches[0])
-    assert len(seen) == 9
-
-
-def test_no_shift_is_the_identity():
-    images = np.random.default_rng(0).random((3, 4, 4, 1))
-    np.testing.assert_array_equal(shift(images, np.random.default_rng(0), 0), images)
-
-
-def test_mirroring_turns_about_half_of_the_images_around():
-    images = np.random.default_rng(0).random((400, 2, 3, 1))
-    mirrored = flip_horizontally(images, np.random.default_rng(1))
-    turned = [(after == before[:, ::-1]).all() for before, after in zip(images, mirrored, strict=True)]
-    same = [(after == before).all() for before, after in zip(images, mirrored, strict=True)]
-    assert np.logical_xor(turned, same).all()
-    assert 0.4 < np.mean(turned) < 0.6
 
 
 def test_a_stratified_split_keeps_proportions_and_shares_nothing():

@@ -75,7 +75,16 @@ def run_steps(figures, generator, discriminator, dtype: str, count: int) -> list
     optimizer = make_optimizer(1e-3, l2=1e-4)
     networks = Networks(MODEL.clone(dtype=dtype), DISCRIMINATOR.clone(dtype=jnp.dtype(dtype)), None, (64, 64))
     step = jax.jit(
-        make_train_step(networks, Weights(), optimizer, optimizer, ema_decay=0.0, relabel=False, swap_noise=0.0)
+        make_train_step(
+            networks,
+            Weights(),
+            optimizer,
+            optimizer,
+            ema_decay=0.0,
+            augment=lambda key, images: images,
+            relabel=False,
+            swap_noise=0.0,
+        )
     )
     state = TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -80,9 +80,13 @@ GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER = optax.sgd(RATES["generator"]), op
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def make_step(weights, relabel=False):
+def unchanged(key, images):
+    return images
+
+
+def make_step(weights, relabel=False, augment=unchanged):
     optimizers = GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER
-    return make_train_step(NETWORKS, weights, *optimizers, 0.9, relabel=relabel, swap_noise=SWAP_NOISE)
+    return make_train_step(NETWORKS, weights, *optimizers, 0.9, augment=augment, relabel=relabel, swap_noise=SWAP_NOISE)
 
 
 @pytest.fixture(scope="module")
@@ -191,11 +195,12 @@ def test_the_discriminator_learns_nothing_from_the_losses_of_the_generator_nor_i
 
 
 def test_the_classifier_labels_what_augmentation_left_where_asked(state, batch):
-    x = batch["images"].reshape(4, 8, 8, 1)
-    answers = np.asarray(toy_predict(jnp.asarray(x))).argmax(-1).reshape(2, 2)
+    upside_down = batch["images"][:, :, ::-1]
+    answers = np.asarray(toy_predict(jnp.asarray(upside_down).reshape(4, 8, 8, 1))).argmax(-1).reshape(2, 2)
     assert (answers != batch["labels"]).any()
-    relabelled, _ = quick_jit(make_step(EVERY_TERM, relabel=True))(state, batch)
-    told, _ = quick_jit(make_step(EVERY_TERM))(state, batch | {"labels": answers.astype(np.int32)})
+    step = quick_jit(make_step(EVERY_TERM, relabel=True, augment=lambda key, images: images[:, ::-1]))
+    relabelled, _ = step(state, batch)
+    told, _ = quick_jit(make_step(EVERY_TERM))(state, {"images": upside_down, "labels": answers.astype(np.int32)})
     chex.assert_trees_all_close(relabelled.generator, told.generator, atol=1e-6)
     chex.assert_trees_all_close(relabelled.discriminator, told.discriminator, atol=1e-6)
 

@@ -13,14 +13,15 @@ from cae_jax.images import to_unit
 from cae_jax.types import ImageSource
 
 
-def _make_step(network: nn.Module, optimizer: optax.GradientTransformation) -> Callable:
+def _make_step(network: nn.Module, optimizer: optax.GradientTransformation, augment: Callable) -> Callable:
     def loss(params, images, labels, key):
-        logits: Any = network.apply({"params": params}, to_unit(images), train=True, rngs={"dropout": key})
+        logits: Any = network.apply({"params": params}, images, train=True, rngs={"dropout": key})
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @jax.jit
     def step(params, state, images, labels, key):
-        value, gradients = jax.value_and_grad(loss)(params, images, labels, key)
+        dropout_key, augment_key = jax.random.split(key)
+        value, gradients = jax.value_and_grad(loss)(params, augment(augment_key, images), labels, dropout_key)
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
@@ -35,7 +36,7 @@ def fit_classifier(
     steps: int,
     batch_size: int,
     learning_rate: float,
-    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+    augment: Callable[[jax.Array, jax.Array], jax.Array],
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Any:
     """Trains a network with AdamW on a one-cycle schedule.
@@ -47,7 +48,7 @@ def fit_classifier(
         steps: of the optimizer.
         batch_size: images a step.
         learning_rate: the peak.
-        augment: `(images uint8, rng) -> images uint8`.
+        augment: `(key, images) -> images in [0, 1]`, see `data.make_augment`.
         report: called with the step and its loss every 25 steps.
 
     Returns:
@@ -58,14 +59,14 @@ def fit_classifier(
     optimizer = optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=1e-3)
     params = network.init(key, to_unit(jnp.asarray(source.take(np.arange(1)))))["params"]
     state = optimizer.init(params)
-    step = _make_step(network, optimizer)
+    step = _make_step(network, optimizer, augment)
     order = np.empty(0, np.int64)
     for number in range(steps):
         while len(order) < batch_size:
             order = np.concatenate([order, rng.permutation(len(source))])
         rows, order = order[:batch_size], order[batch_size:]
-        images = augment(source.take(rows), rng)
-        params, state, value = step(params, state, images, source.labels[rows], jax.random.fold_in(key, number))
+        inputs = source.take(rows), source.labels[rows]
+        params, state, value = step(params, state, *inputs, jax.random.fold_in(key, number))
         if number % 25 == 0:
             report(number, float(value))
     return params

@@ -1,68 +1,54 @@
-"""Random changes of training images that keep their class."""
+"""Random changes of training images that keep their class: drawn and made in the compiled step, where it runs."""
 
 from collections.abc import Callable
 
-import numpy as np
-from scipy import ndimage
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
 
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Changes a batch of uint8 images `[batch, height, width, channels]` with randomness from a generator."""
+from cae_jax.images import to_unit
 
-
-def shift(images: np.ndarray, rng: np.random.Generator, most: int) -> np.ndarray:
-    """Moves each image by up to `most` pixels in both directions, repeating edge pixels.
-
-    Args:
-        images: `[batch, height, width, channels]`, any dtype.
-        rng: source of randomness.
-        most: 0 returns the images as they are.
-    """
-    if most == 0:
-        return images
-    batch, height, width, _ = images.shape
-    tops, lefts = rng.integers(0, 2 * most + 1, (2, batch)) - most
-    rows = np.clip(tops[:, None] + np.arange(height), 0, height - 1)
-    columns = np.clip(lefts[:, None] + np.arange(width), 0, width - 1)
-    return images[np.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+"""`(key, images)` to changed images in [0, 1]; images are `[batch, height, width, channels]`, uint8 or in [0, 1]."""
 
 
-def flip_horizontally(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirrors about half of the images `[batch, height, width, channels]` left to right."""
-    mirrored = rng.random(len(images)) < 0.5
-    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
-
-
-def rotate(images: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
-    """Turns each image about its centre by up to `most` degrees either way, bilinear, repeating edge pixels.
+def move(image: jax.Array, angle: jax.Array, offset: jax.Array, mirrored: jax.Array) -> jax.Array:
+    """Turns an image about its centre, shifts it, then mirrors it; bilinear, repeating edge pixels.
 
     Args:
-        images: `[batch, height, width, channels]` uint8.
-        rng: source of randomness.
-        most: 0 returns the images as they are.
+        image: `[height, width, channels]`.
+        angle: radians; from the first axis towards the second.
+        offset: `[2]`, pixels along height and width that are looked at instead: the picture moves the other way.
+        mirrored: whether left and right change places.
     """
-    if most == 0:
-        return images
-    centre = (np.asarray(images.shape[1:3]) - 1) / 2
-    turned = np.empty_like(images)
-    for i, angle in enumerate(np.deg2rad(rng.uniform(-most, most, len(images)))):
-        matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        for c in range(images.shape[-1]):
-            ndimage.affine_transform(
-                images[i, ..., c],
-                matrix,
-                tuple(centre - matrix @ centre),  # type: ignore[arg-type]
-                order=1,
-                mode="nearest",
-                output=turned[i, ..., c],
-            )
-    return turned
+    height, width, _ = image.shape
+    down, right = jnp.mgrid[:height, :width] - jnp.asarray([(height - 1) / 2, (width - 1) / 2])[:, None, None]
+    right = jnp.where(mirrored, -right, right)
+    down, right = down + offset[0], right + offset[1]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    places = [cos * down + sin * right + (height - 1) / 2, cos * right - sin * down + (width - 1) / 2]
+    of_channel = lambda channel: map_coordinates(channel, places, order=1, mode="nearest")  # noqa: E731
+    return jax.vmap(of_channel, in_axes=-1, out_axes=-1)(image)
 
 
 def make_augment(max_shift: int, max_rotation: float, mirror: bool) -> Augment:
-    """Puts the changes together: rotation in degrees, shift in pixels, mirroring."""
+    """Makes a function that changes each image of a batch by itself; it may be compiled with `jax.jit`.
 
-    def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        images = shift(rotate(images, rng, max_rotation), rng, max_shift)
-        return flip_horizontally(images, rng) if mirror else images
+    Args:
+        max_shift: whole pixels in both directions.
+        max_rotation: degrees either way.
+        mirror: whether about half of the images are mirrored left to right.
+    """
+
+    def augment(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = to_unit(images)
+        if not (max_shift or max_rotation or mirror):
+            return images
+        turn, shift, flip = jax.random.split(key, 3)
+        most = jnp.deg2rad(jnp.asarray(max_rotation, jnp.float32))
+        angles = jax.random.uniform(turn, (len(images),), minval=-most, maxval=most)
+        offsets = jax.random.randint(shift, (len(images), 2), -max_shift, max_shift + 1)
+        mirrored = mirror & jax.random.bernoulli(flip, shape=(len(images),))
+        return jax.vmap(move)(images, angles, offsets, mirrored)
 
     return augment

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import grain
 import numpy as np
 
-from cae_jax.data.augment import Augment
 from cae_jax.types import ImageSource
 
 
@@ -15,15 +14,14 @@ class PairSampler:
     """Draws the batch of a step.
 
     Exemplars run through the data set in a new order every epoch; each one's donor is an image of another class, drawn
-    by class first, so that rare classes are donors as often as common ones. The pairs of a step, and what augmentation
-    makes of each, do not depend on how many processes share them: each process draws all and reads its own.
+    by class first, so that rare classes are donors as often as common ones. The pairs of a step do not depend on how
+    many processes share them: each process draws all and reads its own.
 
     Attributes:
         source: the images.
         labels: `[N]`, the classes that pairs must differ in (the classifier's predictions, or the data set's labels).
         batch_size: pairs over all processes.
         seed: of the whole run.
-        augment: changes the images at random, or None.
         balanced: whether exemplars, too, are drawn by class first; rare ones then come around more often.
         process_index: of this process.
         process_count: processes that share a batch.
@@ -33,7 +31,6 @@ class PairSampler:
     labels: np.ndarray
     batch_size: int
     seed: int
-    augment: Augment | None = None
     balanced: bool = False
     process_index: int = 0
     process_count: int = 1
@@ -100,11 +97,6 @@ class PairSampler:
         rows = self.indices(step)[mine]
         images = self.source.take(rows.reshape(-1))
         images = images.reshape(share, 2, *images.shape[1:])
-        if self.augment is not None:
-            seeds = [(self.seed, 2, step, pair) for pair in mine.tolist()]
-            images = np.stack(
-                [self.augment(pair, np.random.default_rng(s)) for pair, s in zip(images, seeds, strict=True)]
-            )
         return {"images": images, "labels": self.labels[rows].astype(np.int32)}
 
 

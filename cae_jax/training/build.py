@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from cae_jax.data import make_augment
 from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator
 from cae_jax.training.checkpoints import CheckpointStore
@@ -138,6 +139,7 @@ def build_trainer(
         generator_optimizer,
         discriminator_optimizer,
         config.train.ema_decay,
+        augment=make_augment(**config.augment.to_dict()),
         relabel=config.labels == "classifier",
         swap_noise=config.train.swap_noise,
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cae_jax import report
-from cae_jax.data import PairSampler, make_augment, pair_batches
+from cae_jax.data import PairSampler, pair_batches
 from cae_jax.processes import as_the_first_has_it, is_first
 from cae_jax.training.checkpointer import Checkpointer
 from cae_jax.training.config import Config
@@ -96,7 +96,6 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
         run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,
         config.train.batch_size,
         config.seed,
-        make_augment(**config.augment.to_dict()),
         config.train.balanced,
         jax.process_index(),
         jax.process_count(),

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from cae_jax import images as image_ranges
+from cae_jax.data import Augment
 from cae_jax.training.objectives import (
     Networks,
     Terms,
@@ -32,6 +33,7 @@ def make_train_step(
     generator_optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
     ema_decay: float,
+    augment: Augment,
     relabel: bool,
     swap_noise: float,
 ) -> TrainStep:
@@ -46,6 +48,7 @@ def make_train_step(
         generator_optimizer: of the generator.
         discriminator_optimizer: of the discriminator.
         ema_decay: of the generator's average.
+        augment: changes the images at random; the same on any number of devices.
         relabel: whether the classifier, where it is differentiable, labels the images as augmentation has left them, so
             that it and the class encoder see the same view (Beyer et al. 2022, arXiv 2106.05237); else the batch's
             labels stand.
@@ -59,13 +62,14 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        x = image_ranges.to_model(batch["images"], networks.model.stride)
-        x = x.reshape(-1, *x.shape[2:])
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
+        discriminator_key, generator_key, noise_key, augment_key = keys
+        images = batch["images"].reshape(-1, *batch["images"].shape[2:])
+        x = image_ranges.to_model(augment(augment_key, images), networks.model.stride)
         labels = batch["labels"].reshape(-1)
         if relabel and networks.predict is not None:
             answers = networks.predict(image_ranges.from_model(x, networks.image_size))
             labels = answers.argmax(-1).astype(labels.dtype)
-        discriminator_key, generator_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
 
         noise = 0.0
         if swap_noise:

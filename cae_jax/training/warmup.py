@@ -64,15 +64,16 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
         updates, moments = optimizer.update(jax.grad(loss)(learned, images, labels), moments, learned)
         return optax.apply_updates(learned, updates), moments
 
-    augment = make_augment(**run.config.augment.to_dict())
-    rng = np.random.default_rng((run.config.seed, 3))
+    augment = jax.jit(make_augment(**run.config.augment.to_dict()))
+    rng, key = np.random.default_rng((run.config.seed, 3)), jax.random.key(run.config.seed)
     unlearned = {"generator": state.generator, "discriminator": state.discriminator}
     learned, moments = unlearned, optimizer.init(unlearned)
     with Progress(console=run.console) as progress:
         task = progress.add_task("warming up", total=steps)
-        for _ in range(steps):
-            images = augment(source.take(rng.integers(len(source), size=BATCH)), rng)
-            labels = run.functions.predict(jnp.asarray(images)).argmax(-1)
+        for number in range(steps):
+            rows = rng.integers(len(source), size=BATCH)
+            images = augment(jax.random.fold_in(key, number), source.take(rows))
+            labels = run.functions.predict(images).argmax(-1)
             learned, moments = step(learned, moments, images, labels)
             progress.advance(task)
     learned = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), learned, unlearned)
