@@ -1,10 +1,11 @@
 """Memory that a training step needs, by images, pairs, type and rematerialisation, as the compiler plans it.
 
     python -m benchmarks.memory --out runs/memory
+    python -m benchmarks.memory --topology v5e:2x4    # a TPU slice that is not there; needs `pip install libtpu`
 
 Compiles the step with the official sizes and runs none of it: the figures are exact for this device, and the same every
-time. Writes `memory.csv` and `.png`. State: parameters, their average and the optimizers' moments. Step: what the
-compiler sets aside for a step besides.
+time. Writes `memory.csv` and `.png`. Pairs are those of each device. State: parameters, their average and the
+optimizers' moments. Step: what the compiler sets aside for a step besides. Both are of each device.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sys
 
 import jax
 import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import track
 
@@ -27,18 +30,25 @@ CASES = tuple(itertools.product(((64, 16), (256, 1)), ("float32", "bfloat16"), (
 CLASSES = 4
 
 
-def measure(side: int, pairs: int, dtype: str, remat: bool) -> dict[str, float]:
-    """Gigabytes of state and step."""
+def slice_mesh(topology: str) -> Mesh:
+    """The mesh of a TPU slice by its name, as `data_mesh` makes it of devices that are there."""
+    devices = topologies.get_topology_desc(topology, "tpu").devices
+    return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def measure(mesh: Mesh, side: int, pairs: int, dtype: str, remat: bool) -> dict[str, float]:
+    """Gigabytes of state and step on a device."""
     changes = {"model.dtype": dtype, "discriminator.dtype": dtype, "train.remat": str(remat)}
     config = apply_overrides(presets.official(), changes)
-    trainer = build_trainer(config, data_mesh(), (side, side, 3), CLASSES, None)
+    trainer = build_trainer(config, mesh, (side, side, 3), CLASSES, None)
+    shape, split = (pairs * mesh.size, 2), NamedSharding(mesh, PartitionSpec("data"))
     batch = {
-        "images": jax.ShapeDtypeStruct((pairs, 2, side, side, 3), np.uint8),
-        "labels": jax.ShapeDtypeStruct((pairs, 2), np.int32),
+        "images": jax.ShapeDtypeStruct((*shape, side, side, 3), np.uint8, sharding=split),
+        "labels": jax.ShapeDtypeStruct(shape, np.int32, sharding=split),
     }
     # The optimisations that this leaves out come after memory is planned.
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    plan = trainer.step.lower(jax.eval_shape(trainer.init), batch).compile(quick).memory_analysis()
+    quick = {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
+    plan = trainer.step.lower(trainer.shapes(), batch).compile(quick).memory_analysis()
     return {"state, GB": plan.output_size_in_bytes / 1e9, "step, GB": plan.temp_size_in_bytes / 1e9}
 
 
@@ -46,18 +56,20 @@ def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/memory"), metavar="DIR")
+    parser.add_argument("--topology", metavar="NAME", help="of a TPU slice, such as v5e:2x4; else the devices here")
     options = parser.parse_args()
+    mesh = slice_mesh(options.topology) if options.topology else data_mesh()
     rows = [
         {
             "images": f"{side}x{side}",
             "pairs": pairs,
             "type": dtype,
             "remat": "yes" if remat else "no",
-            **measure(side, pairs, dtype, remat),
+            **measure(mesh, side, pairs, dtype, remat),
         }
         for (side, pairs), dtype, remat in track(CASES, "compiling")
     ]
-    title = f"a step of the official sizes on {jax.devices()[0].platform}"
+    title = f"a step of the official sizes on {options.topology or mesh.devices.flat[0].platform}"
     write_rows(rows, options.out / "memory.csv", Console(), title)
     labels = [f"{row['images']}, {row['pairs']} pairs, {row['type']}, remat {row['remat']}" for row in rows]
     draw_bars(rows, labels, ("state, GB", "step, GB"), options.out / "memory.png")
