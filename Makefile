@@ -38,7 +38,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --kills 200

@@ -20,7 +20,7 @@ from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
 
 pytestmark = pytest.mark.usefixtures("small_data")
-EASY = {"confidence": 0.2}  # the model is hardly trained
+EASY = {"confidence": 0.11}  # the model is hardly trained: of what it draws, all ten classes are about as likely
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,14 @@ def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, im
     assert (record.status[record.target == record.prediction] == Ending.ALREADY_TARGET).all()
     flipped = record.status == Ending.FLIPPED
     chosen = record.counterfactual_probabilities[np.arange(rows), np.maximum(record.target, 0)]
-    assert (chosen[flipped] >= 0.2 - 1e-4).all()
+    assert (chosen[flipped] >= EASY["confidence"] - 1e-4).all()
     assert (record.flip_shift[flipped] <= record.shift[flipped] + 1 / 256).all()
 
 
 @pytest.mark.parametrize("strategy", ["nearest", "medoid", "centroid", "geodesic"])
 def test_every_strategy_ends_at_a_code_of_the_target(explainer, images, strategy):
     table = explainer.code_table
-    target = int(np.bincount(table.predictions[table.confidences > 0.2]).argmax())
+    target = int(np.bincount(table.predictions[table.confidences > EASY["confidence"]]).argmax())
     record = explainer.explain(images, target, strategy=strategy, **EASY)
     with_reference = record.reference >= 0
     assert (table.predictions[record.reference[with_reference]] == target).all()

@@ -14,7 +14,7 @@ from cae_jax.cli import package
 from cae_jax.explaining import InputError
 from cae_jax.training.checkpoints import CheckpointError
 
-EASY = {"confidence": 0.2, "saliency": "reconstruction"}
+EASY = {"confidence": 0.11, "saliency": "reconstruction"}
 
 
 @pytest.fixture(scope="module")
