@@ -16,7 +16,7 @@ import sys
 import jax
 import numpy as np
 from jax.experimental import topologies
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import track
 
@@ -28,12 +28,6 @@ from cae_jax.training.sharding import data_mesh
 
 CASES = tuple(itertools.product(((64, 16), (256, 1)), ("float32", "bfloat16"), (False, True)))
 CLASSES = 4
-
-
-def slice_mesh(topology: str) -> Mesh:
-    """The mesh of a TPU slice by its name, as `data_mesh` makes it of devices that are there."""
-    devices = topologies.get_topology_desc(topology, "tpu").devices
-    return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def measure(mesh: Mesh, side: int, pairs: int, dtype: str, remat: bool) -> dict[str, float]:
@@ -58,7 +52,7 @@ def main() -> int:
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/memory"), metavar="DIR")
     parser.add_argument("--topology", metavar="NAME", help="of a TPU slice, such as v5e:2x4; else the devices here")
     options = parser.parse_args()
-    mesh = slice_mesh(options.topology) if options.topology else data_mesh()
+    mesh = data_mesh(topologies.get_topology_desc(options.topology, "tpu").devices if options.topology else None)
     rows = [
         {
             "images": f"{side}x{side}",

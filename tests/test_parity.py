@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cae_jax import models
+from cae_jax.data import make_augment
 from cae_jax.interop import discriminator_names, from_official, generator_names
 from cae_jax.training.objectives import Networks, Weights
 from cae_jax.training.optimizers import make_optimizer
@@ -81,7 +82,7 @@ def run_steps(figures, generator, discriminator, dtype: str, count: int) -> list
             optimizer,
             optimizer,
             ema_decay=0.0,
-            augment=lambda key, images: images,
+            augment=make_augment(0, 0.0, False),
             relabel=False,
             swap_noise=0.0,
         )

@@ -12,6 +12,7 @@ import scipy.special
 from jax import export
 from jax.sharding import AxisType
 
+from cae_jax.data import make_augment
 from cae_jax.models import CAE, Discriminator, draw_on
 from cae_jax.training.errors import NonFiniteLoss
 from cae_jax.training.loop import check_finite
@@ -73,6 +74,7 @@ NETWORKS = Networks(
     (8, 8),
 )
 SWAP_NOISE = 0.05
+UNCHANGED = make_augment(0, 0.0, False)
 GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER = optax.sgd(RATES["generator"]), optax.sgd(RATES["discriminator"])
 
 
@@ -80,11 +82,7 @@ GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER = optax.sgd(RATES["generator"]), op
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def unchanged(key, images):
-    return images
-
-
-def make_step(weights, relabel=False, augment=unchanged):
+def make_step(weights, relabel=False, augment=UNCHANGED):
     optimizers = GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER
     return make_train_step(NETWORKS, weights, *optimizers, 0.9, augment=augment, relabel=relabel, swap_noise=SWAP_NOISE)
 
@@ -239,7 +237,7 @@ def test_eight_devices_give_the_result_of_one(state, batch):
     mesh = data_mesh()
     assert mesh.devices.size == jax.device_count() == 8
     pairs = {name: np.concatenate([rows, rows[::-1]] * 2) for name, rows in batch.items()}
-    step = make_step(EVERY_TERM)
+    step = make_step(EVERY_TERM, augment=make_augment(1, 10.0, True))
     alone, alone_terms = quick_jit(step)(state, pairs)
     everywhere = replicated(mesh)
     shared = split_batches(mesh, {name: rows[None] for name, rows in pairs.items()})

@@ -5,7 +5,7 @@ the processes share its batches (`batching.map_batches`) and need not wait for e
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,17 +13,16 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
-def data_mesh() -> Mesh:
-    """A mesh of all devices of all processes along one axis, `data`."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of some devices along one axis, `data`; of all devices of all processes unless told which."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 @functools.cache
 def local_mesh() -> Mesh:
     """A mesh of this process's devices along one axis, `data`."""
-    return jax.make_mesh(
-        (jax.local_device_count(),), ("data",), axis_types=(AxisType.Auto,), devices=jax.local_devices()
-    )
+    return data_mesh(jax.local_devices())
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
