@@ -110,6 +110,15 @@ def test_dependence_and_its_gradient_are_finite_for_codes_without_structure(code
     assert np.isfinite(gradient).all()
 
 
+def test_dependence_is_rounded_no_more_than_its_codes():
+    rng = np.random.default_rng(2)
+    labels = np.asarray([0, 1, 0, 2, 3, 1, 0, 2], np.int32)
+    for _ in range(20):
+        codes = rng.normal(rng.normal(size=(4, 4, 8)), 0.6, (8, 4, 4, 8)).astype(np.float32)
+        value = losses.dependence_loss(jnp.asarray(codes), jnp.asarray(labels))[0]
+        assert value == pytest.approx(naive_alignment(codes.astype(np.float64), labels), abs=1e-6)
+
+
 def test_dependence_sees_small_differences_of_codes_that_have_much_in_common():
     rng = np.random.default_rng(1)
     codes = (1.0 + 2e-4 * rng.normal(size=(12, 4, 4, 8))).astype(np.float32)
