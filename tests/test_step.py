@@ -1,6 +1,7 @@
 """The training step against a naive one in two passes, on one device and on eight; the check of its terms."""
 
 import functools
+import re
 
 import chex
 import jax
@@ -242,8 +243,9 @@ def test_eight_devices_give_the_result_of_one(state, batch):
     everywhere = replicated(mesh)
     shared = split_batches(mesh, {name: rows[None] for name, rows in pairs.items()})
     assert {shard.data.shape[:2] for shard in shared["images"].addressable_shards} == {(1, 1)}
-    steps = quick_jit(in_turn(step), out_shardings=everywhere)
-    new, terms = steps(jax.device_put(state, everywhere), shared)
+    state = jax.device_put(state, everywhere)
+    steps = quick_jit(in_turn(step), out_shardings=everywhere).lower(state, shared).compile()
+    new, terms = steps(state, shared)
     for name, value in alone_terms.items():
         assert float(terms[name][0]) == pytest.approx(float(value), rel=1e-5), name
     for name, rate in RATES.items():
@@ -251,6 +253,9 @@ def test_eight_devices_give_the_result_of_one(state, batch):
         gradients = [jax.tree.map(lambda x, y: (x - y) / rate, before, after) for after in (one, many)]  # noqa: B023
         largest = max(np.abs(x).max() for x in jax.tree.leaves(gradients[0]))
         chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-5 * largest)
+    exchanged = set(re.findall(r" (all-to-all|collective-\w+|reduce-scatter|all-reduce|all-gather)\(", steps.as_text()))
+    # Gradients and terms are summed, codes and labels gathered for the terms of a whole batch: no sample moves.
+    assert exchanged == {"all-reduce", "all-gather"}
 
 
 def test_the_mesh_has_one_automatic_axis():

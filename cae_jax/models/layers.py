@@ -20,7 +20,11 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
-def _reflect(x: jax.Array, padding: int, axis: int) -> jax.Array:
+def reflect_along(x: jax.Array, padding: int, axis: int) -> jax.Array:
+    """Pads one axis by reflection (the border is not repeated), of parts whose gradients are put together again.
+
+    As `jnp.pad` does, in a third of the time on a CPU, and without exchange between devices that share a batch.
+    """
     size = x.shape[axis]
     if size < 2 * padding + 2:  # too small for the two mirrored parts to lie apart
         return jnp.pad(x, [(padding, padding) if a == axis else (0, 0) for a in range(x.ndim)], mode="reflect")
@@ -30,11 +34,8 @@ def _reflect(x: jax.Array, padding: int, axis: int) -> jax.Array:
 
 
 def reflect_pad(x: jax.Array, padding: int) -> jax.Array:
-    """Pads height and width of `[batch, height, width, channels]` by reflection (the border pixel is not repeated).
-
-    As `jnp.pad` does, but of parts whose gradients are put together again: a third of the time on a CPU.
-    """
-    return _reflect(_reflect(x, padding, 1), padding, 2) if padding else x
+    """Pads height and width of `[batch, height, width, channels]` by reflection."""
+    return reflect_along(reflect_along(x, padding, 1), padding, 2) if padding else x
 
 
 def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:

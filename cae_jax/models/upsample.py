@@ -1,7 +1,7 @@
 """The decoder's upsampling convolution, computed at low resolution."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from cae_jax.models.convolve import convolve
-from cae_jax.models.layers import he_normal, reflect_pad
+from cae_jax.models.layers import he_normal, reflect_along, reflect_pad
 
 
 @functools.cache
@@ -40,11 +40,9 @@ def _add_to_edges(x: jax.Array, to_first: jax.Array, to_last: jax.Array, axis: i
     return lax.concatenate([first + to_first, between, last + to_last], axis)
 
 
-def _border_rows(x: jax.Array, kernel: jax.Array, mode: str) -> tuple[jax.Array, jax.Array]:
-    """What reflection adds to edge padding in the first and in the last output row; `mode` pads the other axis."""
-    line = lambda step: jnp.pad(  # noqa: E731
-        jnp.repeat(step, 2, axis=2), ((0, 0), (0, 0), (2, 2), (0, 0)), mode=mode
-    )
+def _border_rows(x: jax.Array, kernel: jax.Array, pad: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """What reflection adds to edge padding in the first and in the last output row; `pad` pads the columns by two."""
+    line = lambda step: pad(jnp.repeat(step, 2, axis=2))  # noqa: E731
     first = convolve(line(x[:, 1:2] - x[:, 0:1]), kernel[:1])
     last = convolve(line(x[:, -2:-1] - x[:, -1:]), kernel[-1:])
     return first, last
@@ -77,10 +75,12 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     y = convolve(_repeat_edges(_repeat_edges(x, 1), 2), phases).reshape(batch, height, width, 2, 2, outputs)
     y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, outputs)
     if size == 5:
-        top, bottom = _border_rows(x, kernel, "reflect")
+        top, bottom = _border_rows(x, kernel, lambda line: reflect_along(line, 2, 2))
         y = _add_to_edges(y, top, bottom, 1)
         # The rows above already reflect in both directions, so the columns must not do so again.
-        left, right = _border_rows(x.swapaxes(1, 2), kernel.swapaxes(0, 1), "edge")
+        left, right = _border_rows(
+            x.swapaxes(1, 2), kernel.swapaxes(0, 1), lambda line: _repeat_edges(_repeat_edges(line, 2), 2)
+        )
         y = _add_to_edges(y, left.swapaxes(1, 2), right.swapaxes(1, 2), 2)
     return y
 

@@ -87,6 +87,17 @@ class Generated(NamedTuple):
     cycles: jax.Array
 
 
+def interleave(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Puts two `[N, ...]` together as `[2N, ...]` (a₀, b₀, a₁, b₁, ...): rows stay on their sample's device."""
+    return jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
+
+
+def deinterleave(joined: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two that `interleave` put together."""
+    both = joined.reshape(-1, 2, *joined.shape[1:])
+    return both[:, 0], both[:, 1]
+
+
 def exchange(x: jax.Array) -> jax.Array:
     """Gives each sample its partner's row: `[2P, ...]` with a and b of every pair exchanged."""
     return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
@@ -106,10 +117,8 @@ def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array 
 
     encode, decode = run("encode"), run("decode")
     individual_code, class_code = encode(x)
-    both = decode(
-        jnp.concatenate([individual_code, individual_code]), jnp.concatenate([class_code, exchange(class_code)])
-    )
-    reconstructions, swaps = jnp.split(both, 2)
+    both = decode(interleave(individual_code, individual_code), interleave(class_code, exchange(class_code)))
+    reconstructions, swaps = deinterleave(both)
     changes = swaps - reconstructions
     if model.keep_residual:
         swaps += jax.lax.stop_gradient(draw_on(x, reconstructions, swaps, span=2.0) - swaps)
@@ -151,14 +160,13 @@ def discriminator_loss(
         networks.discriminator, discriminator, images, train=True, rngs={"dropout": key}
     )
     dropout_key, penalty_key = jax.random.split(key)
-    real_fake, classes = judge(jnp.concatenate([generated.swaps, x]), dropout_key)
-    real_fake = _of_class(real_fake, jnp.concatenate([exchange(labels), labels]))
-    count = x.shape[0]
-    fake, real = jnp.full((count,), FAKE), jnp.full((count,), REAL)
+    real_fake, classes = judge(interleave(generated.swaps, x), dropout_key)
+    of_swaps, of_images = deinterleave(_of_class(real_fake, interleave(exchange(labels), labels)))
+    _, classes_of_images = deinterleave(classes)
     terms = {
-        "discriminator_fake": _over_pair(losses.cross_entropy(real_fake[:count], fake)),
-        "discriminator_real": _over_pair(losses.cross_entropy(real_fake[count:], real)),
-        "discriminator_class": _over_pair(losses.cross_entropy(classes[count:], labels)),
+        "discriminator_fake": _over_pair(losses.cross_entropy(of_swaps, jnp.full_like(labels, FAKE))),
+        "discriminator_real": _over_pair(losses.cross_entropy(of_images, jnp.full_like(labels, REAL))),
+        "discriminator_class": _over_pair(losses.cross_entropy(classes_of_images, labels)),
     }
     total = (
         terms["discriminator_fake"]
