@@ -36,7 +36,7 @@ def folder(tmp_path):
 def start():
     """A start of a program: returns the state after two calls, the terms, and how often the steps were traced."""
 
-    def start(rows=4, **facts):
+    def start(rows=4, constants=None, **facts):
         traced = []
 
         def steps(state, batches):
@@ -49,7 +49,7 @@ def start():
         compiled = jax.jit(steps, donate_argnums=0, out_shardings=replicated(mesh))
         state = State(jnp.zeros((), jnp.int32), jax.random.key(3), {"w": jnp.arange(3.0)})
         state = jax.device_put(state, replicated(mesh))
-        kept = KeptSteps(compiled, mesh, facts)
+        kept = KeptSteps(compiled, mesh, facts, constants)
         batches = split_batches(mesh, {"labels": np.ones((1, 2 * rows), np.float32)})
         for _ in range(2):
             state, terms = kept(state, batches)
@@ -80,6 +80,8 @@ def test_other_settings_shapes_options_or_code_are_traced_for_themselves(folder,
     assert start(classifier="a")[2] == 1
     assert start(classifier="b")[2] == 1
     assert start(rows=8, classifier="a")[2] == 1
+    for constants in ({"w": np.zeros(2)}, {"w": np.ones(2)}, {"v": np.ones(2)}, {"w": np.ones(2, np.float32)}):
+        assert [start(classifier="a", constants=constants)[2] for _ in range(2)] == [1, 0]
     with jax.default_matmul_precision("highest"):
         assert start(classifier="a")[2] == 1
     monkeypatch.setattr(kept_steps, "_source_digest", lambda: "of other code")

@@ -30,6 +30,13 @@ def _source_digest() -> str:
     return digest.hexdigest()
 
 
+def _digest_of(constants: Any) -> str:
+    digest = hashlib.sha256()
+    for name, array in jax.tree.leaves_with_path(jax.device_get(constants)):
+        digest.update(f"{jax.tree_util.keystr(name)} {array.dtype} {array.shape}\0".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def _read(path: pathlib.Path) -> export.Exported | None:
     try:
         contents = path.read_bytes()
@@ -59,9 +66,12 @@ class KeptSteps:
     A run goes through it whether it is new or not, so that both compile the same program.
     """
 
-    def __init__(self, steps: Callable[..., Any], mesh: Mesh, facts: dict[str, Any]):
-        """Takes the steps, the mesh of their outputs, and all that they depend on besides code, JAX and arguments."""
-        self._steps, self._mesh, self._facts = steps, mesh, facts
+    def __init__(self, steps: Callable[..., Any], mesh: Mesh, facts: dict[str, Any], constants: Any = None):
+        """Takes the steps, the mesh of their outputs, and all that they depend on besides code, JAX and arguments.
+
+        `constants` are arrays that the steps contain: found again by their contents, whichever folder they come from.
+        """
+        self._steps, self._mesh, self._facts, self._constants = steps, mesh, facts, constants
         self._program: Any = None
 
     def __call__(self, state: Any, batches: dict[str, jax.Array]) -> Any:
@@ -77,6 +87,7 @@ class KeptSteps:
     def _path(self, folder: str, arguments: list[jax.Array]) -> pathlib.Path:
         facts = {
             "facts": self._facts,
+            "constants": _digest_of(self._constants),
             "code": _source_digest(),
             "versions": versions(),
             "jax": {name: str(value) for name, value in jax.config.values.items()},

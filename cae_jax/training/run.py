@@ -132,8 +132,8 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     predict = classifier.predict if classifier.traceable else None
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
     if predict is None or classifier.params is not None:  # of others' functions we do not know all that they call
-        facts = {"config": config.to_dict(), "classifier": classifier.fingerprint}
-        trainer = trainer._replace(steps=KeptSteps(trainer.steps, mesh, facts))
+        facts = {"config": config.to_dict(), "classifier": classifier.facts.get("architecture")}
+        trainer = trainer._replace(steps=KeptSteps(trainer.steps, mesh, facts, classifier.params))
     store = CheckpointStore(workdir / "checkpoints")
     functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.answer, oracle.answer)
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)
