@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from rich.console import Console
 
 from cae_jax.cli import console as program
@@ -23,7 +24,7 @@ SETTINGS = {
         "model.individual_code_channels": str(channels),
         "loss.leakage": str(weight),
     }
-    for channels, weight in ((8, 0), (8, 4), (8, 10), (8, 50), (4, 10), (16, 10))
+    for channels, weight in ((8, 0), (8, 4), (8, 10), (8, 20), (4, 10), (16, 10))
 }
 COLUMNS = (
     "swap_flip_rate",
@@ -34,6 +35,10 @@ COLUMNS = (
     "individual_code_leakage_linear",
     "individual_code_leakage_convolutional",
 )
+PANELS = {  # what is drawn over reconstruction L1, each score with its marker
+    "leakage": {"individual_code_leakage_linear": "o", "individual_code_leakage_convolutional": "s"},
+    "rate": {"swap_flip_rate": "o", "swap_oracle_rate": "s", "reconstruction_keep_rate": "^"},
+}
 
 
 def measure(workdir: pathlib.Path, steps: int, console: Console) -> list[dict[str, float | str]]:
@@ -58,25 +63,17 @@ def measure(workdir: pathlib.Path, steps: int, console: Console) -> list[dict[st
 
 
 def plot(rows: list[dict[str, float | str]], path: pathlib.Path) -> None:
-    """Draws leakage over reconstruction L1, and the rates that pay for it, a labelled point a setting."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True)
-    reconstruction = [row["reconstruction_l1"] for row in rows]
-    for kind, marker in (("linear", "o"), ("convolutional", "s")):
-        leakage = [row[f"individual_code_leakage_{kind}"] for row in rows]
-        left.plot(reconstruction, leakage, marker, label=f"{kind} probe")
-    for kind, marker in (("swap_flip_rate", "o"), ("swap_oracle_rate", "s"), ("reconstruction_keep_rate", "^")):
-        right.plot(reconstruction, [row[kind] for row in rows], marker, label=kind)
-    for row in rows:
-        place = (row["reconstruction_l1"], row["individual_code_leakage_linear"])
-        left.annotate(str(row["setting"]), place, (4, -10), textcoords="offset points", fontsize=7)
-    left.axhline(0.1, color="black", linewidth=0.8, label="chance")
-    left.set_ylabel("individual-code leakage")
-    left.set_ylim(0, 1)
-    right.set_ylabel("rate")
-    for axes in (left, right):
-        axes.set_xlabel("reconstruction L1 (validation, in [0, 1])")
+    """Draws leakage over reconstruction L1, and the rates that pay for it: a colour a setting, a marker a score."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, (what, markers) in zip(figure.subplots(1, 2, sharex=True), PANELS.items(), strict=True):
+        for score, marker in markers.items():
+            axes.plot([], [], marker, color="grey", label=score.replace("_", " "))
+            for i, row in enumerate(rows):
+                axes.plot(row["reconstruction_l1"], row[score], marker, color=f"C{i}")
+        axes.set(xlabel="reconstruction L1 (validation, in [0, 1])", ylabel=what)
         axes.legend(fontsize=8)
+    settings = [Patch(color=f"C{i}", label=str(row["setting"])) for i, row in enumerate(rows)]
+    figure.legend(handles=settings, loc="outside right center", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
