@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 .PHONY: demo test lint soak clean help
 
 help:
-	@echo "make demo   train on real digits and explain eight of them (about 12 minutes on 2 cores)"
+	@echo "make demo   train on real digits and explain eight of them (about 13 minutes on 2 cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   lint and types only"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"

@@ -253,9 +253,13 @@ def test_eight_devices_give_the_result_of_one(state, batch):
         gradients = [jax.tree.map(lambda x, y: (x - y) / rate, before, after) for after in (one, many)]  # noqa: B023
         largest = max(np.abs(x).max() for x in jax.tree.leaves(gradients[0]))
         chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-5 * largest)
-    exchanged = set(re.findall(r" (all-to-all|collective-\w+|reduce-scatter|all-reduce|all-gather)\(", steps.as_text()))
-    # Gradients and terms are summed, codes and labels gathered for the terms of a whole batch: no sample moves.
+    text = steps.as_text()
+    exchanged = set(re.findall(r" (all-to-all|collective-\w+|reduce-scatter|all-reduce|all-gather)\(", text))
+    # Gradients and terms are summed, codes and labels gathered for the terms of a whole batch: no image moves.
     assert exchanged == {"all-reduce", "all-gather"}
+    gathered = re.findall(r" \w+\[([\d,]*)\]\S* all-gather\(", text)
+    assert gathered
+    assert max(shape.count(",") for shape in gathered) <= 1
 
 
 def test_the_mesh_has_one_automatic_axis():
