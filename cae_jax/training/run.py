@@ -19,7 +19,6 @@ from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.files import write_whole
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
-from cae_jax.training.kept_steps import KeptSteps
 from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
@@ -131,9 +130,6 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     mesh = data_mesh()
     predict = classifier.predict if classifier.traceable else None
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
-    if predict is None or classifier.params is not None:  # of others' functions we do not know all that they call
-        facts = {"config": config.to_dict(), "classifier": classifier.facts.get("architecture")}
-        trainer = trainer._replace(steps=KeptSteps(trainer.steps, mesh, facts, classifier.params))
     store = CheckpointStore(workdir / "checkpoints")
     functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.answer, oracle.answer)
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)
