@@ -267,6 +267,49 @@ def test_saving_a_step_again_replaces_it(tmp_path):
     assert float(store.load(5, "ema", {"w": jnp.zeros(1)})["w"][0]) == 2.0
 
 
+def test_a_checkpoint_without_a_score_is_newest_but_the_best_only_of_its_like(tmp_path):
+    store = CheckpointStore(tmp_path)
+    tree = {"ema": {"w": jnp.zeros(1)}}
+    store.save(3, tree, {"validated": False})
+    assert (store.newest(), store.best()) == (3, 3)
+    store.save(5, tree, {"validated": False})
+    assert store.steps() == [5]
+    for step, score in ((10, -0.9), (20, 0.0), (30, -0.5)):
+        store.save(step, tree, {"score": score})
+    store.save(33, tree, {"validated": False})
+    assert (store.newest(), store.best()) == (33, 20)
+    assert store.steps() == [20, 30, 33]
+    store.save(40, tree, {"score": -0.6})
+    assert store.steps() == [20, 30, 40]
+
+
+def test_facts_are_changed_in_one_stroke_and_count_at_once(tmp_path, monkeypatch):
+    store = CheckpointStore(tmp_path)
+    for step, score in ((10, 0.5), (20, 0.3), (30, 0.2)):
+        store.save(step, {"ema": {"w": jnp.full(1, float(step))}}, {"score": score})
+    store.save(40, {"ema": {"w": jnp.full(1, 40.0)}}, {"validated": False})
+    before = store.seal(40)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write_whole", full)
+    with pytest.raises(CheckpointError, match=r"manifest\.json could not be written: .*No space left"):
+        store.change_facts(40, {"score": 0.9})
+    assert store.facts(40) == {"validated": False}
+    monkeypatch.undo()
+    (tmp_path / "00000040" / f"{MANIFEST}.draft").write_text("of a process that was killed")
+    store.change_facts(40, {"score": 0.9})
+    assert store.facts(40) == {"score": 0.9}
+    assert store.seal(40) != before
+    assert store.best() == 40
+    assert store.steps() == [30, 40]
+    assert float(store.load(40, "ema", {"w": jnp.zeros(1)})["w"][0]) == 40.0
+    damage(store, 40)
+    with pytest.raises(CheckpointError, match="have changed"):
+        store.change_facts(40, {"score": 1.0})
+
+
 def test_what_a_killed_run_left_is_swept_and_damaged_checkpoints_are_not(tmp_path, caplog):
     store = CheckpointStore(tmp_path)
     for step in (1, 2):

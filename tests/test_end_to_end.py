@@ -13,8 +13,9 @@ from small_run import small_config
 
 from cae_jax import Explainer, mirror
 from cae_jax.cli import train as train_program
-from cae_jax.training import loop
-from cae_jax.training.checkpoints import CheckpointStore
+from cae_jax.training import checkpoints, loop, unfinished
+from cae_jax.training.checkpoints import CheckpointError, CheckpointStore, load_tree
+from cae_jax.training.classifier_store import load_classifier
 from cae_jax.training.config import ConfigError
 from cae_jax.training.errors import NonFiniteLoss, Terminated
 
@@ -60,25 +61,149 @@ def test_an_untrained_class_code_is_called_collapsed(trained):
     assert "COLLAPSE at step" in text
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
-def test_an_interrupted_run_goes_on_to_the_same_end(number, error, trained, tmp_path, monkeypatch):
-    workdir, _, _ = trained
+def log_of(workdir):
+    return (workdir / "log.jsonl").read_text()
+
+
+def files_of(workdir):
+    """Names of all files but those that every start, or Orbax, calls by other names."""
+    names = (path.relative_to(workdir) for path in workdir.rglob("*") if path.is_file())
+    return {str(name) for name in names if not {"tensorboard", "state", "ema", "params"} & set(name.parts)}
+
+
+def assert_same_end(workdir, other):
+    """That two runs have come to the same: state, log, files, and what was chosen and scored."""
+    assert_same(state_of(workdir, 6), state_of(other, 6))
+    assert log_of(workdir) == log_of(other)
+    assert files_of(workdir) == files_of(other)
+    timed = {"train_seconds", "prepare_seconds", "images_per_second"}
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (workdir, other)]
+    assert {k: v for k, v in metrics[0].items() if k not in timed} == {
+        k: v for k, v in metrics[1].items() if k not in timed
+    }
+    stores = [CheckpointStore(folder / "checkpoints") for folder in (workdir, other)]
+    assert stores[0].best() == stores[1].best()
+    facts = [{step: (x["score"], x["validated"]) for step, x in store.whole().items()} for store in stores]
+    assert facts[0] == facts[1]
+
+
+def interrupt_at(monkeypatch, step, number):
+    """Raises a signal while the step after one runs."""
     original = loop.check_finite
 
-    def interrupt(terms, step):
-        if step == 3:  # while the fourth one runs
+    def interrupt(terms, now):
+        if now == step:
             signal.raise_signal(number)
-        return original(terms, step)
+        return original(terms, now)
 
     monkeypatch.setattr(loop, "check_finite", interrupt)
-    with pytest.raises(error):
-        loop.train(small_config(), tmp_path / "cut", Console(quiet=True))
-    assert not (tmp_path / "cut" / "metrics.json").exists()
-    monkeypatch.setattr(loop, "check_finite", original)
+
+
+SIGNALS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+
+
+@pytest.mark.parametrize(("number", "error"), SIGNALS)
+def test_an_interrupted_run_goes_on_to_the_same_end(number, error, trained, tmp_path, monkeypatch, caplog):
+    """At steps that have a checkpoint anyway (4), and have none (3)."""
+    workdir = tmp_path / "cut"
+    store = CheckpointStore(workdir / "checkpoints")
+    for step in (3, 4):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, step - 1, number)
+            if step == 3:  # nothing is validated before
+                patch.setattr(loop.Checkpointer, "due", lambda self, number: False)
+            patch.setattr(loop.Checkpointer, "validate", lambda self, state: None)
+            with pytest.raises(error):
+                loop.train(small_config(), workdir, Console(quiet=True))
+        assert not (workdir / "metrics.json").exists()
+        assert store.newest() == step
+        facts = store.facts(step)
+        assert facts["validated"] is False
+        assert "score" not in facts
+        if step == 3:
+            shutil.copytree(workdir, tmp_path / "never_validated")
+    assert Explainer.load(tmp_path / "never_validated").predict(np.zeros((1, 28, 28))).shape == (1, 10)
+    assert "step 3 was saved when training was interrupted and was never validated" in caplog.text
     console = Console(record=True, width=200)
-    loop.train(small_config(), tmp_path / "cut", console)
-    assert "continuing from the checkpoint of step 4" in console.export_text()
-    assert_same(state_of(workdir, 6), state_of(tmp_path / "cut", 6))
+    loop.train(small_config(), workdir, console)
+    text = console.export_text()
+    assert "continuing from the checkpoint of step 4" in text
+    assert text.index("continuing") < text.index("step 4: of swaps") < text.index("step 6: of swaps")
+    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM])
+@pytest.mark.parametrize("step", [3, 4, 6])
+def test_an_interruption_changes_nothing_in_what_is_chosen_and_logged(number, step, trained, tmp_path, monkeypatch):
+    workdir = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step - 1, number)
+        with pytest.raises(Terminated):
+            loop.train(small_config(), workdir, Console(quiet=True))
+    assert [line["step"] for line in map(json.loads, log_of(workdir).splitlines())][-1] == step
+    loop.train(small_config(), workdir, Console(quiet=True))
+    assert_same_end(workdir, trained[0])
+
+
+def test_a_signal_while_a_checkpoint_is_validated_finds_it_saved(trained, tmp_path, monkeypatch):
+    workdir = tmp_path / "cut"
+    original = loop.Checkpointer.validate
+
+    def validate(checkpointer, state):
+        if int(state.step) == 4:
+            assert CheckpointStore(workdir / "checkpoints").newest() == 4
+            signal.raise_signal(signal.SIGINT)
+        original(checkpointer, state)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Checkpointer, "validate", validate)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(small_config(), workdir, Console(quiet=True))
+    signal.signal(signal.SIGINT, before)
+    loop.train(small_config(), workdir, Console(quiet=True))
+    assert_same_end(workdir, trained[0])
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_even_when_interrupted(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    monkeypatch.setattr(checkpoints, "_seal", full)
+    with pytest.raises(CheckpointError, match=r"could not be written: .*No space left"):
+        loop.train(small_config(), tmp_path / "full", Console(quiet=True))
+
+
+@pytest.mark.parametrize("name", ["classifier", "oracle"])
+def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, trained, tmp_path, monkeypatch):
+    workdir, steps = tmp_path / "cut", {"classifier": 60, "oracle": 4}[name]
+    kept = CheckpointStore(workdir / unfinished.FOLDER / name)
+    original, seen = unfinished.Unfinished.after, []
+
+    def after(self, step, state):
+        if self._facts["steps"] == steps:
+            seen.append(step)
+            if step == 2 + len(cuts):
+                signal.raise_signal(signal.SIGTERM)
+        original(self, step, state)
+
+    monkeypatch.setattr(unfinished.Unfinished, "after", after)
+    cuts = []
+    for cut in (2, 3):
+        with pytest.raises(Terminated):
+            loop.train(small_config(), workdir, Console(quiet=True))
+        assert kept.newest() == cut
+        cuts.append(cut)
+    monkeypatch.setattr(unfinished.Unfinished, "after", original)
+    assert seen == [1, 2, 3]
+    loop.train(small_config(), workdir, Console(quiet=True))
+    assert_same_end(workdir, trained[0])
+    trees = [
+        load_tree(folder / name, "params", load_classifier(trained[0] / name).params)
+        for folder in (workdir, trained[0])
+    ]
+    assert_same(*trees)
 
 
 def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, tmp_path, monkeypatch):
@@ -98,7 +223,7 @@ def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, t
     (workdir / "aside").replace(workdir / "log.jsonl")
     loop.train(small_config(), workdir, Console(quiet=True))
     assert_same(state_of(trained[0], 6), state_of(workdir, 6))
-    assert (workdir / "log.jsonl").read_text() == (trained[0] / "log.jsonl").read_text()
+    assert log_of(workdir) == log_of(trained[0])
 
 
 def test_a_finished_run_started_again_says_the_same(trained):

@@ -1,6 +1,8 @@
 """The warm-up, on a few real digits."""
 
 import dataclasses
+import shutil
+import signal
 
 import chex
 import jax
@@ -11,7 +13,8 @@ from small_run import small_config
 
 from cae_jax.images import to_model
 from cae_jax.metrics import knn_accuracy
-from cae_jax.training import loop
+from cae_jax.training import loop, unfinished
+from cae_jax.training.errors import Terminated
 from cae_jax.training.warmup import warm_up
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -33,7 +36,7 @@ def run(trained, tmp_path_factory, digits):
 @pytest.fixture(scope="module")
 def states(run):
     cold = run.trainer.init()
-    return cold, warm_up(run, cold)
+    return cold, warm_up(run, cold)[0]
 
 
 def code_accuracy(run, params):
@@ -75,11 +78,42 @@ def test_the_run_begins_from_there(states):
 
 def test_it_repeats_and_the_step_goes_on_from_it(run, states):
     cold, warm = states
-    again = warm_up(run, cold)
+    shutil.rmtree(run.workdir / unfinished.FOLDER, ignore_errors=True)
+    again, _ = warm_up(run, cold)
     chex.assert_trees_all_equal(warm.generator, again.generator)
     chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
     places = jax.tree.map(lambda a, b: a.sharding == b.sharding, warm.generator, cold.generator)
     assert all(jax.tree.leaves(places))
+
+
+def test_interrupted_it_goes_on_to_the_same_bits(run, states, monkeypatch):
+    cold, warm = states
+    original = unfinished.Unfinished.after
+
+    def after(self, step, state):
+        steps.append(step)
+        if step == 100:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, step, state)
+
+    monkeypatch.setattr(unfinished.Unfinished, "after", after)
+    steps = []
+    with pytest.raises(Terminated):
+        warm_up(run, cold)
+    again, seconds = warm_up(run, cold)
+    assert steps == [*range(1, 101), *range(101, STEPS + 1)]
+    chex.assert_trees_all_equal(warm.generator, again.generator)
+    chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
+    assert seconds > 0
+    shutil.rmtree(run.workdir / unfinished.FOLDER)
+
+
+def test_what_is_done_is_kept_every_half_a_minute(run, states, monkeypatch):
+    saved = []
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    monkeypatch.setattr(unfinished.CheckpointStore, "save", lambda self, step, *_: saved.append(step))
+    warm_up(run, states[0])
+    assert saved == list(range(1, STEPS + 1))
 
 
 def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, states, monkeypatch):
@@ -87,12 +121,15 @@ def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, sta
         raise KeyboardInterrupt
 
     calls = []
-    monkeypatch.setattr(loop, "warm_up", lambda *_: calls.append(1) or states[1])
+    monkeypatch.setattr(loop, "warm_up", lambda *_: calls.append(1) or (states[1], 7.0))
     stopped = dataclasses.replace(run, trainer=run.trainer._replace(steps=interrupt))
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             loop.fit(stopped)
     assert len(calls) == 1
     assert run.store.newest() == 0
+    facts = run.store.facts(0)
+    assert facts["validated"]
+    assert facts["train_seconds"] == 7.0
     kept = run.store.load(0, "state", run.trainer.init())
     chex.assert_trees_all_equal(kept.generator, states[1].generator)

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from cae_jax.data import SPLITS
 from cae_jax.explaining import MAP_OPTIONS
-from cae_jax.training.config import Config, ConfigError, apply_overrides, check_keys, find_config, load_config
+from cae_jax.training.config import Config, ConfigError, apply_overrides, conform, find_config, load_config
 from cae_jax.training.presets import official
 
 FILLS = ("mean", "blur", "imputation")
@@ -91,13 +91,13 @@ def bench_config(train: str, changes: dict[str, str] | None = None) -> Config:
     return config
 
 
-def check_bench_config(config: Config) -> None:
-    """Checks that a config is a bench config.
+def check_bench_config(config: Config) -> Config:
+    """A config with the keys and types of a bench config.
 
     Raises:
-        ConfigError: with the keys that are missing or unknown.
+        ConfigError: with the keys that are missing or unknown, or whose values are of another type.
     """
-    check_keys(config, ConfigDict(DEFAULTS | {"train": official()}), "bench config")
+    return conform(config, ConfigDict(DEFAULTS | {"train": official()}), "bench config")
 
 
 def read_protocol(config: Config) -> Protocol:

@@ -1,6 +1,7 @@
 """Fits a classifier to an image source."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -28,6 +29,16 @@ def _make_step(network: nn.Module, optimizer: optax.GradientTransformation, augm
     return step
 
 
+def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
+    """Row numbers of one batch after the other, through ever new orders of `count` rows."""
+    order = np.empty(0, np.int64)
+    while True:
+        while len(order) < size:
+            order = np.concatenate([order, rng.permutation(count)])
+        rows, order = order[:size], order[size:]
+        yield rows
+
+
 def fit_classifier(
     network: nn.Module,
     source: ImageSource,
@@ -38,6 +49,8 @@ def fit_classifier(
     learning_rate: float,
     augment: Callable[[jax.Array, jax.Array], jax.Array],
     report: Callable[[int, float], None] = lambda step, loss: None,
+    resume: Callable[[Any], tuple[int, Any]] = lambda new: (0, new),
+    after: Callable[[int, Any], None] = lambda step, state: None,
 ) -> Any:
     """Trains a network with AdamW on a one-cycle schedule.
 
@@ -50,23 +63,22 @@ def fit_classifier(
         learning_rate: the peak.
         augment: `(key, images) -> images in [0, 1]`, see `data.make_augment`.
         report: called with the step and its loss every 25 steps.
+        resume: from the state before the first step to the steps that are done, and the state after them.
+        after: called with the number of steps done and the state after each.
 
     Returns:
         Parameters.
     """
-    rng = np.random.default_rng(seed)
     key = jax.random.key(seed)
     optimizer = optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=1e-3)
     params = network.init(key, to_unit(jnp.asarray(source.take(np.arange(1)))))["params"]
-    state = optimizer.init(params)
     step = _make_step(network, optimizer, augment)
-    order = np.empty(0, np.int64)
-    for number in range(steps):
-        while len(order) < batch_size:
-            order = np.concatenate([order, rng.permutation(len(source))])
-        rows, order = order[:batch_size], order[batch_size:]
+    done, (params, state) = resume((params, optimizer.init(params)))
+    batches = _batches(np.random.default_rng(seed), len(source), batch_size)
+    for number, rows in enumerate(itertools.islice(batches, done, steps), done):
         inputs = source.take(rows), source.labels[rows]
         params, state, value = step(params, state, *inputs, jax.random.fold_in(key, number))
+        after(number + 1, (params, state))
         if number % 25 == 0:
             report(number, float(value))
     return params

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from cae_jax.cli.options import folder
+from cae_jax.cli.termination import ends_on_sigterm
 from cae_jax.training.config import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
 
 EXAMPLES = """\
@@ -54,8 +55,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     from cae_jax.training.loop import train
 
     path = find_config(options.config)
-    config = load_config(path)
-    protocol.check_bench_config(config)
+    config = protocol.check_bench_config(load_config(path))
     config: Config = apply_overrides(config, changes)
     protocol.read_protocol(config)
     names = tuple(config.methods)
@@ -80,7 +80,8 @@ def main() -> int:
 
     from cae_jax.cli.console import run
 
-    return run(lambda console: benchmark(options, changes, console))
+    with ends_on_sigterm():
+        return run(lambda console: benchmark(options, changes, console))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import jax
 from rich.console import Console
 from rich.logging import RichHandler
 
+from cae_jax.cli.termination import TERMINATED
 from cae_jax.errors import UserError
 from cae_jax.mirror import named, pull_all, push_all
 from cae_jax.processes import is_first, start
+from cae_jax.training.errors import Terminated
 
 NOT_TO_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -48,7 +50,7 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
         distributed: see `processes.start`.
 
     Returns:
-        0 when done, 1 after such an error, 130 when interrupted.
+        0 when done or terminated, 1 after such an error, 130 when interrupted.
     """
     console = Console()
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
@@ -78,6 +80,8 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
             f"the processes have lost each other, most likely because one has ended; the others say why. Start all of "
             f"them again: they go on from the last checkpoint. ({str(error).splitlines()[0]})"
         )
+    except Terminated:  # asked for, by whoever starts the program again: no failure
+        console.print(TERMINATED, style="bold")
     except KeyboardInterrupt:
         console.print("interrupted; what was saved is kept, and the same command goes on from there", style="bold")
         return 130

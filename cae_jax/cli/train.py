@@ -1,19 +1,18 @@
 """`train.py` and `cae-train`: trains a CAE for a classifier."""
 
 import argparse
-import os
+import contextlib
 import pathlib
-import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Collection, Iterator, Sequence
 
 from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.options import add_distributed, folder
+from cae_jax.cli.termination import ends_on_sigterm
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
-    check_keys,
+    conform,
     find_config,
     flatten,
     load_config,
@@ -33,9 +32,6 @@ examples:
 
 Run again with the same --workdir, it goes on from the last checkpoint. Ctrl-C and SIGTERM save one first.
 """
-
-
-TERMINATED = "terminated; what was saved is kept, and the same command goes on from there"
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -74,8 +70,8 @@ def main() -> int:
     options, changes = parse(sys.argv[1:])
     try:
         path = find_config(options.config)
-        config = load_config(path)
-        check_keys(config, official(), "training config")
+        with _named(path):
+            config = conform(load_config(path), official(), "training config")
         config = apply_overrides(config, changes)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -85,22 +81,27 @@ def main() -> int:
         return 0
 
     from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
-    from cae_jax.training.errors import Terminated
+    from cae_jax.training.check import check_settings
     from cae_jax.training.loop import train
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        print(TERMINATED, flush=True)
-        os._exit(0)  # an exception might be raised where nobody lets it through
+    def checked_first(console) -> None:
+        with _named(path, changes):
+            checked = check_settings(config)
+        train(checked, options.workdir or pathlib.Path("runs") / path.stem, console, options.profile)
 
-    workdir = options.workdir or pathlib.Path("runs") / path.stem
-    before = signal.signal(signal.SIGTERM, terminate)  # before the first step and after the last nothing is to be saved
+    with ends_on_sigterm():
+        return run(checked_first, options.distributed)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path, changes: Collection[str] = ()) -> Iterator[None]:
+    """Names the config file in what is wrong with a config, or the change to it that is."""
     try:
-        return run(lambda console: train(config, workdir, console, options.profile), options.distributed)
-    except Terminated:  # asked for, by whoever starts the run again: no failure
-        print(TERMINATED)
-        return 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        yield
+    except ConfigError as error:
+        text = str(error)
+        where = "--config." if text.partition(" ")[0] in changes else f"{path}: " if str(path) not in text else ""
+        raise ConfigError(where + text) from error
 
 
 def program() -> int:

@@ -1,5 +1,6 @@
 """From a folder to what an `Explainer` is made of: the best checkpoint of a run and its classifier, or a package."""
 
+import logging
 import pathlib
 
 from cae_jax.explaining.package import Parts, is_package, read_package
@@ -7,6 +8,8 @@ from cae_jax.training.build import load_generator
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.training.classifier_store import load_named
 from cae_jax.training.run_record import read_record
+
+log = logging.getLogger(__name__)
 
 
 def load_parts(workdir: pathlib.Path) -> Parts:
@@ -23,6 +26,13 @@ def load_parts(workdir: pathlib.Path) -> Parts:
     step = store.best()
     if step is None:
         raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
+    if "score" not in store.facts(step):
+        log.warning(
+            "%s: the checkpoint of step %d was saved when training was interrupted and was never validated; the same "
+            "train.py command goes on from there",
+            workdir,
+            step,
+        )
     classifier = load_named(record.config.classifier, workdir / "classifier", "classifier")
     return Parts(
         record,

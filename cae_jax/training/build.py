@@ -13,8 +13,9 @@ from jax.sharding import Mesh
 from cae_jax.data import make_augment
 from cae_jax.images import padded_side
 from cae_jax.models import CAE, Discriminator
+from cae_jax.training.check import check_model
 from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.config import Config, ConfigError
+from cae_jax.training.config import Config
 from cae_jax.training.objectives import Networks, Weights
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
 from cae_jax.training.sharding import replicated
@@ -44,25 +45,8 @@ class Trainer(NamedTuple):
 
 
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
-    """Builds the generator for images of a height, width and channels.
-
-    Raises:
-        ConfigError: for other than 1 or 3 channels, without residual blocks, or if `dtype` or a kernel size is not one
-            we know.
-    """
-    if image_shape[2] not in (1, 3):
-        raise ConfigError(f"images must have 1 or 3 channels, not {image_shape[2]}")
-    if config.model.dtype not in ("float32", "bfloat16"):
-        raise ConfigError(f"model.dtype must be 'float32' or 'bfloat16', not {config.model.dtype!r}")
-    if config.model.individual_norm not in ("instance", "layer"):
-        raise ConfigError(f"model.individual_norm must be 'instance' or 'layer', not {config.model.individual_norm!r}")
-    if config.model.residual_blocks < 1:
-        raise ConfigError("model.residual_blocks must be 1 or more: they are where the class code enters the decoder")
-    for key in ("stem_kernel", "output_kernel", "upsample_kernel"):
-        if config.model[key] % 2 == 0 or (key == "upsample_kernel" and config.model[key] not in (3, 5)):
-            raise ConfigError(
-                f"model.{key} must be {'3 or 5' if key == 'upsample_kernel' else 'odd'}, not {config.model[key]}"
-            )
+    """Builds the generator for images of a height, width and channels; raises `ConfigError` as `check_model` does."""
+    check_model(config, image_shape)
     return CAE(channels=image_shape[2], **config.model.to_dict())
 
 
@@ -94,34 +78,12 @@ def build_trainer(
     """Builds networks, optimizers and the compiled step.
 
     Args:
-        config: see `presets`.
+        config: one that `check_settings` and `check_images` have passed.
         mesh: of all devices.
         image_shape: height, width and channels of the user's images.
         num_classes: K.
         predict: the classifier where it is differentiable, else None.
-
-    Raises:
-        ConfigError: for settings that contradict each other.
     """
-    if predict is None and (config.loss.consistency or config.loss.fidelity):
-        raise ConfigError("loss.consistency and loss.fidelity need a differentiable classifier; set them to 0")
-    if config.loss.leakage and config.train.batch_size < 2:
-        raise ConfigError(
-            "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
-        )
-    if config.train.steps_per_call < 1:
-        raise ConfigError(f"train.steps_per_call must be 1 or more, not {config.train.steps_per_call}")
-    for key in ("steps", "checkpoint_every"):
-        if config.train[key] % config.train.steps_per_call:
-            raise ConfigError(
-                f"train.{key} is {config.train[key]}, which train.steps_per_call, {config.train.steps_per_call}, does "
-                f"not divide"
-            )
-    for key in ("generator_rate", "discriminator_rate", "warmup_rate", "l2", "clip"):
-        if config.optimizer[key] < 0:
-            raise ConfigError(f"optimizer.{key} must be 0 or more, not {config.optimizer[key]}")
-    if (init := config.discriminator.kernel_init) not in ("normal", "he"):
-        raise ConfigError(f"discriminator.kernel_init must be 'normal' or 'he', not {init!r}")
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
     networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat)

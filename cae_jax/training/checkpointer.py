@@ -1,4 +1,4 @@
-"""What happens at every checkpoint of a run: it is validated, drawn, saved, and watched for collapse."""
+"""What happens at every checkpoint of a run: it is saved, validated, drawn, and watched for collapse."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import numpy as np
 from cae_jax import metrics, report
 from cae_jax.images import to_unit
 from cae_jax.processes import is_first, wait_for_all
-from cae_jax.training.background_save import BackgroundSave
 from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run
@@ -52,24 +51,41 @@ def _draw_swaps(run: Run, params: Any, step: int) -> None:
 
 
 class Checkpointer:
-    """What happens at every checkpoint: validate, draw, save, and watch for collapse.
+    """What happens at every checkpoint: it is saved, and only then validated, drawn, and watched for collapse.
 
-    Saving goes on in the background, one checkpoint at a time, until the next one or `wait`; nor is the block left
-    before.
-
-    Attributes:
-        collapsed: why the class code carries nothing, or ''; as of the last checkpoint.
+    So a signal, whenever it comes, never has to wait for a compiler. What was interrupted in between is validated at
+    the next start. A checkpoint at a step that `train.checkpoint_every` does not give, where a run was interrupted, is
+    there to go on from: it is never validated, so that the run ends with the same choices as one that was not.
     """
 
     def __init__(self, run: Run, journal: Journal):
         self._run, self._journal = run, journal
         self._evaluator = run.evaluator("validation")
-        self._saving = BackgroundSave(run.store)
-        self.collapsed = ""
 
-    def __call__(self, state: TrainState, seconds: float, speed: float | None) -> None:
-        """Validates and saves a state that has trained for some seconds, at some images a second."""
+    def due(self, step: int) -> bool:
+        """Whether a run that is not interrupted has a checkpoint after a step."""
+        train = self._run.config.train
+        return step % train.checkpoint_every == 0 or step == train.steps
+
+    def save(self, state: TrainState, seconds: float, speed: float | None) -> None:
+        """Saves a state that has trained for some seconds, at some images a second; it is on disk when this returns.
+
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
+        step = int(state.step)
+        facts = {"step": step, "validated": False, "train_seconds": seconds, "images_per_second": speed}
+        if is_first():
+            own = on_this_process(state)
+            self._run.store.save(step, {"state": own, "ema": own.ema}, facts)
+        wait_for_all("checkpoint")
+
+    def validate(self, state: TrainState) -> None:
+        """Validates and draws the checkpoint of a state, if it is due and that has not been done."""
         run, step = self._run, int(state.step)
+        facts = run.store.facts(step)
+        if not self.due(step) or "score" in facts:
+            return
         scores = self._evaluator.validate(state.ema)
         self._journal.write(step, "validation", scores)
         line = (
@@ -79,36 +95,15 @@ class Checkpointer:
         )
         run.console.print(line, highlight=False)
         early = step < min(run.config.train.steps, LEARNING)
-        self.collapsed = "" if early else collapse_reason(scores, self._evaluator.chance)
-        if self.collapsed:
+        collapsed = "" if early else collapse_reason(scores, self._evaluator.chance)
+        if collapsed:
             run.console.print(
-                f"COLLAPSE at step {step}: {self.collapsed}. Try another seed, a lower "
+                f"COLLAPSE at step {step}: {collapsed}. Try another seed, a lower "
                 f"optimizer.discriminator_rate or a higher loss.gradient_penalty.",
                 style="bold red",
             )
-        facts = {
-            "step": step,
-            "score": validation_score(scores),
-            "train_seconds": seconds,
-            "images_per_second": speed,
-            "collapsed": self.collapsed,
-        }
         if is_first():
-            own = on_this_process(state)
-            _draw_swaps(run, own.ema, step)
-            self._saving(step, {"state": own, "ema": own.ema}, facts)
-
-    def __enter__(self) -> "Checkpointer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._saving.close()
-
-    def look(self) -> None:
-        """Raises `CheckpointError` if a checkpoint has turned out not to be writable."""
-        self._saving.look()
-
-    def wait(self) -> None:
-        """Returns when the last checkpoint is written, on every process; raises `CheckpointError` if it cannot be."""
-        self._saving.wait()
-        wait_for_all("checkpoint")
+            _draw_swaps(run, on_this_process(state).ema, step)
+            found = {"validated": True, "score": validation_score(scores), "collapsed": collapsed}
+            run.store.change_facts(step, facts | found)
+        wait_for_all("validation")

@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +21,10 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from cae_jax.errors import UserError
+from cae_jax.training.files import DRAFT, write_whole
 
 MANIFEST = "manifest.json"
-KEPT = 2  # newest checkpoints, besides the best one
+KEPT = 2  # newest validated checkpoints, besides the best one
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +93,7 @@ def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             found |= _files(path, f"{prefix}{path.name}/")
-        elif prefix or path.name != MANIFEST:
+        elif prefix or path.name not in (MANIFEST, f"{MANIFEST}{DRAFT}"):
             found[prefix + path.name] = path
     return found
 
@@ -158,6 +161,22 @@ def read_facts(folder: epath.PathLike) -> dict[str, Any]:
     return record["facts"]
 
 
+def change_facts(folder: epath.PathLike, facts: Mapping[str, Any]) -> None:
+    """Gives a whole checkpoint other facts, in one stroke.
+
+    Raises:
+        CheckpointError: if it is not whole, or cannot be written; the old facts stay.
+    """
+    read_facts(folder)
+    manifest = pathlib.Path(folder) / MANIFEST
+    try:
+        record = json.loads(manifest.read_text()) | {"facts": dict(facts)}
+        del record["seal"]
+        write_whole(manifest, json.dumps(record | {"seal": _seal(record)}, indent=1))
+    except OSError as error:
+        raise CheckpointError(f"{manifest} could not be written: {error}") from error
+
+
 def read_seal(folder: epath.PathLike) -> str:
     """A checkpoint's fingerprint: that of its facts and of every file's contents, as `save_trees` wrote them."""
     return json.loads((epath.Path(folder) / MANIFEST).read_text())["seal"]
@@ -184,8 +203,15 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     return jax.tree.map(_wrap_key, like, tree)
 
 
+def _best(whole: Mapping[int, Mapping[str, Any]]) -> int | None:
+    """Of whole checkpoints' facts, the step of the best score; without any, the newest."""
+    return max(whole, key=lambda step: (whole[step].get("score", -math.inf), step), default=None)
+
+
 class CheckpointStore:
     """The checkpoints of a run, one folder a step: the newest ones, and the best by validation.
+
+    Facts with a `score` are those of a checkpoint that was validated. The others are there to go on from.
 
     Attributes:
         folder: that holds them.
@@ -223,7 +249,7 @@ class CheckpointStore:
         Args:
             step: of the state.
             trees: see `save_trees`.
-            facts: JSON values, among them the validation `score`; higher is better.
+            facts: JSON values, among them the validation `score`, if there is one; higher is better.
 
         Raises:
             CheckpointError: see `save_trees`; earlier checkpoints stay.
@@ -232,8 +258,18 @@ class CheckpointStore:
             save_trees(self._path(step), trees, facts)
         except CheckpointError as error:
             raise CheckpointError(f"{error}. Earlier checkpoints, not touched: {self.steps() or 'none'}") from error
-        scores = {kept: facts["score"] for kept, facts in self.whole().items()}
-        keep = {*sorted(scores)[-KEPT:], max(scores, key=lambda kept: (scores[kept], kept))}
+        self._tidy()
+
+    def change_facts(self, step: int, facts: Mapping[str, Any]) -> None:
+        """Gives a step other facts, see `change_facts`, then deletes as `save` does."""
+        change_facts(self._path(step), facts)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Deletes all but the newest one, the newest of those that were validated, and the best."""
+        whole = self.whole()
+        validated = [step for step, facts in sorted(whole.items()) if "score" in facts]
+        keep = {max(whole), *validated[-KEPT:], _best(whole)}
         for old in set(self.steps()) - keep:
             _remove(self._path(old))
 
@@ -249,9 +285,8 @@ class CheckpointStore:
         return max(self.whole(), default=None)
 
     def best(self) -> int | None:
-        """The whole step of the best validation score, the later one of two equals, or None."""
-        scores = {step: facts["score"] for step, facts in self.whole().items()}
-        return max(scores, key=lambda step: (scores[step], step), default=None)
+        """The whole step of the best validation score, the later one of two equals; without scores the newest."""
+        return _best(self.whole())
 
     def seal(self, step: int) -> str:
         """The fingerprint of a whole step."""

@@ -18,6 +18,7 @@ from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.files import write_npz
 from cae_jax.training.functions import make_answer, predicted_classes
 from cae_jax.training.settings import classifier_reference
+from cae_jax.training.unfinished import Unfinished
 from cae_jax.types import Predict
 
 log = logging.getLogger(__name__)
@@ -112,27 +113,29 @@ def _train(
 ) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
     task = progress.add_task(f"training the {name}", total=settings.steps)
-    params = classifiers.fit_classifier(
-        network,
-        dataset.train,
-        seed=seed,
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        augment=augment,
-        report=lambda step, loss: progress.update(task, completed=step),
-    )
-    progress.update(task, completed=settings.steps)
-    predictions = predicted_classes(make_answer(classifiers.make_predict(network, params), True), dataset.test)
     facts = {
         "architecture": settings.architecture,
         "num_classes": dataset.num_classes,
         "image_shape": list(dataset.image_shape),
         "seed": seed,
-        "accuracy": float(np.mean(predictions == dataset.test.labels)),
         "data": dataset.name,
     }
-    save_trees(folder, {"params": params}, facts)
+    recipe = {key: settings[key] for key in ("steps", "batch_size", "learning_rate")}
+    with Unfinished(folder.parent, folder.name, facts | recipe) as unfinished:
+        params = classifiers.fit_classifier(
+            network,
+            dataset.train,
+            seed=seed,
+            **recipe,
+            augment=augment,
+            report=lambda step, loss: progress.update(task, completed=step),
+            resume=unfinished.resume,
+            after=unfinished.after,
+        )
+    progress.update(task, completed=settings.steps)
+    predictions = predicted_classes(make_answer(classifiers.make_predict(network, params), True), dataset.test)
+    accuracy = float(np.mean(predictions == dataset.test.labels))
+    save_trees(folder, {"params": params}, facts | {"accuracy": accuracy})
 
 
 def train_or_load(

@@ -1,12 +1,20 @@
-"""Configs: found by path or by name, changed from the command line, compared with those of an earlier run."""
+"""Configs: found, brought to known keys and types, changed from the command line, compared with those of earlier runs.
+
+What values they may have is in `check.py`.
+"""
 
 import contextlib
 import difflib
+import logging
+import math
+import os
 import pathlib
 import runpy
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from cae_jax.errors import UserError
@@ -18,7 +26,9 @@ if TYPE_CHECKING:
     Config = Any
 else:
     Config = ConfigDict
-FREE_TO_CHANGE = ("train.log_every", "train.checkpoint_every")
+FREE_TO_CHANGE = ("train.log_every", "train.checkpoint_every", "data.new_files")
+TAKES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "several values"}
+log = logging.getLogger(__name__)
 
 
 class ConfigError(UserError, ValueError):
@@ -40,22 +50,37 @@ def find_config(name: str) -> pathlib.Path:
     path = pathlib.Path(name)
     if path.is_file():
         return path
+    if path.is_dir() and name not in shipped_configs():
+        raise ConfigError(f"{name} is a folder; name a config file, or a shipped one: {', '.join(shipped_configs())}")
     shipped = shipped_configs()
     if path.stem in shipped and (name in (path.stem, path.name) or path.parent.name == "configs"):
         return shipped[path.stem]
     raise ConfigError(f"there is no config file {name}; shipped by name: {', '.join(shipped) or 'none'}")
 
 
+def _line_in(path: pathlib.Path, error: BaseException) -> str:
+    """Where a file's code raised an error, or called what did: ' in line 3'; '' if it did not."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f" in line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f" in line {lines[-1]}" if lines else ""
+
+
 def load_config(path: pathlib.Path) -> ConfigDict:
     """Runs a config file and returns what its `get_config()` does.
 
     Raises:
-        ConfigError: if the file has no such function, or it returns something else.
+        ConfigError: if the file cannot be run, has no such function, or it returns something else.
     """
-    functions = runpy.run_path(str(path))
-    if "get_config" not in functions:
+    try:
+        get_config = runpy.run_path(str(path)).get("get_config")
+        config = get_config() if callable(get_config) else None
+    except (Exception, SystemExit) as error:  # of code that is not ours
+        log.debug("%s", path, exc_info=True)
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise ConfigError(f"{path} cannot be run{_line_in(path, error)}: {type(error).__name__}: {reason}") from error
+    if not callable(get_config):
         raise ConfigError(f"{path} has no function get_config()")
-    config = functions["get_config"]()
     if not isinstance(config, ConfigDict):
         raise ConfigError(f"get_config() of {path} returned {type(config).__name__}, not an ml_collections.ConfigDict")
     return config
@@ -72,19 +97,85 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
     return flat
 
 
-def check_keys(config: ConfigDict, known: ConfigDict, what: str) -> None:
-    """Checks that a config has the keys of a known one, no more and no fewer.
+def _nearest(key: str, known: Iterable[str]) -> list[str]:
+    """Known keys that a misspelt one may stand for: those that look like it, or else end like it."""
+    known, last = list(known), key.rpartition(".")[2]
+    return difflib.get_close_matches(key, known, n=3) or [other for other in known if other.split(".")[-1] == last]
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    """What is said of a key that does not exist."""
+    inside = [other for other in known if other.startswith(f"{key}.")]
+    if inside:
+        return f"{key!r}, which is a section with the keys {', '.join(inside)}"
+    near = _nearest(key, known)
+    return f"{key!r}; did you mean {' or '.join(near)}?" if near else f"{key!r}; known keys: {', '.join(known)}"
+
+
+def _differing(config: ConfigDict, known: ConfigDict) -> list[str]:
+    found, wanted = flatten(config).keys(), flatten(known).keys()
+    unknown = sorted(found - wanted)
+    absent = [f"no key {key}" for key in sorted(wanted - found)]
+    if len(unknown) == 1:  # a slip, rather than a config of something else
+        return [f"unknown key {_unknown(unknown[0], wanted)}", *absent]
+    hints = ("".join(f" (did you mean {near}?)" for near in _nearest(key, wanted)[:1]) for key in unknown)
+    return absent + [f"unknown key {key}{hint}" for key, hint in zip(unknown, hints, strict=True)]
+
+
+def _element(value: Any, kind: type) -> Any:
+    """A value as one of a kind; raises ValueError if it is of another."""
+    if kind is not str and isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
+        value = value.item()
+    if kind is str and isinstance(value, str | os.PathLike):
+        return str(os.fspath(value))
+    if kind is bool and isinstance(value, bool):
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if number and (kind is float or (kind is int and value == int(value))):
+        return kind(value)
+    raise ValueError
+
+
+def _as_known(value: Any, known: Any) -> Any:
+    """A value in the type of the known one: whole floats do for whole numbers, one value for several, paths for text.
+
+    Of an empty tuple nobody knows what it holds: any values do.
+    """
+    if not isinstance(known, tuple):
+        return _element(value, type(known))
+    values = value if isinstance(value, list | tuple) or np.ndim(value) == 1 else [value]
+    if known:
+        return tuple(_element(one, type(known[0])) for one in values)
+    kinds = [next((kind for kind in (bool, int, float) if isinstance(one, kind)), str) for one in values]
+    return tuple(_element(one, kind) for one, kind in zip(values, kinds, strict=True))
+
+
+def conform(config: ConfigDict, known: ConfigDict, what: str) -> ConfigDict:
+    """A copy of a config with the keys of a known one, no more and no fewer, and values in its types.
 
     Raises:
-        ConfigError: saying that it is no `what`, with the keys that are missing or unknown.
+        ConfigError: saying that it is no `what`, with the keys that are missing or unknown, or naming the keys whose
+            values are of another type.
     """
-    found, wanted = flatten(config).keys(), flatten(known).keys()
-    differing = [f"no key {key}" for key in sorted(wanted - found)] + [
-        f"unknown key {k}" for k in sorted(found - wanted)
-    ]
-    if differing:
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(f"a {what} is an ml_collections.ConfigDict, not {type(config).__name__}")
+    if differing := _differing(config, known):
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise ConfigError(f"this is no {what}: {', '.join(differing[:5])}{more}")
+    values, wrong = flatten(config), []
+    for key, example in flatten(known).items():
+        try:
+            values[key] = _as_known(values[key], example)
+        except ValueError:
+            kind = TAKES[type(example)]
+            if isinstance(example, tuple) and example:
+                kind = f"{TAKES[type(example[0])]}, or several in brackets"
+            wrong.append(f"{key} takes {kind}, not {values[key]!r}")
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    conformed = ConfigDict(known.to_dict())
+    conformed.update_from_flattened_dict(values)
+    return conformed
 
 
 def _parse(key: str, text: str, present: Any) -> Any:
@@ -96,12 +187,20 @@ def _parse(key: str, text: str, present: Any) -> Any:
         return text
     elif kind is tuple:
         element = type(present[0]) if present else str
+        if element is str:
+            return tuple(part for part in text.split(",") if part)
         with contextlib.suppress(ValueError):
-            return tuple(element(part) for part in text.split(",") if part)
+            return tuple(_number(part, element) for part in text.strip("()[]").split(",") if part.strip())
     else:
         with contextlib.suppress(ValueError):  # reported below, like a bool that is neither
-            return kind(text)
+            return _number(text, kind)
     raise ConfigError(f"--config.{key} takes {'true or false' if kind is bool else kind.__name__}, not {text!r}")
+
+
+def _number(text: str, kind: type) -> Any:
+    with contextlib.suppress(ValueError):
+        return kind(text)
+    return _element(float(text), kind)
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -111,7 +210,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
         The other arguments, and the values by dotted key.
 
     Raises:
-        ConfigError: if a key has no value.
+        ConfigError: if a key has no value, or two.
     """
     own, changes, rest = [], {}, list(arguments)
     while rest:
@@ -121,10 +220,11 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
             continue
         key, equals, value = argument.removeprefix("--config.").partition("=")
         if not equals:
-            if not rest:
+            if not rest or rest[0].startswith("--"):
                 raise ConfigError(f"--config.{key} needs a value: --config.{key}=VALUE")
             value = rest.pop(0)
-        changes[key] = value
+        if changes.setdefault(key, value) != value:
+            raise ConfigError(f"--config.{key} is given twice, as {changes[key]!r} and as {value!r}")
     return own, changes
 
 
@@ -138,9 +238,7 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
     known = flatten(config)
     for key, text in overrides.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=3) or [k for k in known if k.endswith(f".{key}")]
-            hint = f"; did you mean {' or '.join(near)}?" if near else f"; known keys: {', '.join(known)}"
-            raise ConfigError(f"unknown config key {key!r}{hint}")
+            raise ConfigError(f"unknown config key {_unknown(key, known)}")
         config.update_from_flattened_dict({key: _parse(key, text, known[key])})
     return config
 

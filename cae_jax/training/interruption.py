@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the step under way is finished and saved first.
+"""Ctrl-C and SIGTERM while there is something to lose: it is brought to disk first, before anything else is done.
 
 With several processes JAX takes SIGTERM, and chooses a step that all of them reach; Ctrl-C is then passed on as one.
 """
@@ -16,9 +16,13 @@ from cae_jax.training.errors import Terminated
 
 
 class Interruption:
-    """Takes SIGINT and SIGTERM as wishes, from `__enter__` to `__exit__`; a second one acts at once.
+    """Takes SIGINT and SIGTERM as wishes from `take`, when there is something to lose, to `obey`, when it is saved.
 
-    Outside the main thread, where Python handles no signals, nothing is taken.
+    Before and after they do what they always do, since to start again from what is saved loses nothing. Several
+    processes go on taking them to the end of the block, so that they end together.
+
+    A second Ctrl-C acts at once. A second SIGTERM changes nothing: machines repeat themselves, and have SIGKILL for
+    when they are in haste. Outside the main thread, where Python handles no signals, nothing is taken.
 
     Attributes:
         wish: the signal that came, or None.
@@ -29,18 +33,30 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():
-            taken = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
-            self._before = {number: signal.signal(number, self._note) for number in taken}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
+        self._let_go()
+        if not any(raised):
+            self._raise()
+
+    def take(self) -> None:
+        """There is something to lose from now on."""
+        if not self._before and threading.current_thread() is threading.main_thread():
+            taken = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+            self._before = {number: signal.getsignal(number) for number in taken}
+            for number in taken:
+                signal.signal(number, self._note)
+
+    def _let_go(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.wish = signal.Signals(number)
-        signal.signal(number, self._before[number])
+        self.wish = self.wish or signal.Signals(number)
+        if number == signal.SIGINT:
+            signal.signal(number, self._before[number])
 
     def came(self, call: int) -> bool:
         """Whether to save and end after this call of the steps; every process must ask, after every call in turn."""
@@ -54,8 +70,16 @@ class Interruption:
         return self.wish is not None
 
     def obey(self) -> None:
-        """Raises what the signal is to Python: KeyboardInterrupt for SIGINT, Terminated for SIGTERM."""
-        if self.wish == signal.SIGINT:
+        """All is saved: raises what a signal that came is to Python, KeyboardInterrupt or Terminated."""
+        if jax.process_count() == 1:
+            self._let_go()
+        elif self.wish == signal.SIGINT:
+            return  # `came` tells the others of it first
+        self._raise()
+
+    def _raise(self) -> None:
+        wish, self.wish = self.wish, None
+        if wish == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.wish == signal.SIGTERM:
+        if wish == signal.SIGTERM:
             raise Terminated

@@ -3,6 +3,7 @@
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from tensorboardX import SummaryWriter
 
@@ -13,19 +14,23 @@ from cae_jax.training.files import write_whole
 class Journal:
     """Appends scalars to `log.jsonl` and to TensorBoard's event files in a workdir.
 
-    Of several processes, the first one does. A resumed run drops what an earlier one logged after the step it goes on
-    from, and a last line that was cut off.
+    Of several processes, the first one does. A resumed run drops what an earlier one logged of what is done again, and
+    a last line that was cut off.
     """
 
-    def __init__(self, workdir: pathlib.Path, start: int):
+    def __init__(self, workdir: pathlib.Path, start: int, validated: bool):
+        """Takes the workdir, the step that the run goes on from, and whether the validation of that is done."""
         self._writer: SummaryWriter | None = None
         if not is_first():
             return
+
+        def stands(line: Mapping[str, Any]) -> bool:
+            return line["step"] <= start and (line["step"] < start or validated or line["kind"] != "validation")
+
         self._path = workdir / "log.jsonl"
         if self._path.exists():
             whole = self._path.read_text().rpartition("\n")[0].splitlines()
-            lines = [line for line in whole if json.loads(line)["step"] <= start]
-            write_whole(self._path, "".join(line + "\n" for line in lines))
+            write_whole(self._path, "".join(line + "\n" for line in whole if stands(json.loads(line))))
         self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:

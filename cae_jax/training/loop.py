@@ -6,7 +6,7 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
@@ -27,6 +27,7 @@ from cae_jax.training.run import Run, prepare
 from cae_jax.training.run_record import versions
 from cae_jax.training.sharding import split_batches
 from cae_jax.training.state import TrainState
+from cae_jax.training.unfinished import forget_unfinished
 from cae_jax.training.warmup import warm_up
 from cae_jax.training.workdir_lock import hold
 
@@ -48,8 +49,16 @@ def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
     return values
 
 
-def _restore(run: Run) -> tuple[TrainState, float, bool]:
-    """The state to go on from, the seconds it has trained for, and whether it is new or of the newest checkpoint."""
+class _Start(NamedTuple):
+    """Where a run begins: a state, the seconds that it has trained for, and its checkpoint's facts, if it has one."""
+
+    state: TrainState
+    seconds: float
+    facts: Mapping[str, Any] | None
+
+
+def _start(run: Run) -> _Start:
+    """A new state, warmed up, or that of the newest checkpoint."""
     newest = None
     if is_first():
         run.store.sweep()
@@ -58,18 +67,20 @@ def _restore(run: Run) -> tuple[TrainState, float, bool]:
     if step < 0:
         began = time.monotonic()
         state = run.trainer.init()
-        state = warm_up(run, state) if run.config.train.warmup_steps else state
-        return state, time.monotonic() - began, True
-    seconds = run.store.facts(step)["train_seconds"]
+        if not run.config.train.warmup_steps:
+            return _Start(state, time.monotonic() - began, None)
+        return _Start(*warm_up(run, state), None)
+    facts = run.store.facts(step)
     run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
-    return run.store.load(step, "state", run.trainer.shapes()), seconds, False
+    return _Start(run.store.load(step, "state", run.trainer.shapes()), facts["train_seconds"], facts)
 
 
 def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     """Trains to the configured step, from the newest checkpoint if there is one.
 
-    Ctrl-C and SIGTERM save a checkpoint first. A step's losses are looked at while the next one runs, so that the
-    device never waits for the host; no checkpoint is saved before they were found finite.
+    Ctrl-C and SIGTERM save a checkpoint after the step under way, before anything else is done. A step's losses are
+    looked at while the next one runs, so that the device never waits for the host; no checkpoint is saved before they
+    were found finite.
 
     Args:
         run: what is trained.
@@ -81,16 +92,19 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
 
     Raises:
         NonFiniteLoss: if a loss breaks; the last checkpoint is from before.
+        CheckpointError: if a checkpoint cannot be written.
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
     """
     config = run.config
-    state, earlier, new = _restore(run)
+    state, earlier, facts = _start(run)
     start = int(state.step)
-    journal = Journal(run.workdir, start)
+    journal = Journal(run.workdir, start, facts is not None and "score" in facts)
     checkpoint = Checkpointer(run, journal)
-    if new and config.train.warmup_steps:
-        checkpoint(state, earlier, None)  # so that it need not be done again
+    if facts is None and config.train.warmup_steps:
+        checkpoint.save(state, earlier, None)  # so that it need not be done again
+    if is_first():
+        forget_unfinished(run.workdir)
     sampler = PairSampler(
         run.dataset.train,
         run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,
@@ -116,31 +130,31 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
         losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
         speed = f" {pace.images_per_second:.0f} images/s" if pace.images_per_second else ""
         progress.update(task, completed=number, losses=losses + speed)
-        checkpoint.look()
 
     profiler = StepProfile(run.workdir / "profile", profile if is_first() else 0, run.trainer.steps, run.console)
     unseen: tuple[int, dict[str, jax.Array]] | None = None
-    with contextlib.closing(journal), checkpoint, progress, Interruption() as interruption:
+    with contextlib.closing(journal), progress, Interruption() as interruption:
+        if start in run.store.steps():
+            checkpoint.validate(state)
         for call, batches in enumerate(pair_batches(sampler, start, config.train.steps, together), 1):
             number = start + call * together
             profiler.before(call, state)
             shared = split_batches(run.mesh, batches)
             state, terms = run.trainer.steps(state, shared)
+            interruption.take()  # not before: while the first call compiles, nothing is lost
             profiler.after(call, state, shared)
             if unseen:
                 look(*unseen)
             unseen = number, terms
-            last = number == config.train.steps or interruption.came(call)
-            if last or number % config.train.checkpoint_every == 0:
+            if interruption.came(call) or checkpoint.due(number):
                 look(*unseen)
                 if interruption.wish:
                     run.console.print("interrupted; saving")
-                checkpoint(state, earlier + time.monotonic() - began, pace.images_per_second)
+                checkpoint.save(state, earlier + time.monotonic() - began, pace.images_per_second)
+                interruption.obey()
+                checkpoint.validate(state)
                 pace.pause()
                 unseen = None
-            if last:
-                checkpoint.wait()
-                interruption.obey()
     newest = run.store.newest()
     assert newest is not None  # the last step is always saved
     return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
@@ -174,6 +188,7 @@ def train(config: Config, workdir: pathlib.Path, console: Console, profile: int 
 def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int) -> dict[str, Any]:
     began = time.monotonic()
     run = prepare(config, workdir, console)
+    config = run.config
     prepared = time.monotonic() - began
     fitted = fit(run, profile)
     best = run.store.best()

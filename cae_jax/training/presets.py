@@ -119,7 +119,8 @@ def official() -> Config:
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
             "evaluation": {"swaps": 10_000},
-        }
+        },
+        type_safe=False,  # `config.conform` looks at types, once for all keys, and in sentences
     )
 
 

@@ -12,6 +12,7 @@ from cae_jax.data import Dataset, make_augment, open_dataset
 from cae_jax.metrics import majority_share
 from cae_jax.processes import first_one_first, is_first
 from cae_jax.training.build import Trainer, build_trainer
+from cae_jax.training.check import check_devices, check_differentiable, check_images, check_settings
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, label_dataset, train_or_load
 from cae_jax.training.config import Config
@@ -22,6 +23,7 @@ from cae_jax.training.functions import Functions, make_functions, predicted_clas
 from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
+from cae_jax.training.workdir_lock import make_workdir
 from cae_jax.types import ImageSource
 
 SKIPPED = "skipped_files.txt"
@@ -86,15 +88,26 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
 
 
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
-    """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
+    """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
+
+    What a person can have got wrong is said as early as it can be known.
+
+    Raises:
+        ConfigError: for settings that cannot be, or contradict each other, the workdir or the data.
+        DataUnavailable: if the data set cannot be had.
+        OneClass: if the classifier's answers are all the same.
+    """
+    config = check_settings(config)
+    check_devices(config)
     with first_one_first("data"):
         dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
     if dataset.note:
         console.rule("[bold red]other data than asked for", style="red")
         console.print(dataset.note, style="bold red")
         console.rule(style="red")
+    check_images(config, dataset.image_shape)
     with first_one_first("workdir"):
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_workdir(workdir)
         claim_workdir(workdir, config, dataset)
     if dataset.skipped and is_first():
         write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
@@ -103,13 +116,13 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         )
     augment = make_augment(**config.augment.to_dict())
     with first_one_first("classifiers"), Progress(console=console) as progress:
-        classifier, oracle = (
-            train_or_load(workdir / name, settings, dataset, seed, augment, name, progress)
-            for name, settings, seed in (
-                ("classifier", config.classifier, config.seed),
-                ("oracle", config.oracle, config.seed + ORACLE_SEED),
-            )
-        )
+        seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
+        loaded = {}
+        for name, seed in sorted(seeds.items(), key=lambda item: not config[item[0]].path):  # what is there first
+            loaded[name] = train_or_load(workdir / name, config[name], dataset, seed, augment, name, progress)
+            if name == "classifier":
+                check_differentiable(config, loaded[name].traceable)
+    classifier, oracle = loaded["classifier"], loaded["oracle"]
     predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
     accuracy = {
         "classifier": float((predictions["test"] == dataset.test.labels).mean()),

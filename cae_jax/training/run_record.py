@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from cae_jax.data import Dataset
-from cae_jax.training.config import Config, ConfigError, check_resumable
+from cae_jax.training.config import Config, ConfigError, check_resumable, conform, flatten
 from cae_jax.training.files import write_whole
+from cae_jax.training.presets import official
 
 FILE = "run.json"
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
@@ -52,17 +53,35 @@ def _with_tuples(value: Any) -> Any:
     return tuple(_with_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
+def _completed(config: ConfigDict, path: pathlib.Path) -> ConfigDict:
+    """A config with the keys that came after it was written, which stand for what was done before they came.
+
+    Raises:
+        ConfigError: if it has keys that we do not know, or values of other types.
+    """
+    known = official()
+    if unknown := sorted(flatten(config).keys() - flatten(known).keys()):
+        raise ConfigError(
+            f"{path} has settings that this version of cae_jax does not know ({', '.join(unknown)}); it was written by "
+            f"another one, which its 'versions' name: install that"
+        )
+    known.update_from_flattened_dict(flatten(config))
+    completed = ConfigDict(known.to_dict())
+    conform(completed, official(), f"run ({path})")
+    return completed
+
+
 def read_record(workdir: pathlib.Path) -> RunRecord:
     """Reads a workdir's record.
 
     Raises:
-        ConfigError: if the folder holds no run, or its record is damaged.
+        ConfigError: if the folder holds no run, or its record is damaged or of a version with other keys.
     """
     path = workdir / FILE
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
         return RunRecord(
-            ConfigDict(_with_tuples(fields["config"])),
+            _completed(ConfigDict(_with_tuples(fields["config"])), path),
             fields["data"],
             tuple(fields["class_names"]),
             tuple(fields["image_shape"]),
@@ -70,6 +89,8 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
         )
     except FileNotFoundError as error:
         raise ConfigError(f"{workdir} holds no run (no {FILE}); train one with train.py --workdir {workdir}") from error
+    except ConfigError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
 

@@ -6,15 +6,21 @@ from cae_jax.training.config import Config, ConfigError
 
 
 def _pair(key: str, numbers: tuple[float, ...]) -> tuple[float, float]:
-    """Two numbers; one stands for both."""
-    if len(numbers) not in (1, 2):
+    if len(numbers) != 2:
         raise ConfigError(f"{key} takes two numbers, not {numbers}")
-    return numbers[0], numbers[-1]
+    return numbers[0], numbers[1]
 
 
 def _size(key: str, numbers: tuple[int, ...]) -> tuple[int, int] | None:
-    height, width = _pair(key, numbers)
+    """Height and width, for which one number may stand; None for two zeros."""
+    height, width = _pair(key, numbers * 2 if len(numbers) == 1 else numbers)
     return (int(height), int(width)) if height or width else None
+
+
+def _some(key: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if not numbers:
+        raise ConfigError(f"{key} takes one number, or one for each channel, not none")
+    return tuple(numbers)
 
 
 def file_settings(data: Config) -> FileSettings:
@@ -50,8 +56,8 @@ def classifier_reference(settings: Config, name: str) -> Reference:
             channels=given.channels,
             order=given.order,
             range=spread,
-            mean=tuple(given.mean),
-            std=tuple(given.std),
+            mean=_some(f"{name}.input.mean", given.mean),
+            std=_some(f"{name}.input.std", given.std),
             layout=given.layout,
         )
         return Reference(

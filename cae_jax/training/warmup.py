@@ -18,23 +18,25 @@ from cae_jax.losses import cross_entropy, image_reconstruction_loss, neighbourho
 from cae_jax.models import apply
 from cae_jax.training.run import Run
 from cae_jax.training.state import TrainState
+from cae_jax.training.unfinished import Unfinished
 
 BATCH = 32  # images; neighbours are sought within it
 DRAWN = 16  # of them that are reconstructed, which costs most
 
 
-def warm_up(run: Run, state: TrainState) -> TrainState:
+def warm_up(run: Run, state: TrainState) -> tuple[TrainState, float]:
     """Gathers class codes by the classifier's answers, teaches those to the discriminator, and reconstructs.
 
     The loss is `losses.neighbourhood_loss` of the class codes, the cross entropy of the discriminator's classes, and
     the config's losses of reconstructions, added up.
 
     Args:
-        run: whose `train.warmup_steps` are taken, on its training images.
+        run: whose `train.warmup_steps` are taken, on its training images; those that an earlier start has taken are
+            not taken again.
         state: a new one.
 
     Returns:
-        The state with another generator, in its average too, and another discriminator.
+        The state with another generator, in its average too, and another discriminator; and the seconds that it took.
     """
     steps, weights, rates = run.config.train.warmup_steps, run.config.loss, run.config.optimizer
     networks, source = run.trainer.networks, run.dataset.train
@@ -67,14 +69,17 @@ def warm_up(run: Run, state: TrainState) -> TrainState:
     augment = jax.jit(make_augment(**run.config.augment.to_dict()))
     rng, key = np.random.default_rng((run.config.seed, 3)), jax.random.key(run.config.seed)
     unlearned = {"generator": state.generator, "discriminator": state.discriminator}
-    learned, moments = unlearned, optimizer.init(unlearned)
-    with Progress(console=run.console) as progress:
-        task = progress.add_task("warming up", total=steps)
+    with Unfinished(run.workdir, "warm-up", {"steps": steps}) as unfinished, Progress(console=run.console) as progress:
+        done, (learned, moments) = unfinished.resume((unlearned, optimizer.init(unlearned)), shared=True)
+        task = progress.add_task("warming up", total=steps, completed=done)
         for number in range(steps):
             rows = rng.integers(len(source), size=BATCH)
+            if number < done:
+                continue
             images = augment(jax.random.fold_in(key, number), source.take(rows))
             labels = run.functions.predict(images).argmax(-1)
             learned, moments = step(learned, moments, images, labels)
+            unfinished.after(number + 1, (learned, moments))
             progress.advance(task)
     learned = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), learned, unlearned)
-    return state.replace(**learned, ema=jax.tree.map(jnp.copy, learned["generator"]))
+    return state.replace(**learned, ema=jax.tree.map(jnp.copy, learned["generator"])), unfinished.seconds
