@@ -108,14 +108,6 @@ def test_interrupted_it_goes_on_to_the_same_bits(run, states, monkeypatch):
     shutil.rmtree(run.workdir / unfinished.FOLDER)
 
 
-def test_what_is_done_is_kept_every_half_a_minute(run, states, monkeypatch):
-    saved = []
-    monkeypatch.setattr(unfinished, "EVERY", 0.0)
-    monkeypatch.setattr(unfinished.CheckpointStore, "save", lambda self, step, *_: saved.append(step))
-    warm_up(run, states[0])
-    assert saved == list(range(1, STEPS + 1))
-
-
 def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, states, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
