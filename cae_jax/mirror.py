@@ -28,7 +28,9 @@ class BucketError(UserError, RuntimeError):
 def _check_name(name: str, local: pathlib.Path) -> None:
     """Raises `BucketError` for an object's name that is no file of the copy: a bucket's keys may be any text."""
     steps = name.split("/")
-    plain = not set(steps) & {"", ".", ".."} and not set(name) & {"\\", "\0"} and not pathlib.PureWindowsPath(name).drive
+    plain = (
+        not set(steps) & {"", ".", ".."} and not set(name) & {"\\", "\0"} and not pathlib.PureWindowsPath(name).drive
+    )
     if not plain or not (local / name).resolve().is_relative_to(local.resolve()):  # a link may lead out as well
         raise BucketError(f"the object {name!r} is no file of that folder: rename it or delete it")
 

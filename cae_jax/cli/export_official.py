@@ -27,7 +27,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a run or an import")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="GEN", help="a new file for the generator's: .pt or .npz")
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, metavar="GEN", help="a new file for the generator's: .pt or .npz"
+    )
     parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="one for the discriminator's")
     return parser.parse_args(arguments)
 
