@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from cae_jax.batching import map_batches, rows_of_a_call
@@ -10,7 +11,6 @@ from cae_jax.metrics.swaps import majority_share
 from cae_jax.types import ImageSource
 
 SAMPLE_BYTES = 512 * 2**20  # that a probe's codes take, and its weights with what fitting them needs, at most
-PART = 8  # calls whose codes are on their way at once
 FITTING = 24 * 8  # bytes that fitting takes for a weight: the solver keeps ten steps and gradients in float64
 
 
@@ -62,8 +62,9 @@ def individual_code_leakage(
     one = codes_of(train)(np.zeros(rows, np.int64))[0]
     sample = probe_rows(len(train), one, int(train_predictions.max()) + 1, seed)
     codes = np.empty((len(sample), *one.shape), one.dtype)
-    for start in range(0, len(sample), PART * rows):
-        part = slice(start, start + PART * rows)
+    together = rows * jax.process_count()  # a call of each process
+    for start in range(0, len(sample), together):
+        part = slice(start, start + together)
         codes[part] = map_batches(codes_of(train), sample[part], batch_size=rows, spread=True)
     known = train_predictions[sample]
     fitted = probes.fit_linear_probe(codes, known), probes.fit_convolutional_probe(codes, known, seed=seed)
