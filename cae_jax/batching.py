@@ -11,6 +11,19 @@ import numpy as np
 
 from cae_jax.processes import gather
 
+PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
+MOST_ROWS = 64  # that it takes however small they are
+
+
+def rows_of_a_call(height: int, width: int) -> int:
+    """How many images a compiled call takes: 64, and fewer of more than 64×64, but 2 at least.
+
+    A call always computes as many, so that a few large images would else cost as much as 64 of them. Each device of
+    this process takes as many, but those of a CPU, which share its cores, together.
+    """
+    rows, devices = min(max(PIXELS // (height * width), 2), MOST_ROWS), jax.local_device_count()
+    return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
+
 
 def parallel_calls() -> int:
     """How many compiled calls to have under way at once: one a core on a CPU, one on anything else.

@@ -25,6 +25,16 @@ class BucketError(UserError, RuntimeError):
     """A bucket cannot be reached; the message names it and says what to install or check."""
 
 
+def _check_name(name: str, local: pathlib.Path) -> None:
+    """Raises `BucketError` for an object's name that is no file of the copy: a bucket's keys may be any text."""
+    steps = name.split("/")
+    plain = (
+        not set(steps) & {"", ".", ".."} and not set(name) & {"\\", "\0"} and not pathlib.PureWindowsPath(name).drive
+    )
+    if not plain or not (local / name).resolve().is_relative_to(local.resolve()):  # a link may lead out as well
+        raise BucketError(f"the object {name!r} is no file of that folder: rename it or delete it")
+
+
 class Mirror:
     """A folder on a bucket and its local copy.
 
@@ -80,13 +90,21 @@ class Mirror:
         del self._there[name], self._here[name]
 
     def _listed(self) -> list[str]:
+        """Names of the objects, without those that stand for folders and those that we would not send either."""
         self._bucket.invalidate_cache()
-        return sorted(path.removeprefix(self._root).lstrip("/") for path in self._bucket.find(self._root))
+        names = (path.removeprefix(f"{self._root}/") for path in self._bucket.find(self._root))
+        return sorted(name for name in names if not name.endswith(("/", *UNFINISHED)))
 
     def pull(self) -> None:
-        """Fetches what is new on the bucket, and deletes what is gone from it; raises `BucketError` if it cannot."""
+        """Fetches what is new on the bucket, and deletes what is gone from it.
+
+        Raises:
+            BucketError: if it cannot, or an object's name leads out of the copy; then nothing is fetched.
+        """
         with self._lock, self._named_errors():
             listed = self._listed()
+            for name in listed:
+                _check_name(name, self.local)  # all of them, before any is fetched
             for name in listed:
                 if self._there.get(name) == self._bucket.ukey(self._remote(name)):
                     continue

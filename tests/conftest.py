@@ -28,11 +28,11 @@ def strict():
 @pytest.fixture(scope="session", autouse=True)
 def quick_probe():
     """Wherever a run is scored, the convolutional probe is fitted in few steps; `test_metrics.py` has it alone."""
-    from cae_jax import metrics
+    from cae_jax.metrics import probes
 
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(metrics.convolutional_probe_accuracy, steps=10)
-        patch.setattr(metrics, "convolutional_probe_accuracy", few)
+        few = functools.partial(probes.fit_convolutional_probe, steps=10)
+        patch.setattr(probes, "fit_convolutional_probe", few)
         yield
 
 

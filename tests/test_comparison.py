@@ -105,6 +105,17 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
     assert "no such method: LIME; there are CAE" in " ".join(text.split())
 
 
+@pytest.mark.parametrize("name", ["classifier", "oracle"])
+def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, monkeypatch, tmp_path, name):
+    arguments = ["benchmark", "--config", "bench_mnist", "--workdir", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", [*arguments, f"--config.train.{name}.path=my_model.onnx"])
+    assert program.main() == 1
+    assert f"{name}.path is my_model.onnx, a classifier that was made elsewhere" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
 def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypatch):
     few = {"fit_autoencoder": "steps", "pixel_search": "steps", "rise": "masks", "partition_shap": "evaluations"}

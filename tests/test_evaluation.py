@@ -1,12 +1,16 @@
 """Scores of a generator, on models whose answers are known."""
 
+import tracemalloc
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cae_jax import batching
 from cae_jax.data import ArraySource
+from cae_jax.metrics import balanced_rate, draw_swaps
 from cae_jax.training.checkpointer import validation_score
-from cae_jax.training.evaluation import Evaluator
+from cae_jax.training.evaluation import Evaluator, collapse_reason
 from cae_jax.training.functions import Functions
 
 LABELS = np.arange(20, dtype=np.int32) % 2
@@ -62,3 +66,131 @@ def test_where_swaps_must_change_much_a_little_less_of_it_does_not_outweigh_the_
     runs = (0.920, 0.911, 0.068, 0.731), (0.931, 0.961, 0.047, 0.778)  # of X-rays; the oracle saw through the first
     early, late = (validation_score(dict(zip(names, values, strict=True))) for values in runs)
     assert late > early
+
+
+def uneven(count, rare):
+    return (np.arange(count) < rare).astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("hits", "classes", "expected"),
+    [
+        ([1, 1, 1, 0], [0, 0, 0, 1], (0.5, 0.5)),  # the common class alone is right
+        ([1, 0, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2], (1 / 3, 1 / 3)),
+        ([0.5, 1.0], [7, 3], (0.75, 0.5)),
+    ],
+)
+def test_a_balanced_rate_is_the_mean_of_the_classes_own(hits, classes, expected):
+    found = balanced_rate(np.asarray(hits, float), np.asarray(classes))
+    assert (found.rate, found.chance) == pytest.approx(expected)
+
+
+def test_a_class_of_few_images_is_less_certain():
+    one, many = (balanced_rate(np.zeros(n), np.arange(n) % 2) for n in (2, 200))
+    assert one.error == pytest.approx(np.sqrt(2 * (1 / 3 * 2 / 3) / 3) / 2)
+    assert many.error < 0.01
+
+
+def scores_on(classes, decode):
+    """Of a model whose class code is a brightness and whose swaps are what `decode` says, on uneven classes."""
+    images = np.full((len(classes), 4, 4, 1), 40, np.uint8) + 120 * classes[:, None, None, None].astype(np.uint8)
+    source = ArraySource(images, classes)
+
+    def predict(images):
+        bright = (np.asarray(images)[:, 3, 3, 0] > 0.3).astype(np.float32)
+        return np.stack([1 - bright, bright], -1)
+
+    encode = lambda params, images: (images[..., :1] / np.float32(255), images[:, 3, 3] / np.float32(255))  # noqa: E731
+    functions = Functions(encode, encode, lambda _, *codes: decode(*codes), lambda _, images: images, predict, predict)
+    evaluator = Evaluator(functions, source, classes, source, classes, seed=0)
+    return evaluator.validate(None), evaluator.chance
+
+
+def donors(individual, code):
+    return np.broadcast_to(code[:, None, None], individual.shape)
+
+
+def donors_but_some(individual, code):
+    return np.where(np.arange(len(code))[:, None, None, None] % 20 == 0, individual, donors(individual, code))
+
+
+@pytest.mark.parametrize("rare", [1, 40])
+@pytest.mark.parametrize("decode", [donors, donors_but_some], ids=lambda f: f.__name__)
+def test_swaps_that_flip_are_no_collapse_however_rare_a_class(decode, rare):
+    assert collapse_reason(*scores_on(uneven(1000, rare), decode)) == ""
+
+
+@pytest.mark.parametrize(
+    "decode",
+    [
+        lambda individual, code: individual,
+        lambda individual, code: np.full_like(individual, 0.1),
+        lambda individual, code: np.full_like(individual, 0.9),
+    ],
+    ids=["unchanged", "all common", "all rare"],
+)
+def test_swaps_that_know_nothing_of_the_donor_are_a_collapse_however_uneven_the_classes(decode):
+    scores, chance = scores_on(uneven(1000, 40), decode)
+    assert chance == 0.5
+    assert scores["swap_flip_rate_balanced"] in (0.0, 0.5)
+    rate = f"{scores['swap_flip_rate_balanced']:.2f}"
+    reason = collapse_reason(scores, chance)
+    assert reason == f"swaps take their donor's class no more often than by chance ({rate}, by chance 0.50)"
+
+
+def test_a_class_code_that_tells_nothing_is_a_collapse():
+    scores = {"swap_flip_rate": 0.9, "class_code_knn_accuracy": 0.12}
+    assert collapse_reason(scores, 0.1) == "the class code tells the class no better than chance (0.12, by chance 0.10)"
+    assert collapse_reason(scores | {"class_code_knn_accuracy": 0.5}, 0.1) == ""
+
+
+def test_two_images_prove_no_collapse():
+    scores, chance = scores_on(np.asarray([0, 1], np.int32), lambda individual, code: np.full_like(individual, 0.9))
+    assert scores["swap_flip_rate_balanced"] == chance == 0.5
+    assert collapse_reason(scores, chance) == ""
+
+
+def test_swaps_in_parts_are_the_swaps_that_were_drawn(monkeypatch):
+    classes = np.asarray([0, 1, 1, 0, 1, 0, 0], np.int32)
+    monkeypatch.setattr(batching, "MOST_ROWS", 4)
+    seen = []
+
+    def note(individual, code):
+        seen.append(np.stack([individual[:, 0, 0, 0], code[:, 0]], -1))
+        return donors(individual, code)
+
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    source = ArraySource(images, classes)
+    encode = lambda _, images: (images[..., :1].astype(np.float32), 10 + images[:, 3, 3].astype(np.float32))  # noqa: E731
+    predict = lambda images: np.eye(2)[classes[np.asarray(images)[:, 0, 0, 0].astype(int) % 7]]  # noqa: E731
+    functions = Functions(
+        encode, encode, lambda _, *codes: note(*codes) * 0, lambda _, images: images, predict, predict
+    )
+    Evaluator(functions, source, classes, source, classes, seed=3)._swaps(None, np.arange(7)[:, None] + 10.0, 30)
+    exemplar, donor = draw_swaps(classes, 30, 3)
+    expected = sorted(zip(exemplar.tolist(), (donor + 10).tolist(), strict=True))
+    found = [tuple(row) for rows in seen for row in rows.astype(int).tolist()]
+    assert found[30:] == found[29:30] * 2  # what fills the last call
+    assert sorted(found[:30]) == expected
+
+
+def test_no_more_individual_codes_are_held_than_a_call_makes(monkeypatch):
+    monkeypatch.setattr(batching, "MOST_ROWS", 4)
+    classes = uneven(500, 100)
+    each = 128 * 128 * 16 * 4
+
+    def wide(individual, code):
+        return donors(individual[:, :4, :4, :1], code)
+
+    images = np.full((500, 4, 4, 1), 40, np.uint8) + 120 * classes[:, None, None, None].astype(np.uint8)
+    source = ArraySource(images, classes)
+    encode = lambda _, x: (np.zeros((len(x), 128, 128, 16), np.float32), x[:, 3, 3] / np.float32(255))  # noqa: E731
+    predict = lambda x: np.eye(2)[(np.asarray(x)[:, 3, 3, 0] > 0.3).astype(int)]  # noqa: E731
+    functions = Functions(encode, encode, lambda _, *codes: wide(*codes), lambda _, x: x, predict, predict)
+    evaluator = Evaluator(functions, source, classes, source, classes, seed=0)
+    evaluator.validate(None)  # whatever is loaded the first time
+    tracemalloc.start()
+    evaluator.validate(None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 * each + 2**20  # of 500 images

@@ -64,6 +64,27 @@ def test_a_probability_of_zero_costs_a_finite_amount_with_a_finite_gradient():
     assert np.isfinite(gradient).all()
 
 
+def test_divergence_of_predictions_by_hand():
+    reference = jnp.asarray([[0.5, 0.5], [0.9, 0.1], [1.0, 0.0], [0.25, 0.75]])
+    predictions = jnp.asarray([[0.25, 0.75], [0.5, 0.5], [0.5, 0.5], [0.25, 0.75]])
+    expected = [
+        0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75),
+        0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5),
+        np.log(2.0),  # what the reference rules out weighs nothing
+        0.0,
+    ]
+    np.testing.assert_allclose(losses.prediction_divergence(reference, predictions), expected, rtol=1e-5, atol=1e-7)
+    turned = losses.prediction_divergence(predictions, reference)
+    np.testing.assert_allclose(turned[1], 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1), rtol=1e-5)
+
+
+def test_divergence_and_its_gradient_are_finite_where_a_prediction_has_no_chance():
+    reference, predictions = jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0]])
+    value, gradient = jax.value_and_grad(lambda p: losses.prediction_divergence(reference, p).sum())(predictions)
+    assert float(value) == pytest.approx(30 * np.log(10.0), rel=1e-5)
+    assert np.isfinite(gradient).all()
+
+
 def naive_alignment(codes, labels):
     """The unbiased criterion of Song et al., from its definition as a sum over distinct quadruples of samples."""
     n = len(labels)

@@ -153,3 +153,38 @@ def test_a_bucket_that_breaks_is_named_and_the_copy_stays(bucket, monkeypatch):
     one._delete()
     assert (one.local / "a").read_text() == "1"
     shutil.rmtree(one.local)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../out", "a/../../out", "/etc/out", "a//out", "./out", "a\\..\\out", "C:/out", "C:out", "a\0out"]
+)
+def test_an_object_whose_name_leaves_the_copy_is_named_and_nothing_is_fetched(bucket, name):
+    bucket.pipe("/run/log.jsonl", b"1")
+    bucket.store[f"/run/{name}"] = bucket.store["/run/log.jsonl"]
+    one = Mirror("memory://run")
+    with pytest.raises(BucketError) as caught:
+        one.pull()
+    assert f"the object {name!r} is no file of that folder" in str(caught.value)
+    assert list(one.local.iterdir()) == []
+    shutil.rmtree(one.local)
+
+
+def test_a_link_in_the_copy_leads_no_object_out_of_it(bucket, tmp_path):
+    one = Mirror("memory://run")
+    (one.local / "linked").symlink_to(tmp_path)
+    bucket.pipe("/run/linked/out", b"1")
+    with pytest.raises(BucketError, match="the object 'linked/out'"):
+        one.pull()
+    assert list(tmp_path.iterdir()) == []
+    shutil.rmtree(one.local)
+
+
+def test_what_stands_for_a_folder_and_others_unfinished_files_are_let_be(bucket):
+    bucket.pipe("/run/notes.draft", b"1")
+    bucket.pipe("/run/pictures/one.png", b"2")
+    bucket.store["/run/pictures/"] = bucket.store["/run/notes.draft"]
+    one = Mirror("memory://run")
+    one.pull()
+    assert {path.name for path in one.local.rglob("*")} == {"pictures", "one.png"}
+    one.push()
+    assert bucket.exists("/run/notes.draft")

@@ -1,6 +1,7 @@
 """Checkpoints of the published code, imported, explained and exported again. Their figures: tests/data/README.md."""
 
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from cae_jax import interop
 from cae_jax.cli import explain, export_official, extract_codes, import_official
 from cae_jax.explaining import Explainer
+from cae_jax.training.run_record import read_record
 
 DATA = pathlib.Path(__file__).parent / "data"
 CLASSIFIER = """
@@ -177,3 +179,53 @@ def test_a_run_is_not_overwritten_and_other_models_are_not_exported(trained, tmp
     assert "holds a run that was trained here" in " ".join(capsys.readouterr().out.split())
     assert program(export_official, "--workdir", trained[0], "--out", tmp_path / "gen.npz") == 1
     assert "not in the published network: class_encoder" in " ".join(capsys.readouterr().out.split())
+
+
+def as_it_is(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def damage(workdir):
+    for file in (workdir / "checkpoints").rglob("manifest.json"):
+        file.write_bytes(b"damaged")
+
+
+def before_its_first_checkpoint(workdir):
+    shutil.rmtree(workdir / "checkpoints")
+
+
+@pytest.mark.parametrize("change", [damage, before_its_first_checkpoint])
+def test_a_run_without_a_whole_checkpoint_is_a_run_all_the_same(trained, tmp_path, capsys, change):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    change(run)
+    before = as_it_is(run)
+    assert program(import_official, DATA / "gen_small.npz", "--dis", DATA / "dis_small.npz", "--out", run) == 1
+    assert "holds a run that was trained here" in " ".join(capsys.readouterr().out.split())
+    assert as_it_is(run) == before
+
+
+def test_only_an_earlier_import_is_replaced(tmp_path, capsys):
+    arguments = (DATA / "gen_small.npz", "--dis", DATA / "dis_small.npz", "--size", 64, "--out")
+    others = tmp_path / "others" / "checkpoints" / "00001000"
+    others.mkdir(parents=True)
+    (others / "weights.pt").write_bytes(b"precious")
+    assert program(import_official, *arguments, tmp_path / "others") == 1
+    assert "others holds other files" in " ".join(capsys.readouterr().out.split())
+    assert (others / "weights.pt").read_bytes() == b"precious"
+
+    run = tmp_path / "empty"
+    run.mkdir()
+    assert not program(import_official, *arguments, run)
+    assert not program(import_official, *arguments, run, "--config.classifier.path=glow:brightness")
+    assert read_record(run).config.classifier.path == "glow:brightness"
+    damage(run)
+    assert program(import_official, *arguments, run) == 1
+    assert "holds an import that is not whole; delete it" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_export_replaces_no_file(imported, tmp_path, capsys):
+    (tmp_path / "dis.npz").write_bytes(b"precious")
+    arguments = ("--workdir", imported, "--out", tmp_path / "gen.npz", "--dis", tmp_path / "dis.npz")
+    assert program(export_official, *arguments) == 1
+    assert "dis.npz is there already" in " ".join(capsys.readouterr().out.split())
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("dis.npz", b"precious")]

@@ -1,5 +1,6 @@
 """The training step against a naive one in two passes, on one device and on eight; the check of its terms."""
 
+import dataclasses
 import functools
 import re
 
@@ -13,6 +14,7 @@ import scipy.special
 from jax import export
 from jax.sharding import AxisType
 
+from cae_jax import losses
 from cae_jax.data import make_augment
 from cae_jax.models import CAE, Discriminator, draw_on
 from cae_jax.training.errors import NonFiniteLoss
@@ -36,6 +38,7 @@ EVERY_TERM = Weights(
     proximity=0.6,
     neighbourhood=0.5,
     consistency=1.5,
+    fidelity=0.9,
     leakage=0.7,
     gradient_penalty=0.3,
     discriminator_class=2.0,
@@ -178,8 +181,9 @@ def test_a_step_counts_keeps_the_key_and_moves_the_average(stepped, state):
 def test_the_totals_are_weighted_sums_of_the_terms(stepped):
     _, terms = stepped
     weights = EVERY_TERM
-    ours = ("image", "class_code", "individual_code", "cycle", "adversarial", "swap_class", "squared", "neighbourhood")
-    total = sum(getattr(weights, name) * float(terms[name]) for name in (*ours, "proximity", "consistency", "leakage"))
+    ours = {field.name for field in dataclasses.fields(Weights)} - {"discriminator_class", "gradient_penalty"}
+    assert all(getattr(weights, name) for name in ours)  # none is left out of these tests
+    total = sum(getattr(weights, name) * float(terms[name]) for name in ours)
     assert float(terms["generator_total"]) == pytest.approx(total, rel=1e-4)
     total = float(terms["discriminator_fake"] + terms["discriminator_real"])
     total += 2.0 * float(terms["discriminator_class"]) + 0.3 * float(terms["gradient_penalty"])
@@ -353,7 +357,7 @@ def test_a_conditional_discriminator_is_asked_about_the_class_that_the_image_sho
     np.testing.assert_allclose(terms["discriminator_real"], 2 * -real[rows, labels, 1].mean(), rtol=1e-4)
 
 
-def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generated, state, batch):
+def test_every_loss_of_the_generator_is_of_what_it_says(generated, state, batch):
     x, made = generated
     still = NETWORKS._replace(discriminator=NETWORKS.discriminator.clone(dropout=0.0))
     labels = batch["labels"].reshape(4)
@@ -362,7 +366,8 @@ def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generat
     real_fake, classes = still.discriminator.apply({"params": state.discriminator}, made.swaps)
     chosen = scipy.special.log_softmax(np.asarray(classes), axis=-1)[np.arange(4), labels[partners]]
     real = scipy.special.log_softmax(np.asarray(real_fake), axis=-1)[:, 1]
-    answers = np.asarray(toy_predict(made.swaps * 0.5 + 0.5))[np.arange(4), labels[partners]]
+    seen = lambda images: np.asarray(toy_predict(images * 0.5 + 0.5), np.float64)  # noqa: E731
+    answers = seen(made.swaps)[np.arange(4), labels[partners]]
     expected = {
         "swap_class": -chosen,
         "adversarial": -real,
@@ -372,7 +377,12 @@ def test_the_losses_of_swaps_ask_for_the_class_and_the_code_of_the_donor(generat
         "proximity": 0.2 * np.log(1 + np.abs(made.swaps - made.reconstructions) / 0.2).mean((1, 2, 3)),
         "image": np.abs(made.reconstructions - x).mean((1, 2, 3)),
         "cycle": np.abs(made.cycles - x).mean((1, 2, 3)),
+        "squared": np.square(made.reconstructions - x).mean((1, 2, 3)) + np.square(made.cycles - x).mean((1, 2, 3)),
+        "fidelity": scipy.special.rel_entr(seen(x), seen(made.reconstructions)).sum(-1),
+        "leakage": np.asarray(losses.dependence_loss(made.individual_code, jnp.asarray(labels))),
+        "neighbourhood": np.asarray(losses.neighbourhood_loss(made.class_code, jnp.asarray(labels))),
     }
+    assert expected.keys() == terms.keys()
     for name, values in expected.items():
         pairs = values.reshape(2, 2).sum(-1).mean()
         assert float(terms[name]) == pytest.approx(float(pairs), rel=1e-4), name

@@ -4,18 +4,12 @@ import numpy as np
 
 from cae_jax import baselines
 from cae_jax.benchmark.answers import Counterfactuals
+from cae_jax.benchmark.published import published_maps
 from cae_jax.benchmark.setting import Setting
-from cae_jax.explaining import attribute
+from cae_jax.explaining import ExplainOptions, attribute
 
 DIVERSE = 3
-PUBLISHED = {"strategy": "medoid", "saliency": "input", "residual": False, "smoothing": 0.0}
-
-
-def _changes(setting: Setting, options: dict) -> np.ndarray:
-    """What changes toward the class that is confident first, with either sign."""
-    return np.abs(
-        setting.explainer.explain(setting.images, "any", confidence=setting.protocol.confidence, **options).saliency
-    )
+PUBLISHED = {"strategy": "medoid", "references": 1}  # for a reference that was picked by hand: of the nearest class
 
 
 def cae(setting: Setting) -> np.ndarray:
@@ -25,12 +19,15 @@ def cae(setting: Setting) -> np.ndarray:
 
 def cae_change(setting: Setting) -> np.ndarray:
     """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
-    return _changes(setting, setting.cae | {"saliency": "reconstruction", "residual": False})
+    options = setting.cae | {"confidence": setting.protocol.confidence, "saliency": "reconstruction", "residual": False}
+    return np.abs(setting.explainer.explain(setting.images, "any", **options).saliency)
 
 
 def cae_published(setting: Setting) -> np.ndarray:
-    """As published: the difference from the input, along a straight line to one reference."""
-    return _changes(setting, PUBLISHED)
+    """As published: the first image of six on a straight line to one reference whose answer differs, less the input."""
+    return published_maps(
+        setting.explainer, setting.images, ExplainOptions(confidence=setting.protocol.confidence, **PUBLISHED)
+    )
 
 
 def reconstruction_error(setting: Setting) -> np.ndarray:

@@ -18,7 +18,8 @@ from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars
 from cae_jax.training.classifier_store import LoadedClassifier
-from cae_jax.training.config import Config
+from cae_jax.training.config import Config, ConfigError
+from cae_jax.training.run_record import read_record
 
 
 class Classifier(NamedTuple):
@@ -37,6 +38,21 @@ class Classifier(NamedTuple):
     tap: Callable
     params: Any
     network: Any
+
+
+def check_classifiers(config: Config) -> None:
+    """Checks that a training config's classifier and oracle are networks of ours, whose layers methods can look into.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    for name in ("classifier", "oracle"):
+        path = config[name].path
+        if path and not pathlib.Path(path).is_dir():
+            raise ConfigError(
+                f"{name}.path is {path}, a classifier that was made elsewhere; the comparison needs gradients and "
+                f"activations of both classifiers, so it knows those that train.py has trained"
+            )
 
 
 class Setting:
@@ -60,6 +76,7 @@ class Setting:
     def __init__(self, config: Config, workdir: pathlib.Path):
         self.protocol = protocol = read_protocol(config)
         self.cae, self.attribution = dict(config.cae), dict(config.attribution)
+        check_classifiers(read_record(workdir).config)
         self.explainer = Explainer.load(workdir)
         scored = workdir / "metrics.json"
         self.model_scores: dict[str, Any] = json.loads(scored.read_text()) if scored.exists() else {}

@@ -17,7 +17,7 @@ from cae_jax.benchmark.scores import AttributionScores, CounterfactualScores
 from cae_jax.benchmark.setting import Setting
 from cae_jax.training.config import ConfigError
 
-VERSION = 3  # of what is kept; raise it when a method or a score changes
+VERSION = 4  # of what is kept; raise it when a method or a score changes
 
 
 class Result(NamedTuple):

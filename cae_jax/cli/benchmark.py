@@ -51,7 +51,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
 
     from cae_jax.benchmark import protocol, suite
     from cae_jax.benchmark.folder import write_folder
-    from cae_jax.benchmark.setting import Setting
+    from cae_jax.benchmark.setting import Setting, check_classifiers
     from cae_jax.training.loop import train
 
     path = find_config(options.config)
@@ -63,6 +63,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
     if not options.model:
+        check_classifiers(config.train)
         train(config.train, model, console)
     with console.status("opening model and images"):
         setting = Setting(config, model)

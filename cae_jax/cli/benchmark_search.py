@@ -49,7 +49,12 @@ def benchmark(options: argparse.Namespace, console) -> None:
 
     if options.num < 1 or options.sample < 1:
         raise InputError("--num and --sample must be 1 or more")
-    explainer = Explainer.load(options.workdir)
+    explainer, oracle = Explainer.load(options.workdir), search.load_oracle(options.workdir)
+    for name, loaded in (("classifier", explainer.classifier), ("oracle", oracle)):
+        if not loaded.traceable:
+            raise InputError(
+                f"the {name} of {options.workdir} is none that JAX can trace; the search is timed compiled"
+            )
     with console.status("choosing paths"):
         many = search.draw_paths(explainer, max(options.num, options.memory), options.seed)
     paths = many.rows(slice(options.num))
@@ -75,13 +80,12 @@ def benchmark(options: argparse.Namespace, console) -> None:
         other.name: search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
         for other in timings[1:]
     }
-    predict = jax.jit(search.load_oracle(options.workdir).predict)
-    oracle, found = functools.partial(map_batches, predict), {}
+    answer, found = functools.partial(map_batches, jax.jit(oracle.predict)), {}
     for strategy in ("medoid", "geodesic"):
         with console.status(f"what an oracle thinks: {strategy}"):
             many = search.draw_paths(explainer, options.num, options.seed, strategy)
             crossings = explainer.search(*many, tolerance=options.tolerance)
-            found[strategy] = search.quality(many, crossings, explainer.at, oracle)
+            found[strategy] = search.quality(many, crossings, explainer.at, answer)
     out = options.out or options.workdir / "benchmark"
     report.write(out, timings, batches, found, memory, agreement, options.tolerance)
     console.print(report.table(timings, options.tolerance))

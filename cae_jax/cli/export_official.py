@@ -27,8 +27,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a run or an import")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="GEN", help="the generator's: .pt or .npz")
-    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="where the discriminator's go")
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, metavar="GEN", help="a new file for the generator's: .pt or .npz"
+    )
+    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="one for the discriminator's")
     return parser.parse_args(arguments)
 
 
@@ -61,6 +63,9 @@ def export_official(options: argparse.Namespace, console) -> None:
     from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
     from cae_jax.training.run_record import read_record
 
+    for path in filter(None, (options.out, options.dis)):
+        if path.exists():
+            raise InputError(f"{path} is there already; name another file")
     record = read_record(options.workdir)
     store = CheckpointStore(options.workdir / "checkpoints")
     step = store.best()

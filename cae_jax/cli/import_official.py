@@ -11,6 +11,8 @@ from cae_jax.cli.options import folder
 from cae_jax.training.config import Config, ConfigError, apply_overrides, split_overrides
 from cae_jax.training.presets import official
 
+NOTE = "imported from "  # how the note of an import's record begins
+
 EXAMPLES = """\
 examples:
   python -m cae_jax.cli.import_official gen_00104000.pt --dis dis_00104000.pt --out runs/oct \\
@@ -53,6 +55,24 @@ def _config(options: argparse.Namespace, changes: dict[str, str], channels: int)
     return apply_overrides(config, changes)
 
 
+def _check_free(out: pathlib.Path) -> None:
+    """Raises `ConfigError` unless a folder is new, empty, or holds an earlier import and nothing of a run."""
+    from cae_jax.training.checkpoints import CheckpointStore
+    from cae_jax.training.run_record import FILE, read_record
+
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / FILE).is_file():
+        raise ConfigError(f"{out} holds other files; name another --out, or an empty folder")
+    store = CheckpointStore(out / "checkpoints")
+    whole = store.whole()
+    trained = not read_record(out).note.startswith(NOTE) or (out / "log.jsonl").exists()
+    if trained or any(not facts.get("imported") for facts in whole.values()):
+        raise ConfigError(f"{out} holds a run that was trained here; name another --out")
+    if not whole or len(whole) < len(store.steps()):
+        raise ConfigError(f"{out} holds an import that is not whole; delete it, or name another --out")
+
+
 def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
     """Reads the weights and writes the workdir."""
     from cae_jax import interop
@@ -60,13 +80,12 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
     from cae_jax.models import Discriminator
     from cae_jax.training.build import build_model, padded_shape, parameter_shapes
     from cae_jax.training.checkpoints import CheckpointStore
-    from cae_jax.training.run_record import FILE, RunRecord, write_record
+    from cae_jax.training.run_record import RunRecord, write_record
     from cae_jax.training.settings import file_settings
 
+    _check_free(options.out)
     folder = options.out / "checkpoints"
     store = CheckpointStore(folder)
-    if (options.out / FILE).exists() and not all(facts.get("imported") for facts in store.whole().values()):
-        raise ConfigError(f"{options.out} holds a run that was trained here; name another --out")
     try:
         tensors = interop.read_tensor_file(options.generator)
         sizes = interop.generator_sizes(tensors)
@@ -90,7 +109,7 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
-    class_names, note = tuple(str(number) for number in range(classes)), f"imported from {options.generator.name}"
+    class_names, note = tuple(str(number) for number in range(classes)), f"{NOTE}{options.generator.name}"
     if config.data.name:
         dataset = open_dataset(config.data.name, config.data.dir, "", file_settings(config.data))
         if dataset.image_shape != shape:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls
+from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
 from cae_jax.classifiers import check_answers
 from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
 from cae_jax.explaining.code_tables import make_code_table
@@ -20,22 +20,10 @@ from cae_jax.training.run_record import RunRecord
 from cae_jax.training.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
 
-PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
-MOST_ROWS = 64  # that it takes however small they are
 HOST_BATCHES = 16  # as many go to a classifier that JAX cannot trace, which knows best how to divide them
 
 HostClassifier = Callable[[np.ndarray], np.ndarray]
 """A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
-
-
-def rows_of_a_call(height: int, width: int) -> int:
-    """How many images a compiled call takes: 64, and fewer of more than 64×64, but 2 at least.
-
-    A call always computes as many, so that a few large images would else cost as much as 64 of them. Each device of
-    this process takes as many, but those of a CPU, which share its cores, together.
-    """
-    rows, devices = min(max(PIXELS // (height * width), 2), MOST_ROWS), jax.local_device_count()
-    return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
 
 
 class CompiledModel:

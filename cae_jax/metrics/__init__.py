@@ -13,6 +13,7 @@ from cae_jax.metrics.faithfulness import aopc, area_between, area_under, perturb
 from cae_jax.metrics.fills import Fill, blur_fill, linear_imputation, mean_fill, noisy_linear_imputation
 from cae_jax.metrics.intervals import bootstrap_interval, paired_difference
 from cae_jax.metrics.kernel_distance import kid, kid_floor
+from cae_jax.metrics.leakage import individual_code_leakage
 from cae_jax.metrics.localisation import (
     pointing_game,
     relevance_mass_accuracy,
@@ -20,14 +21,23 @@ from cae_jax.metrics.localisation import (
     top_k_dice,
     top_k_iou,
 )
-from cae_jax.metrics.probes import convolutional_probe_accuracy, knn_accuracy, linear_probe_accuracy, mlp_probe_accuracy
+from cae_jax.metrics.probes import (
+    convolutional_probe_accuracy,
+    knn_accuracy,
+    knn_predictions,
+    linear_probe_accuracy,
+    mlp_probe_accuracy,
+)
+from cae_jax.metrics.rates import BalancedRate, balanced_rate
 from cae_jax.metrics.swaps import draw_swaps, majority_share
 
 __all__ = [
+    "BalancedRate",
     "Fill",
     "aopc",
     "area_between",
     "area_under",
+    "balanced_rate",
     "blur_fill",
     "bootstrap_interval",
     "convolutional_probe_accuracy",
@@ -35,9 +45,11 @@ __all__ = [
     "distance_to_truth",
     "diversity",
     "draw_swaps",
+    "individual_code_leakage",
     "kid",
     "kid_floor",
     "knn_accuracy",
+    "knn_predictions",
     "l1_distance",
     "l2_distance",
     "linear_imputation",

@@ -4,7 +4,9 @@ High is good for class codes. For individual codes it is leakage: what of the cl
 seconds to load, so that programs load it when the first probe is fitted.
 """
 
+import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -13,28 +15,76 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cae_jax.batching import map_batches
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""A fitted probe: codes `[M, ...]` to classes `[M]`."""
+
+MOST_BYTES = 64 * 2**20  # of codes that the convolutional probe is shown at once
+MOST_CELLS = 16  # a side of what its dense layer sees; larger feature maps are averaged to that after two convolutions
+
+
+def knn_predictions(codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray) -> np.ndarray:
+    """What the 5 nearest neighbours (Euclidean) among `codes`, `[N, size]`, say of the held-out ones."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(min(5, len(codes))).fit(codes, labels).predict(held_out_codes)
+
 
 def knn_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
-    """Accuracy of the 5 nearest neighbours (Euclidean) among `codes`, `[N, size]`, on the held-out ones."""
-    from sklearn.neighbors import KNeighborsClassifier
+    """Accuracy of `knn_predictions`."""
+    return float((knn_predictions(codes, labels, held_out_codes) == held_out_labels).mean())
 
-    model = KNeighborsClassifier(min(5, len(codes))).fit(codes, labels)
-    return float(model.score(held_out_codes, held_out_labels))
+
+def _one_class(labels: np.ndarray) -> Predict | None:
+    """All that can be learned from labels of one class only."""
+    return (lambda codes: np.full(len(codes), labels[0])) if (labels == labels[0]).all() else None
+
+
+def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
+    """Fits logistic regression to standardised codes, `[N, ...]` flattened.
+
+    Where a code has more numbers than there are codes, the regression is of the codes' coordinates in the space that
+    they span: its penalty, which is of the weights' length, leaves nothing outside, so that the answers are the same,
+    and memory grows with the codes and not with the classes times their size.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if constant := _one_class(labels):
+        return constant
+    regression = LogisticRegression(C=0.1, max_iter=300)
+    flat = codes.reshape(len(codes), -1)
+    if flat.shape[1] <= len(flat):
+        model = make_pipeline(StandardScaler(), regression).fit(flat, labels)
+        return lambda held_out: model.predict(held_out.reshape(len(held_out), -1))
+    products = functools.partial(_products, others=flat)
+    squares, axes = np.linalg.eigh(products(flat))
+    there = squares > squares[-1] * len(flat) * np.finfo(np.float32).eps
+    axes = axes[:, there] / np.sqrt(squares[there])
+    regression.fit(products(flat) @ axes, labels)
+    return lambda held_out: regression.predict(products(held_out.reshape(len(held_out), -1)) @ axes)
+
+
+def _products(codes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Dot products `[M, N]` of codes with others, standardised as these are, summed over a few numbers at a time."""
+    total, step = np.zeros((len(codes), len(others))), 4096
+    for start in range(0, others.shape[1], step):
+        theirs = others[:, start : start + step].astype(np.float64)
+        mean, deviation = theirs.mean(0), theirs.std(0)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        total += ((codes[:, start : start + step] - mean) / scale) @ ((theirs - mean) / scale).T
+    return total
 
 
 def linear_probe_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
-    """Accuracy of logistic regression on standardised codes, `[N, ...]` flattened, on the held-out ones."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-    model.fit(codes.reshape(len(codes), -1), labels)
-    return float(model.score(held_out_codes.reshape(len(held_out_codes), -1), held_out_labels))
+    """Accuracy of `fit_linear_probe` on the held-out codes."""
+    return float((fit_linear_probe(codes, labels)(held_out_codes) == held_out_labels).mean())
 
 
 def mlp_probe_accuracy(
@@ -60,24 +110,19 @@ class _Probe(nn.Module):
     def __call__(self, codes: jax.Array) -> jax.Array:
         h = nn.relu(nn.Conv(64, (3, 3))(codes))
         h = nn.relu(nn.Conv(64, (3, 3))(h))
+        window = tuple(-(-side // MOST_CELLS) for side in h.shape[1:3])
+        h = nn.avg_pool(h, window, window, "SAME", count_include_pad=False) if max(window) > 1 else h
         h = nn.relu(nn.Dense(128)(h.reshape(h.shape[0], -1)))
         return nn.Dense(self.num_classes)(h)
 
 
-def convolutional_probe_accuracy(
-    codes: np.ndarray,
-    labels: np.ndarray,
-    held_out_codes: np.ndarray,
-    held_out_labels: np.ndarray,
-    *,
-    seed: int,
-    steps: int = 400,
-) -> float:
-    """Accuracy of a small convolutional network fitted to feature maps `[N, h, w, channels]`, on the held-out ones."""
+def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int, steps: int = 400) -> Predict:
+    """Fits a small convolutional network to feature maps `[N, h, w, channels]`, standardised by channel."""
+    batch = max(min(128, MOST_BYTES // codes[0].nbytes), 1)
     mean, deviation = codes.mean((0, 1, 2)), codes.std((0, 1, 2)) + 1e-6
-    codes, held_out_codes = (codes - mean) / deviation, (held_out_codes - mean) / deviation
-    probe = _Probe(int(max(labels.max(), held_out_labels.max())) + 1)
-    params = probe.init(jax.random.key(seed), jnp.asarray(codes[:1]))
+    standard = lambda rows: ((rows - mean) / deviation).astype(np.float32)  # noqa: E731
+    probe = _Probe(int(labels.max()) + 1)
+    params = probe.init(jax.random.key(seed), jnp.asarray(standard(codes[:1])))
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
 
     @jax.jit
@@ -92,7 +137,23 @@ def convolutional_probe_accuracy(
     rng = np.random.default_rng(seed)
     state = optimizer.init(params)
     for _ in range(steps):
-        rows = rng.integers(len(codes), size=128)
-        params, state = step(params, state, codes[rows], labels[rows])
-    predictions = np.asarray(jax.jit(probe.apply)(params, held_out_codes)).argmax(-1)
-    return float((predictions == held_out_labels).mean())
+        rows = rng.integers(len(codes), size=batch)
+        params, state = step(params, state, standard(codes[rows]), labels[rows])
+    answer = jax.jit(lambda rows: probe.apply(params, rows).argmax(-1))
+    return lambda held_out: map_batches(
+        lambda rows: answer(standard(rows)), held_out, batch_size=min(batch, len(held_out))
+    )
+
+
+def convolutional_probe_accuracy(
+    codes: np.ndarray,
+    labels: np.ndarray,
+    held_out_codes: np.ndarray,
+    held_out_labels: np.ndarray,
+    *,
+    seed: int,
+    steps: int = 400,
+) -> float:
+    """Accuracy of `fit_convolutional_probe` on the held-out codes."""
+    predict = fit_convolutional_probe(codes, labels, seed=seed, steps=steps)
+    return float((predict(held_out_codes) == held_out_labels).mean())

@@ -7,7 +7,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax import metrics
-from cae_jax.batching import map_batches
+from cae_jax.batching import map_batches, rows_of_a_call
 from cae_jax.training.functions import Functions
 from cae_jax.training.sharding import on_this_process
 from cae_jax.types import ImageSource
@@ -19,23 +19,47 @@ VALIDATION_CODES = 2000  # training images whose class codes the validation's ne
 def collapse_reason(scores: dict[str, float], chance: float) -> str:
     """Says in what way a class code carries nothing any more, or returns '' if it does carry something.
 
+    A rate says so where it is less than a tenth of the way from chance to 1, and its standard error would not change
+    that: a class of a single validation image proves nothing.
+
     Args:
-        scores: with `swap_flip_rate` and `class_code_knn_accuracy`.
-        chance: the share of the most frequent class.
+        scores: with `swap_flip_rate` and `class_code_knn_accuracy`. Where there is `..._balanced` of one, it counts
+            instead, with its `..._error`: of uneven classes, a plain rate is that of the frequent ones.
+        chance: what such a rate is where an answer is the same for all classes.
     """
-    threshold = chance + 0.1 * (1.0 - chance)
-    if scores["class_code_knn_accuracy"] < threshold:
-        return f"the class code tells the class no better than chance ({scores['class_code_knn_accuracy']:.2f})"
-    if scores["swap_flip_rate"] < threshold:
-        return f"swapping class codes does not change the class ({scores['swap_flip_rate']:.2f} of swaps flip)"
+
+    def is_chance(name: str) -> float | None:
+        rate = scores.get(f"{name}_balanced", scores[name])
+        few = rate + scores.get(f"{name}_error", 0.0) < chance + 0.1 * (1.0 - chance)
+        return rate if few else None
+
+    if (rate := is_chance("class_code_knn_accuracy")) is not None:
+        return f"the class code tells the class no better than chance ({rate:.2f}, by chance {chance:.2f})"
+    if (rate := is_chance("swap_flip_rate")) is not None:
+        return f"swaps take their donor's class no more often than by chance ({rate:.2f}, by chance {chance:.2f})"
     return ""
+
+
+def _balanced(name: str, hits: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+    found = metrics.balanced_rate(hits, classes)
+    return {f"{name}_balanced": found.rate, f"{name}_error": found.error}
+
+
+def most_in_a_batch(ordered: np.ndarray, batch_size: int) -> int:
+    """The most different rows in a batch of ordered ones, rounded up to a power of two: one compiled shape for all."""
+    batches = np.split(ordered, range(batch_size, len(ordered), batch_size))
+    most = max(len(np.unique(batch)) for batch in batches)
+    return min(1 << (most - 1).bit_length(), batch_size)
 
 
 class Evaluator:
     """Scores generators on a split against the training split.
 
+    Images are read, encoded and drawn a few at a time, and no individual code is kept, but those of a sample that
+    probes are fitted to (see `metrics.individual_code_leakage`): memory depends neither on the images nor the classes.
+
     Attributes:
-        chance: the share of the most frequent predicted class on the split.
+        chance: what a rate that is balanced over the split's classes is for an answer that is the same for all.
     """
 
     def __init__(
@@ -51,78 +75,89 @@ class Evaluator:
         self._train, self._train_predictions = train, train_predictions
         self._source, self._predictions = source, predictions
         self._seed = seed
-        self.chance = metrics.majority_share(predictions)
+        self._rows = rows_of_a_call(*source.take(np.arange(1)).shape[1:3])
+        self.chance = 1.0 / len(np.unique(predictions))
 
-    def _codes(
-        self, encode: Callable, params: Any, source: ImageSource, rows: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _map(self, function: Callable[..., Any], *arrays: np.ndarray) -> Any:
+        return map_batches(function, *arrays, batch_size=self._rows, spread=True)
+
+    def _class_codes(self, params: Any, source: ImageSource, rows: np.ndarray | None = None) -> np.ndarray:
         rows = np.arange(len(source)) if rows is None else rows
-        return map_batches(lambda batch: encode(params, source.take(batch)), rows, spread=True)
+        return self._map(lambda batch: self._functions.plain_encode(params, source.take(batch))[1], rows)
 
-    def _swaps(self, params: Any, codes: tuple[np.ndarray, np.ndarray], count: int) -> dict[str, float]:
-        individual_codes, class_codes = codes
+    def _swaps(self, params: Any, class_codes: np.ndarray, count: int) -> dict[str, float]:
         exemplars, donors = metrics.draw_swaps(self._predictions, count, self._seed)
-
-        def answers(exemplar, donor):
-            swaps = self._functions.decode(params, individual_codes[exemplar], class_codes[donor])
-            before, other = (image_ranges.to_unit(self._source.take(rows)) for rows in (exemplar, donor))
-            distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
-            return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1), *distances
-
-        probabilities, by_oracle, changed, apart = map_batches(answers, exemplars, donors, spread=True)
+        order = np.argsort(exemplars, kind="stable")  # so that a call has few exemplars, each encoded once
+        exemplars, donors = exemplars[order], donors[order]
         wanted = self._predictions[donors]
+        width = most_in_a_batch(exemplars, self._rows)
+
+        def answers(exemplar, donor, target):
+            rows, place = np.unique(exemplar, return_inverse=True)
+            rows = np.pad(rows, (0, width - len(rows)), mode="edge")
+            before = self._source.take(rows)
+            individual_codes = np.asarray(self._functions.encode(params, before)[0])[place]
+            swaps = self._functions.decode(params, individual_codes, class_codes[donor])
+            before, other = image_ranges.to_unit(before[place]), image_ranges.to_unit(self._source.take(donor))
+            distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
+            probabilities = np.asarray(self._functions.predict(swaps))
+            by_oracle = self._functions.oracle(swaps).argmax(-1)
+            own = np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0]
+            return probabilities.argmax(-1) == target, by_oracle == target, own, *distances
+
+        hits, by_oracle, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
+        used, place, times = np.unique(donors, return_inverse=True, return_counts=True)
+        of_donors = np.bincount(place, hits) / times  # many swaps with one donor are about one class code
         return {
-            "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
-            "swap_oracle_rate": float((by_oracle == wanted).mean()),
-            "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
-            "swap_change": float(changed.mean() / apart.mean()),
+            "swap_flip_rate": float(hits.mean()),
+            **_balanced("swap_flip_rate", of_donors, self._predictions[used]),
+            "swap_oracle_rate": float(by_oracle.mean()),
+            "swap_probability": float(probabilities.mean()),
+            "swap_change": float(changed.mean() / max(apart.mean(), np.finfo(np.float32).tiny)),
         }
 
     def _reconstructions(self, params: Any) -> dict[str, float]:
-        def compare(rows):
+        def compare(rows, target):
             images = image_ranges.to_unit(self._source.take(rows))
             reconstructions = self._functions.reconstruct(params, images)
-            return self._functions.predict(reconstructions), abs(reconstructions - images).mean((1, 2, 3))
+            probabilities = np.asarray(self._functions.predict(reconstructions))
+            own = np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0]
+            return probabilities.argmax(-1) == target, own, abs(reconstructions - images).mean((1, 2, 3))
 
-        rows = np.arange(len(self._source))
-        probabilities, distances = map_batches(compare, rows, spread=True)
+        kept, probabilities, distances = self._map(compare, np.arange(len(self._source)), self._predictions)
         return {
-            "reconstruction_keep_rate": float((probabilities.argmax(-1) == self._predictions).mean()),
-            "reconstruction_probability": float(probabilities[rows, self._predictions].mean()),
+            "reconstruction_keep_rate": float(kept.mean()),
+            "reconstruction_probability": float(probabilities.mean()),
             "reconstruction_l1": float(distances.mean()),
+        }
+
+    def _scores(self, params: Any, swaps: int, rows: np.ndarray | None = None) -> dict[str, float]:
+        """All but the probes; neighbours are looked for among some of the training images, or all."""
+        class_codes = self._class_codes(params, self._source)
+        known = self._train_predictions if rows is None else self._train_predictions[rows]
+        hits = metrics.knn_predictions(self._class_codes(params, self._train, rows), known, class_codes)
+        hits = hits == self._predictions
+        return {
+            **self._swaps(params, class_codes, swaps),
+            **self._reconstructions(params),
+            "class_code_knn_accuracy": float(hits.mean()),
+            **_balanced("class_code_knn_accuracy", hits, self._predictions),
         }
 
     def validate(self, params: Any) -> dict[str, float]:
         """Scores quickly, while training. The oracle's rate is for reading only: nothing may be chosen by it."""
-        params = on_this_process(params)
-        codes = self._codes(self._functions.encode, params, self._source)
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
-        _, train_class_codes = self._codes(self._functions.plain_encode, params, self._train, rows)
-        return {
-            **self._swaps(params, codes, VALIDATION_SWAPS),
-            **self._reconstructions(params),
-            "class_code_knn_accuracy": metrics.knn_accuracy(
-                train_class_codes, self._train_predictions[rows], codes[1], self._predictions
-            ),
-        }
+        return self._scores(on_this_process(params), VALIDATION_SWAPS, rows)
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
         """Scores in full: `swaps` random swaps, reconstructions, probes fitted to the training split's codes."""
         params = on_this_process(params)
-        codes = self._codes(self._functions.encode, params, self._source)
-        individual_codes, _ = self._codes(self._functions.plain_encode, params, self._source)
-        train_codes = self._codes(self._functions.plain_encode, params, self._train)
-        individual = (train_codes[0], self._train_predictions, individual_codes, self._predictions)
-        linear = metrics.linear_probe_accuracy(*individual)
-        convolutional = metrics.convolutional_probe_accuracy(*individual, seed=self._seed)
-        return {
-            **self._swaps(params, codes, swaps),
-            **self._reconstructions(params),
-            "class_code_knn_accuracy": metrics.knn_accuracy(
-                train_codes[1], self._train_predictions, codes[1], self._predictions
-            ),
-            "individual_code_leakage": max(linear, convolutional),
-            "individual_code_leakage_linear": linear,
-            "individual_code_leakage_convolutional": convolutional,
-            "individual_code_leakage_chance": self.chance,
-        }
+        leakage = metrics.individual_code_leakage(
+            lambda images: self._functions.plain_encode(params, images)[0],
+            self._train,
+            self._train_predictions,
+            self._source,
+            self._predictions,
+            self._seed,
+        )
+        return {**self._scores(params, swaps), **leakage}
