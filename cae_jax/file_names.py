@@ -45,14 +45,22 @@ def safe_name(text: str) -> str:
     return _tagged(text, safe)
 
 
-def safe_names(texts: Sequence[str]) -> list[str]:
-    """`safe_name` of different texts, told apart also where a file system sees no difference of case."""
+def safe_names(texts: Sequence[str], joint: str = "") -> list[str]:
+    """`safe_name` of different texts, told apart also where a file system sees no difference of case.
+
+    Args:
+        texts: different ones.
+        joint: what names are going to be joined by; none of them has it within, so that they can be told apart again.
+    """
     names = [safe_name(text) for text in texts]
     counts = Counter(name.casefold() for name in names)
-    return [
-        _tagged(text, name) if counts[name.casefold()] > 1 and not TAGGED.fullmatch(name) else name
-        for text, name in zip(texts, names, strict=True)
-    ]
+
+    def apart(text: str, name: str) -> str:
+        shared = counts[name.casefold()] > 1 or (joint and joint in name)
+        tagged = _tagged(text, name) if shared and not TAGGED.fullmatch(name) else name
+        return tagged.replace(joint, joint.replace("_", "-")) if joint else tagged
+
+    return list(map(apart, texts, names))
 
 
 def printable(text: str) -> str:

@@ -168,7 +168,9 @@ def test_where_there_are_fewer_answers_it_is_said_why():
     assert found[2].why == "of 1 path tried, 1 reached a confident flip"
     assert not find_shortfalls(record, 1)
     blurred = explain([[1.0, 0.0, 0.0]], [1], strategy="nearest", diverse=2, tolerance=0.5)
-    assert find_shortfalls(blurred, 2)[0].why.endswith("2 reached a confident flip, of which the search can tell 1 apart")
+    assert find_shortfalls(blurred, 2)[0].why.endswith(
+        "2 reached a confident flip, of which the search can tell 1 apart"
+    )
 
 
 @pytest.mark.parametrize(

@@ -243,9 +243,10 @@ def test_further_ends_lie_in_the_groups_of_a_class(name):
     found = STRATEGIES[name](table, 0.9)(np.zeros((1, 2), np.float32), np.asarray([1]), 3)
     ends = found.waypoints[:, -1]
     assert len(ends) == 3
-    assert np.linalg.norm(ends[1:] - [[3, -2], [3, 2]], axis=-1).max() < 0.1 or np.linalg.norm(
-        ends[:0:-1] - [[3, -2], [3, 2]], axis=-1
-    ).max() < 0.1
+    assert (
+        np.linalg.norm(ends[1:] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
+        or np.linalg.norm(ends[:0:-1] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
+    )
 
 
 def test_further_geodesics_enter_a_class_by_codes_of_their_group():
@@ -366,7 +367,11 @@ def test_answers_that_the_search_cannot_tell_apart_are_one():
     flipped, none = np.full(4, Ending.FLIPPED), np.zeros(4)
     request, shift = np.zeros(4, int), np.asarray([0.1, 0.2, 0.3, 0.4])
     assert select_diverse(request, flipped, none, shift, codes, 4, 0.1).tolist() == [0, 3, 2]
-    assert select_diverse(request, flipped, none, shift, codes, 4, np.asarray([0.1, 0.0, 0.2, 0.1])).tolist() == [0, 3, 1]
+    assert select_diverse(request, flipped, none, shift, codes, 4, np.asarray([0.1, 0.0, 0.2, 0.1])).tolist() == [
+        0,
+        3,
+        1,
+    ]
     assert select_diverse(request, flipped, none, shift, codes, 4, 1.0).tolist() == [0]
 
 

@@ -185,7 +185,7 @@ class Explainer:
         reference = self._checked(reference[None])
         wanted = int(self._model.predict(reference).argmax(-1)[0])
         name = self.record.class_names[wanted]
-        if target == Aim.ALL:
+        if target is Aim.ALL:
             raise InputError(f"a reference image has one class, {name}, so target 'all' does not go with it")
         if isinstance(target, np.ndarray) and (target != wanted).any():
             raise InputError(f"the reference image is of class {name}, but the target is another")
