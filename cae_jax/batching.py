@@ -25,6 +25,25 @@ def rows_of_a_call(height: int, width: int) -> int:
     return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
 
 
+class Picked:
+    """Rows of an array, in any order and as often as wanted, copied only when a batch of them is asked for."""
+
+    def __init__(self, array: "np.ndarray | Picked", rows: np.ndarray):
+        self._array, self._rows = array, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self._array[self._rows[rows]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self[:], dtype)
+
+
+Rows = np.ndarray | Picked
+
+
 def parallel_calls() -> int:
     """How many compiled calls to have under way at once: one a core on a CPU, one on anything else.
 
@@ -61,7 +80,7 @@ def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def map_batches(
-    function: Callable[..., Any], *arrays: np.ndarray, batch_size: int = 256, calls: int = 1, spread: bool = False
+    function: Callable[..., Any], *arrays: Rows, batch_size: int = 256, calls: int = 1, spread: bool = False
 ) -> Any:
     """Applies `function` to rows in batches and concatenates what it returns, on the host.
 

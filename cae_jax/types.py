@@ -71,6 +71,9 @@ class Explanation:
         path_shifts: `[P]`, from 0 to 1.
         path_images: `[M, P, height, width, channels]` in [0, 1]; the first is the reconstruction.
         path_probabilities: `[M, P, K]`.
+        answer: `[M]`, which of its request's answers a row is: 0 the best, then the diverse ones, row after row.
+        tried: `[M]`, paths that were searched for the row's request.
+        confident: `[M]`, how many of them reached a confident flip; diverse answers are chosen among these.
     """
 
     image_index: np.ndarray
@@ -87,6 +90,15 @@ class Explanation:
     path_shifts: np.ndarray
     path_images: np.ndarray
     path_probabilities: np.ndarray
+    answer: np.ndarray
+    tried: np.ndarray
+    confident: np.ndarray
 
     def __len__(self) -> int:
         return len(self.image_index)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """How many answers the request of each row has, `[M]`."""
+        counts = np.diff(np.append(np.flatnonzero(self.answer == 0), len(self)))
+        return np.repeat(counts, counts)

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"errors"},
-    {"types", "images", "mirror"},
+    {"types", "images", "mirror", "file_names"},
     {"processes"},
     {"batching"},
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},

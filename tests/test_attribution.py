@@ -15,7 +15,7 @@ IMAGES[:, 1, 1] = np.arange(4)[:, None] / 8  # tells them apart
 class Toy:
     """Three classes. Its map of an image toward a class is one number all over, negative toward class 0."""
 
-    record = SimpleNamespace(image_shape=(5, 3, 1))
+    record = SimpleNamespace(image_shape=(5, 3, 1), class_names=("none", "round", "square"))
 
     def __init__(self):
         self.asked = []
@@ -24,17 +24,16 @@ class Toy:
         """Probabilities: the first pixel says the class."""
         return np.eye(3)[np.round(images[:, 0, 0, 0] * 4).astype(int)]
 
-    def explain(self, images, target, **options):
-        """Maps toward all other classes or one for each image, and notes how it was asked."""
+    def explain_batches(self, images, target, **options):
+        """Maps toward all other classes or one for each image, an image at a time, and notes how it was asked."""
         self.asked.append(options)
-        rows, targets = [], []
         for row, answer in enumerate(self.predict(images).argmax(-1)):
             toward = [c for c in range(3) if c != answer] if isinstance(target, str) else [int(target[row])]
-            rows += [row] * len(toward)
-            targets += toward
-        values = [self.value(images[row], c) for row, c in zip(rows, targets, strict=True)]
-        saliency = np.tile(np.asarray(values, np.float32)[:, None, None], (1, 5, 3))
-        return SimpleNamespace(image_index=np.asarray(rows), saliency=saliency)
+            rows = [(c, answer) for c in toward for answer in range(options.get("diverse", 1) if c else 1)]
+            values = [self.value(images[row], c) + answer for c, answer in rows]
+            saliency = np.tile(np.asarray(values, np.float32)[:, None, None], (1, 5, 3))
+            counts = np.asarray([sum(other == c for other, _ in rows) for c, _ in rows])
+            yield SimpleNamespace(image_index=np.full(len(rows), row), saliency=saliency, answers=counts)
 
     @staticmethod
     def value(image, target):
@@ -78,7 +77,9 @@ def test_quantus_and_captum_get_the_same_maps_in_their_shapes():
     maps, inputs = attribute(Toy(), IMAGES), IMAGES.transpose(0, 3, 1, 2)
     found = quantus_explain_func(Toy())(None, inputs, ANSWERS, device="cpu")
     np.testing.assert_array_equal(found, maps[:, None])
-    found = Attribution(Toy()).attribute(np.repeat(inputs, 3, axis=1))
+    colours = Toy()
+    colours.record = SimpleNamespace(image_shape=(5, 3, 3), class_names=Toy.record.class_names)
+    found = Attribution(colours).attribute(np.repeat(inputs, 3, axis=1))
     assert found.shape == (4, 3, 5, 3)
     np.testing.assert_array_equal(found, np.repeat(maps[:, None], 3, axis=1))
     np.testing.assert_array_equal(

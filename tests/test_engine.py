@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
-from cae_jax.explaining import ClassifierError, ExplainOptions
+from cae_jax.explaining import ClassifierError, ExplainOptions, engine
+from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
 from cae_jax.explaining.requests import ANY, Requests, make_requests
 from cae_jax.types import Ending
@@ -35,11 +36,11 @@ def compile_toy(predict=predict):
 
     def run(*rows, confidence, tolerance):
         active = np.ones(len(rows[1]), bool)
-        return find(*rows, active, confidence=confidence, tolerance=tolerance)
+        return find(*map(np.asarray, rows), active, confidence=confidence, tolerance=tolerance)
 
     return Compiled(
         at=lambda code, waypoints, shift: np.asarray(
-            decode(code, along_path(jnp.asarray(waypoints), jnp.asarray(shift)))
+            decode(np.asarray(code), along_path(jnp.asarray(np.asarray(waypoints)), jnp.asarray(shift)))
         ),
         predict=lambda images: np.asarray(predict(images)),
         search=run,
@@ -135,6 +136,43 @@ def test_diverse_answers_are_apart_and_begin_with_the_best():
         assert np.linalg.norm(np.subtract(*record.counterfactual_code[rows])) > 1e-3
 
 
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_as_many_different_answers_are_given_as_are_asked_for_whatever_the_strategy(strategy):
+    codes = np.concatenate([np.random.default_rng(0).normal(0.0, 0.15, (40, 3)) + centre for centre in np.eye(3)])
+    answers = TOY.predict(codes[:, None, :, None])
+    table = CodeTable(np.arange(120).astype(str), codes, answers.argmax(-1), answers.argmax(-1), answers.max(-1))
+    settings = ExplainOptions(strategy=strategy, diverse=3)
+    route = route_by_strategy(table, STRATEGIES[strategy](table, 0.9), settings)
+    for aim in (1, ANY):
+        exemplars = exemplars_at([[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]])
+        record = explain_batch(TOY, exemplars, Requests(np.arange(2), np.full(2, aim)), route, settings)
+        assert record.image_index.tolist() == [0, 0, 0, 1, 1, 1]
+        assert record.answer.tolist() == [0, 1, 2] * 2
+        assert (record.status == Ending.FLIPPED).all()
+        assert (record.counterfactual_probabilities[np.arange(6), record.target] >= 0.9).all()
+        for rows in (record.counterfactual[:3, 0, :, 0], record.counterfactual[3:, 0, :, 0]):
+            assert min(np.linalg.norm(rows[a] - rows[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 0.05
+        assert (record.confident <= record.tried).all()
+        assert (record.tried >= 20).all()
+        assert not find_shortfalls(record, 3)
+
+
+def test_where_there_are_fewer_answers_it_is_said_why():
+    record = explain(np.eye(3), [1, 1, 0], strategy="nearest", diverse=5)  # two codes of class 1, one of class 0
+    assert record.answers.tolist() == [2, 2, 1, 1]
+    assert record.answer.tolist() == [0, 1, 0, 0]
+    found = find_shortfalls(record, 5)
+    assert [(s.row, s.found) for s in found] == [(0, 2), (2, 1), (3, 1)]
+    assert found[0].why == "of 2 paths tried, 2 reached a confident flip"
+    assert found[1].why == Ending.ALREADY_TARGET.message
+    assert found[2].why == "of 1 path tried, 1 reached a confident flip"
+    assert not find_shortfalls(record, 1)
+    blurred = explain([[1.0, 0.0, 0.0]], [1], strategy="nearest", diverse=2, tolerance=0.5)
+    assert find_shortfalls(blurred, 2)[0].why.endswith(
+        "2 reached a confident flip, of which the search can tell 1 apart"
+    )
+
+
 @pytest.mark.parametrize(
     ("saliency", "expected"),
     [
@@ -195,6 +233,20 @@ def test_an_answer_that_is_not_finite_on_the_way_names_its_image():
 
     with pytest.raises(ClassifierError, match="not finite somewhere on the path of image 1"):
         explain([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [0, 1], predictions=[2, 0], compiled=compile_toy(breaks))
+
+
+def test_fewer_rows_are_explained_together_the_more_each_of_them_takes(monkeypatch):
+    small, large = (
+        Exemplars(np.zeros((1, side, side, 3), np.float32), np.zeros(1), np.zeros(1), np.zeros(1)) for side in (8, 256)
+    )
+    rows = lambda exemplars, classes=10, **options: engine.rows_at_once(exemplars, classes, ExplainOptions(**options))  # noqa: E731
+    assert rows(small) > 5000
+    assert rows(large) * 256 * 256 * 3 * 4 * 16 <= 2**28
+    assert rows(small, 1000) * 1000 * 4 * 16 <= 2**28
+    assert rows(large, saliency="relevance") < rows(large) / 3
+    assert rows(small, diverse=3) == pytest.approx(rows(small) / 3, rel=0.01)
+    monkeypatch.setattr(engine, "MEMORY", 1)
+    assert rows(large) == 1
 
 
 def test_records_are_joined_row_after_row():

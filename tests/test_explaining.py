@@ -182,7 +182,9 @@ def test_answers_of_a_traced_classifier_are_checked_too():
     assert check_answers(np.full((1, 2), 0.5), 1, 2).dtype == np.float32
 
 
-@pytest.mark.parametrize("target", [10, -1, "8", 2.5, [1, 2]])
+@pytest.mark.parametrize(
+    "target", [10, -1, "eight", "", "10", "-1", 2.5, [1, 2], None, True, np.nan, ["any"] * 3, np.eye(3)]
+)
 def test_targets_that_do_not_exist(explainer, digits, target):
     with pytest.raises(InputError, match="target"):
         explainer.explain(digits.test.take(np.arange(3)), target)

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from cae_jax.file_names import printable
 from cae_jax.report import Page, draw_explanation, metrics_table, picture_grid
+from cae_jax.report.lettering import lettered, wrapped
 from cae_jax.report.strips import saliency_tile
 from cae_jax.types import Ending, Explanation
 
@@ -66,6 +68,9 @@ def make_explanation(channels=1, side=8):
         path_shifts=np.linspace(0.0, 1.0, 4),
         path_images=rng.random((count, 4, *size)),
         path_probabilities=rng.dirichlet(np.ones(3), (count, 4)),
+        answer=np.zeros(count, int),
+        tried=np.ones(count, int),
+        confident=(np.arange(count) == Ending.FLIPPED).astype(int),
     )
 
 
@@ -76,12 +81,64 @@ def test_every_ending_is_drawn_with_its_images(ending, channels, side, tile):
     image = np.zeros((side, side, channels))
     image[: side // 4, : side // 4] = 1.0
     picture = np.asarray(draw_explanation(explanation, ending.value, image, NAMES, "digit"))
-    top = 56  # title and captions
+    black = int((picture[:, 8 : 8 + tile].max(axis=(1, 2)) < 30).argmax())
+    top = black - tile // 4  # below title and captions
+    assert 50 < top < 100
     exemplar = picture[top : top + tile, 8 : 8 + tile]
     assert exemplar[0, 0].tolist() == [255, 255, 255]
     assert exemplar[tile // 2 :].max() < 30
     assert (picture[:top].min(axis=(1, 2)) < 100).any()  # text
     assert picture[top + tile :].std() > 1.0  # bars
+
+
+LONG = "a name of many words " * 6 + "and" + "onewithoutanyspaces" * 9
+
+
+def test_a_strip_grows_so_that_long_names_are_there_whole():
+    explanation, image = make_explanation(), np.zeros((8, 8, 1))
+    usual = draw_explanation(explanation, 0, image, NAMES, "digit")
+    for names, name in ((NAMES, LONG), ((LONG, "dog", "fish"), "digit")):
+        long = draw_explanation(explanation, 0, image, names, name)
+        assert long.width == usual.width
+        assert long.height > usual.height + 10
+        assert (np.asarray(long)[:, -3:] == 255).all()  # no line is cut at the edge
+
+
+@pytest.mark.parametrize("text", [LONG, "x" * 300, "", " ", "два слова", "a\nb\tc", "猫" * 40])
+def test_wrapped_lines_hold_all_of_a_text_and_are_as_wide_as_there_is_room_for(text):
+    lines, font = wrapped(text, 11, 80)
+    shown, _ = lettered(text, 11)
+    assert "".join(lines).replace(" ", "") == shown.replace(" ", "")
+    assert max(font.getlength(line) for line in lines) <= 80
+
+
+def test_what_no_font_has_stands_as_its_escape_and_other_scripts_as_they_are():
+    assert lettered("Größe ↔ Ωж ער", 11)[0] == "Größe ↔ Ωж ער"
+    assert lettered("猫 cat", 11)[0] == "\\u732b cat"
+    assert lettered("😀\udcff\x1b[31m", 11)[0].endswith("\\udcff\\x1b[31m")
+    assert lettered("plain", 11)[1] is not lettered("é", 11)[1]
+
+
+@pytest.mark.parametrize("name", ["[red]x[/]", "猫😀", "שלום", "हिन्दी", "\udcff.png", "a\nb", "\u202egnp.exe"])
+def test_names_of_any_kind_are_drawn_and_escaped(name):
+    explanation = make_explanation()
+    draw_explanation(explanation, 0, np.zeros((8, 8, 1)), (name, *NAMES[1:]), name)
+    report = Page((name, *NAMES[1:]), {"target": name})
+    report.add(explanation, np.zeros((len(Ending), 8, 8, 1)), [name] * len(Ending))
+    html = report.render(
+        [(name, "unreadable")], 0, [{"image": name, "target": name, "asked": 2, "found": 1, "why": "!"}]
+    )
+    assert html.count(f"<bdi>{printable(name)}</bdi>") > 5
+    html.encode()
+
+
+def test_a_page_says_which_requests_have_fewer_answers():
+    fewer = [{"image": f"<{i}>", "target": "cat", "asked": 3, "found": 2, "why": "of 3 paths"} for i in range(60)]
+    html = page(make_explanation(), fewer=fewer)
+    assert "3 different answers were asked for; 60 requests have fewer" in html
+    assert "<bdi>&lt;49&gt;</bdi> → <bdi>cat</bdi></b>: 2; of 3 paths" in html
+    assert "<bdi>&lt;50&gt;</bdi>" not in html
+    assert "The others are listed in explanations.json." in html
 
 
 def test_a_saliency_tile_is_red_where_something_was_added_and_blue_where_removed():

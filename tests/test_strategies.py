@@ -14,6 +14,7 @@ from cae_jax.counterfactual import (
     select_diverse,
     straight,
 )
+from cae_jax.counterfactual.strategies import divide
 from cae_jax.types import Ending
 
 NAN = np.nan
@@ -56,6 +57,7 @@ def test_every_path_begins_at_its_exemplar_ends_at_its_reference_and_serves_its_
     table, (codes, targets) = random_table(), random_requests()
     found = STRATEGIES[name](table, 0.8)(codes, targets, 3)
     assert set(found.request) == set(range(REQUESTS))
+    assert 1 < np.bincount(found.request).max() <= 3
     assert (np.diff(found.request) >= 0).all()
     np.testing.assert_array_equal(found.target, targets[found.request])
     assert found.waypoints.dtype == np.float32
@@ -63,8 +65,9 @@ def test_every_path_begins_at_its_exemplar_ends_at_its_reference_and_serves_its_
     ends = found.waypoints[:, -1]
     if name == "centroid":
         assert (found.reference == -1).all()
-        expected = [table.class_codes[rows_of(table, target, 0.8)].mean(0) for target in found.target]
-        np.testing.assert_allclose(ends, expected, atol=1e-6)
+        first = np.unique(found.request, return_index=True)[1]
+        expected = [table.class_codes[rows_of(table, target, 0.8)].mean(0) for target in found.target[first]]
+        np.testing.assert_allclose(ends[first], expected, atol=1e-6)
     else:
         np.testing.assert_array_equal(ends, table.class_codes[found.reference])
         assert all(row in rows_of(table, target, 0.8) for row, target in zip(*found[2:0:-1], strict=True))
@@ -119,8 +122,10 @@ def test_nearest_leads_to_all_there_are_where_more_are_asked_for():
 
 def test_the_medoid_has_the_least_total_distance_to_the_confident_codes_of_its_class():
     table, (codes, targets) = random_table(), random_requests()
-    found = STRATEGIES["medoid"](table, 0.8)(codes, targets, 3)
+    found = STRATEGIES["medoid"](table, 0.8)(codes, targets, 1)
     assert found.request.tolist() == list(range(REQUESTS))
+    several = STRATEGIES["medoid"](table, 0.8)(codes, targets, 3)
+    np.testing.assert_array_equal(several.reference[np.unique(several.request, return_index=True)[1]], found.reference)
     for target in range(CLASSES):
         rows = rows_of(table, target, 0.8)
         totals = [sum(distances_to(table, rows, table.class_codes[row])) for row in rows]
@@ -218,6 +223,42 @@ def test_a_geodesic_reaches_the_medoid_of_a_class_whose_other_half_is_near():
     assert (table.class_codes[found.reference, 0] > 90.0).all()
     np.testing.assert_array_equal(found.waypoints[:, 0], codes)
     np.testing.assert_array_equal(found.waypoints[:, -1], table.class_codes[found.reference])
+
+
+def test_codes_are_divided_into_groups_that_lie_apart():
+    rng = np.random.default_rng(0)
+    centres = np.asarray([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    which = rng.integers(0, 3, 1500)  # more than are grouped
+    groups = divide((centres[which] + rng.normal(0.0, 0.5, (1500, 2))).astype(np.float32), 3)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(1500))
+    assert {tuple(np.unique(which[rows])) for rows in groups} == {(0,), (1,), (2,)}
+    equal = np.repeat([[0.0, 0.0], [1.0, 0.0]], 5, axis=0)
+    assert [rows.tolist() for rows in divide(equal, 4)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert [rows.tolist() for rows in divide(np.zeros((3, 2)), 2)] == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("name", ["medoid", "centroid", "geodesic"])
+def test_further_ends_lie_in_the_groups_of_a_class(name):
+    table = blobs([(0, 0), (3, -2), (3, 2)], [0, 1, 1])
+    found = STRATEGIES[name](table, 0.9)(np.zeros((1, 2), np.float32), np.asarray([1]), 3)
+    ends = found.waypoints[:, -1]
+    assert len(ends) == 3
+    assert (
+        np.linalg.norm(ends[1:] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
+        or np.linalg.norm(ends[:0:-1] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
+    )
+
+
+def test_further_geodesics_enter_a_class_by_codes_of_their_group():
+    table = blobs([(0, 0), (3, -2), (3, 2), (1, 0)], [0, 1, 1, 1])
+    found = STRATEGIES["geodesic"](table, 0.9)(np.zeros((1, 2), np.float32), np.asarray([1]), 4)
+    entered = []
+    for path in found.waypoints[1:]:
+        of_class = np.asarray([(table.class_codes[20:] == point).all(-1).any() for point in path])
+        entered.append(path[of_class][0])
+        assert np.linalg.norm(path[of_class] - path[-1], axis=-1).max() < 0.5  # not by way of another group
+    assert np.linalg.norm(entered[0] - entered[1]) > 1.0
+    assert len(entered) == 3
 
 
 def test_a_geodesic_passes_through_many_equal_codes():
@@ -319,6 +360,19 @@ def test_diverse_candidates_are_distinct_and_fewer_where_there_are_fewer():
     shift = np.asarray([0.2, 0.3, 0.4, 0.5, NAN, 0.9])
     request = np.asarray([0, 0, 0, 0, 0, 1])
     assert select_diverse(request, status, shift / 2, shift, codes, 3).tolist() == [0, 1, 5]
+
+
+def test_answers_that_the_search_cannot_tell_apart_are_one():
+    codes = np.asarray([[0.0], [0.15], [0.25], [1.0]])
+    flipped, none = np.full(4, Ending.FLIPPED), np.zeros(4)
+    request, shift = np.zeros(4, int), np.asarray([0.1, 0.2, 0.3, 0.4])
+    assert select_diverse(request, flipped, none, shift, codes, 4, 0.1).tolist() == [0, 3, 2]
+    assert select_diverse(request, flipped, none, shift, codes, 4, np.asarray([0.1, 0.0, 0.2, 0.1])).tolist() == [
+        0,
+        3,
+        1,
+    ]
+    assert select_diverse(request, flipped, none, shift, codes, 4, 1.0).tolist() == [0]
 
 
 def test_without_candidates_nothing_is_selected():

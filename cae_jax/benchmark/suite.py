@@ -15,6 +15,7 @@ from cae_jax.benchmark.answers import Counterfactuals
 from cae_jax.benchmark.methods import ATTRIBUTIONS, COUNTERFACTUALS
 from cae_jax.benchmark.scores import AttributionScores, CounterfactualScores
 from cae_jax.benchmark.setting import Setting
+from cae_jax.file_names import safe_name
 from cae_jax.training.config import ConfigError
 
 VERSION = 4  # of what is kept; raise it when a method or a score changes
@@ -63,8 +64,7 @@ class _Kept:
         self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def _path(self, kind: str, name: str) -> pathlib.Path:
-        slug = "".join(c if c.isalnum() else "_" for c in name)
-        return self._folder / f"{kind}_{slug}.npz"
+        return self._folder / f"{kind}_{safe_name(name)}.npz"
 
     def read(self, kind: str, name: str) -> Result | None:
         path = self._path(kind, name)

@@ -1,6 +1,7 @@
 """What the command-line programs share: logging, the compilation cache, known errors as sentences."""
 
 import errno
+import io
 import logging
 import os
 import pathlib
@@ -34,8 +35,20 @@ def _set_up_logging(console: Console) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
+def make_console() -> Console:
+    """A console that shows text as it is: names may have brackets and colons, which are no markup and no emoji."""
+    return Console(markup=False, emoji=False)
+
+
+def _show_anything() -> None:
+    """What the terminal's encoding lacks, or what is no character at all in a file's name, is shown as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _fail(message: str) -> int:
-    Console().print(f"error: {message}", style="bold red", markup=False, highlight=False)
+    make_console().print(f"error: {message}", style="bold red", highlight=False)
     if jax.process_count() > 1:  # at its end JAX would wait for the others, which wait for this one
         sys.stdout.flush()
         os._exit(1)
@@ -52,7 +65,8 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
     Returns:
         0 when done or terminated, 1 after such an error, 130 when interrupted.
     """
-    console = Console()
+    _show_anything()
+    console = make_console()
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     try:

@@ -1,11 +1,13 @@
 """`explain.py` and `cae-explain`: explains a classifier's answers with a trained CAE."""
 
 import argparse
+import json
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from cae_jax.cli.options import add_distributed, folder
+from cae_jax.file_names import printable, safe_name
 
 EXAMPLES = """\
 examples:
@@ -60,7 +62,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     where = parser.add_argument_group("where paths lead")
     where.add_argument(
-        "--target", default="any", metavar="CLASS", help="a class by name or number, 'any' (default) or 'all'"
+        "--target",
+        metavar="CLASS",
+        help="a class by name, or by number where no class has that name; 'any' (default) or 'all'",
     )
     where.add_argument(
         "--strategy",
@@ -117,8 +121,8 @@ def _default_out(options: argparse.Namespace) -> pathlib.Path:
     else:
         what = options.split + "".join(f"_{index}" for index in (options.index or [])[:8])
     what += f"_first_{options.limit}" if options.limit else ""
-    aim = options.reference.stem if options.reference else options.target
-    return options.workdir / "explained" / f"{what}_to_{aim}".replace("/", "_").replace(" ", "_")
+    aim = options.reference.stem if options.reference else "any" if options.target is None else options.target
+    return options.workdir / "explained" / safe_name(f"{what}_to_{aim}")
 
 
 def _images(options: argparse.Namespace, explainer):
@@ -133,37 +137,39 @@ def _images(options: argparse.Namespace, explainer):
 
 def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from cae_jax.types import Ending
 
-    table = Table(title=f"{len(rows)} explanations in {out}")
+    table = Table(title=Text(printable(f"{len(rows)} explanations in {out}"), "table.title"))
     for column in ("image", "answer", "target", "flip at", "confident at", "ending"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     number = lambda value: "" if value is None else f"{value:.3f}"  # noqa: E731
     for row in rows[:20]:
         shifts = (number(row["flip_shift"]), number(row["shift"]))
-        table.add_row(row["image"], row["prediction"], row["target"], *shifts, row["ending"])
+        names = (Text(printable(row[name])) for name in ("image", "prediction", "target"))
+        table.add_row(*names, *shifts, row["ending"])
     if len(rows) > 20:
         table.add_row("...")
     console.print(table)
     counts = {ending.name: sum(row["ending"] == ending.name for row in rows) for ending in Ending}
     console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
-    console.print(f"open {out / 'index.html'}", highlight=False)
+    if fewer := json.loads((out / "explanations.json").read_text())["fewer_answers"]:
+        console.print(
+            f"{fewer[0]['asked']} answers were asked for; {len(fewer)} requests have fewer, the page says why"
+        )
+    console.print(Text(printable(f"open {out / 'index.html'}")), soft_wrap=True)
 
 
 def explain(options: argparse.Namespace, console) -> None:
     """Explains what the options name and writes the results."""
     from rich.progress import Progress
 
-    from cae_jax.explaining import Explainer, InputError, explain_to_folder, read_image
+    from cae_jax.explaining import Aim, Explainer, explain_to_folder, find_target, read_image
 
     explainer = Explainer.load(options.workdir)
     record = explainer.record
-    target: str | int = options.target
-    if target in record.class_names:
-        target = record.class_names.index(str(target))
-    elif target not in ("any", "all"):
-        raise InputError(f"target class {target!r} does not exist; the classes are {', '.join(record.class_names)}")
+    target = Aim.ANY if options.target is None else find_target(options.target, record.class_names)
     inputs = _images(options, explainer)
     out = options.out or _default_out(options)
     with Progress(console=console) as progress:

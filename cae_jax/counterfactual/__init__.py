@@ -14,7 +14,14 @@ from cae_jax.counterfactual.saliency import (
 )
 from cae_jax.counterfactual.search import Crossings, search, search_on_host
 from cae_jax.counterfactual.selection import select, select_diverse
-from cae_jax.counterfactual.strategies import STRATEGIES, Candidates, Strategy, nearest_classes, straight
+from cae_jax.counterfactual.strategies import (
+    STRATEGIES,
+    Candidates,
+    Strategy,
+    join_candidates,
+    nearest_classes,
+    straight,
+)
 
 __all__ = [
     "STRATEGIES",
@@ -26,6 +33,7 @@ __all__ = [
     "decide_endings",
     "exchange_relevance",
     "input_saliency",
+    "join_candidates",
     "log_odds",
     "nearest_classes",
     "pad_waypoints",

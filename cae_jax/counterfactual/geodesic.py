@@ -1,5 +1,7 @@
 """Paths over the neighbourhood graph of a code table."""
 
+import copy
+
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
@@ -10,6 +12,7 @@ from cae_jax.counterfactual.paths import pad_waypoints
 
 NEIGHBOURS = 10
 MAX_POINTS = 32
+AVOIDED = 1000.0  # times as dear is an edge at a code that is to be avoided
 
 
 class Geodesics:
@@ -33,12 +36,34 @@ class Geodesics:
                 distances, found = nearest_rows(KDTree(self._codes[members]), self._codes[others], 1)
                 pairs.append(self._edges(others, distances, members[found]))
         rows, columns, costs = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        # Entries of the same edge would be summed; the larger way round is kept and the graph read as undirected.
-        low, high = np.minimum(rows, columns), np.maximum(rows, columns)
-        _, once = np.unique(low * count + high, return_index=True)
-        once = once[low[once] != high[once]]
-        self._graph = self._connected(coo_array((costs[once], (low[once], high[once])), shape=(count, count)).tocsr())
+        self._graph = self._connected(self._undirected(rows, columns, costs))
         self._shortest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _undirected(self, rows: np.ndarray, columns: np.ndarray, costs: np.ndarray) -> csr_array:
+        """A graph that is read as undirected, of edges that may be there twice, in either direction."""
+        # Entries of the same edge would be summed; the larger way round is kept, and the cheapest of them.
+        low, high = (np.asarray(of(rows, columns), np.int64) for of in (np.minimum, np.maximum))
+        count = len(self._codes)
+        order = np.argsort(costs, kind="stable")
+        _, first = np.unique((low * count + high)[order], return_index=True)
+        once = order[first]
+        once = once[low[once] != high[once]]
+        return coo_array((costs[once], (low[once], high[once])), shape=(count, count)).tocsr()
+
+    def entering(self, members: np.ndarray, group: np.ndarray) -> "Geodesics":
+        """The same codes, but a class, `members`, is entered by a `group` of its rows: the others are avoided."""
+        barred = np.zeros(len(self._codes), bool)
+        barred[members] = True
+        outside = np.flatnonzero(~barred)
+        barred[group] = False
+        graph = self._graph.tocoo()
+        rows, columns = graph.coords
+        costs = np.where(barred[rows] | barred[columns], AVOIDED, 1.0) * graph.data
+        distances, found = nearest_rows(KDTree(self._codes[group]), self._codes[outside], 1)
+        edges = zip((rows, columns, costs), self._edges(outside, distances, group[found]), strict=True)
+        other = copy.copy(self)
+        other._graph, other._shortest = self._undirected(*map(np.concatenate, edges)), {}
+        return other
 
     def _connected(self, graph: csr_array) -> csr_array:
         """Adds the shortest edge from the part of the first code to the rest, until there is no rest."""

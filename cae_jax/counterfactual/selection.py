@@ -23,7 +23,13 @@ def select(request: np.ndarray, status: np.ndarray, flip_shift: np.ndarray, shif
 
 
 def select_diverse(
-    request: np.ndarray, status: np.ndarray, flip_shift: np.ndarray, shift: np.ndarray, codes: np.ndarray, count: int
+    request: np.ndarray,
+    status: np.ndarray,
+    flip_shift: np.ndarray,
+    shift: np.ndarray,
+    codes: np.ndarray,
+    count: int,
+    margins: np.ndarray | float = 5e-7,
 ) -> np.ndarray:
     """Up to `count` candidates of every request: the best, then the flipped one farthest from all chosen, and so on.
 
@@ -32,21 +38,25 @@ def select_diverse(
         status: `[Q]`.
         flip_shift: `[Q]`.
         shift: `[Q]`.
-        codes: `[Q, size]`, class codes of the counterfactuals; distinct ones are farther than 1e-6 apart.
+        codes: `[Q, size]`, class codes of the counterfactuals.
         count: of counterfactuals for a request, at least 1.
+        margins: `[Q]`, or one for all: how far each code may be from where it was sought. Two that are no farther apart
+            than their margins together are one and the same answer.
 
     Returns:
         Rows of the candidates, by request.
     """
     chosen: list[int] = []
     flipped = status == Ending.FLIPPED
+    margins = np.broadcast_to(np.maximum(margins, 5e-7), request.shape)
     for best in select(request, status, flip_shift, shift):
         picked = [int(best)]
         pool = np.flatnonzero((request == request[best]) & flipped)
         while flipped[best] and len(picked) < count:
-            distances = np.square(codes[pool, None] - codes[picked]).sum(-1).min(1)
-            if distances.max() <= 1e-12:
+            distances = np.sqrt(np.square(codes[pool, None] - codes[picked]).sum(-1))
+            different = (distances > margins[pool, None] + margins[picked]).all(1)
+            if not different.any():
                 break
-            picked.append(int(pool[distances.argmax()]))
+            picked.append(int(pool[np.where(different, distances.min(1), -1.0).argmax()]))
         chosen += picked
     return np.asarray(chosen, np.int64)

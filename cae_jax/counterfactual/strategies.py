@@ -1,9 +1,11 @@
 """Where guided paths lead: strategies that choose references from the code table, behind one interface."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
@@ -11,6 +13,7 @@ from cae_jax.counterfactual.code_table import CodeTable, nearest_rows
 from cae_jax.counterfactual.geodesic import Geodesics
 
 MEDOID_SAMPLE = 4000  # codes of a class that a medoid is chosen among
+GROUP_SAMPLE = 1000  # codes of a class that are divided into groups; the others join them
 
 
 class Candidates(NamedTuple):
@@ -30,12 +33,18 @@ class Candidates(NamedTuple):
 
 
 Strategy = Callable[[np.ndarray, np.ndarray, int], Candidates]
-"""Class codes `[M, size]`, target classes `[M]` and how many references to try for each, to candidates."""
+"""Class codes `[M, size]`, target classes `[M]` and how many ends to try for each, to candidates: no more, and fewer
+where there are no more. The first is the one for a count of 1."""
 
 
 def straight(request: np.ndarray, target: np.ndarray, reference: np.ndarray, start, end) -> Candidates:
     """Straight lines from class codes `[Q, size]` to others."""
     return Candidates(request, target, reference, np.stack([start, end], axis=1).astype(np.float32))
+
+
+def join_candidates(parts: Sequence[Candidates]) -> Candidates:
+    """One after the other; their paths must have as many points."""
+    return Candidates(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
 def _by_class(targets: np.ndarray, choose: Callable[[int, np.ndarray], list[Candidates]], size: int) -> Candidates:
@@ -46,7 +55,7 @@ def _by_class(targets: np.ndarray, choose: Callable[[int, np.ndarray], list[Cand
         found += choose(int(target), np.flatnonzero(targets == target))
     points = max(part.waypoints.shape[1] for part in found)
     found[0] = found[0]._replace(waypoints=np.empty((0, points, size), np.float32))
-    candidates = Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    candidates = join_candidates(found)
     order = np.argsort(candidates.request, kind="stable")
     return Candidates(*(field[order] for field in candidates))
 
@@ -74,69 +83,107 @@ def nearest(table: CodeTable, confidence: float) -> Strategy:
     return strategy
 
 
-def _one_end(end_of: Callable[[int], tuple[int, np.ndarray] | None]) -> Strategy:
-    """A strategy whose paths toward a class all lead to the same end."""
-    ends: dict[int, tuple[int, np.ndarray] | None] = {}
+def _medoid(table: CodeTable, rows: np.ndarray) -> int:
+    """The row with the least total distance to the others, of a sample of them."""
+    rows = rows[np.random.default_rng(0).permutation(len(rows))[:MEDOID_SAMPLE]]
+    codes = table.class_codes[rows]
+    return int(rows[cdist(codes, codes).sum(0).argmin()])
+
+
+def divide(codes: np.ndarray, count: int) -> list[np.ndarray]:
+    """Divides codes `[N, size]` into at most `count` groups that lie apart, by Ward's criterion.
+
+    Of many codes a sample is grouped, and each of the others joins the group of the nearest of the sample.
+
+    Returns:
+        The rows of each group; none is empty, and equal codes are in the same one.
+    """
+    sample = np.random.default_rng(0).permutation(len(codes))[:GROUP_SAMPLE]
+    different, which = np.unique(codes[sample], axis=0, return_inverse=True)
+    if count < 2 or len(different) < 2:
+        return [np.arange(len(codes))]
+    group = fcluster(linkage(different, "ward"), count, "maxclust")[which.reshape(-1)]
+    near = nearest_rows(KDTree(codes[sample]), codes, 1)[1][:, 0]
+    return [rows for number in np.unique(group) if len(rows := np.flatnonzero(group[near] == number))]
+
+
+def _groups(table: CodeTable, target: int, confidence: float, count: int) -> list[np.ndarray]:
+    """All confident rows of a class, and where more than one end is wanted, the groups that they fall into."""
+    rows = table.confident(target, confidence)
+    if not len(rows):
+        return []
+    groups = divide(table.class_codes[rows], count - 1) if count > 1 else []
+    return [rows, *(rows[group] for group in groups if len(groups) > 1)]
+
+
+End = tuple[int, np.ndarray]
+"""A row of the code table, or -1, and the class code there."""
+
+
+def _to_ends(ends_of: Callable[[int, int], list[End]]) -> Strategy:
+    """A strategy whose straight paths toward a class all lead to the same ends, a class and their number to which."""
+    ends_of = functools.cache(ends_of)
 
     def strategy(codes: np.ndarray, targets: np.ndarray, count: int) -> Candidates:
         def choose(target: int, requests: np.ndarray) -> list[Candidates]:
-            if target not in ends:
-                ends[target] = end_of(target)
-            if (found := ends[target]) is None:
-                return []
-            reference, end = found
-            many = len(requests)
-            filled = np.broadcast_to(end, (many, len(end)))
-            return [straight(requests, np.full(many, target), np.full(many, reference), codes[requests], filled)]
+            many, found = len(requests), []
+            for reference, end in ends_of(target, count):
+                filled = np.broadcast_to(end, (many, len(end)))
+                where = np.full(many, target), np.full(many, reference)
+                found.append(straight(requests, *where, codes[requests], filled))
+            return found
 
         return _by_class(targets, choose, codes.shape[1])
 
     return strategy
 
 
-def find_medoid(table: CodeTable, target: int, confidence: float) -> int | None:
-    """The row of a class's confident codes with the least total distance to the others; None if there are none."""
-    rows = table.confident(target, confidence)
-    if not len(rows):
-        return None
-    rows = rows[np.random.default_rng(0).permutation(len(rows))[:MEDOID_SAMPLE]]
-    codes = table.class_codes[rows]
-    return int(rows[cdist(codes, codes).sum(0).argmin()])
-
-
 def medoid(table: CodeTable, confidence: float) -> Strategy:
-    """Straight to the confident code of the target class with the least total distance to the others."""
+    """Straight to the confident code of the target class with the least total distance to the others.
 
-    def end_of(target: int) -> tuple[int, np.ndarray] | None:
-        row = find_medoid(table, target, confidence)
-        return None if row is None else (row, table.class_codes[row])
+    Further ends are the medoids of groups of the class's codes.
+    """
 
-    return _one_end(end_of)
+    def ends_of(target: int, count: int) -> list[End]:
+        rows = dict.fromkeys(_medoid(table, group) for group in _groups(table, target, confidence, count))
+        return [(row, table.class_codes[row]) for row in rows]
+
+    return _to_ends(ends_of)
 
 
 def centroid(table: CodeTable, confidence: float) -> Strategy:
-    """Straight to the mean of the target class's confident codes, which need not be the code of any image."""
+    """Straight to the mean of the target class's confident codes, which need not be the code of any image.
 
-    def end_of(target: int) -> tuple[int, np.ndarray] | None:
-        rows = table.confident(target, confidence)
-        return (-1, table.class_codes[rows].mean(0)) if len(rows) else None
+    Further ends are the means of groups of them.
+    """
 
-    return _one_end(end_of)
+    def ends_of(target: int, count: int) -> list[End]:
+        return [(-1, table.class_codes[group].mean(0)) for group in _groups(table, target, confidence, count)]
+
+    return _to_ends(ends_of)
 
 
 def geodesic(table: CodeTable, confidence: float) -> Strategy:
-    """From neighbour to neighbour over the code table to the class's medoid, so that the path stays on the manifold."""
+    """From neighbour to neighbour over the code table to the class's medoid, so that the path stays on the manifold.
+
+    Further paths lead to the medoids of groups of the class's codes, and enter the class by codes of their group.
+    """
     graph = Geodesics(table)
-    ends: dict[int, int | None] = {}
+
+    @functools.cache
+    def ends_of(target: int, count: int) -> list[tuple[Geodesics, int]]:
+        members = np.flatnonzero(table.predictions == target)
+        groups = _groups(table, target, confidence, count)
+        ways = [graph, *(graph.entering(members, group) for group in groups[1:])]
+        return [(way, _medoid(table, group)) for way, group in zip(ways, groups, strict=False)]
 
     def strategy(codes: np.ndarray, targets: np.ndarray, count: int) -> Candidates:
         def choose(target: int, requests: np.ndarray) -> list[Candidates]:
-            if target not in ends:
-                ends[target] = find_medoid(table, target, confidence)
-            if (end := ends[target]) is None:
-                return []
             many = len(requests)
-            return [Candidates(requests, np.full(many, target), np.full(many, end), graph.paths(codes[requests], end))]
+            return [
+                Candidates(requests, np.full(many, target), np.full(many, end), ways.paths(codes[requests], end))
+                for ways, end in ends_of(target, count)
+            ]
 
         return _by_class(targets, choose, codes.shape[1])
 

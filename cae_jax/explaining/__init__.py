@@ -3,16 +3,19 @@
 from cae_jax.classifiers import ClassifierError
 from cae_jax.explaining.attribution import MAP_OPTIONS, Attribution, attribute, quantus_explain_func
 from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
+from cae_jax.explaining.diversity import Shortfall, find_shortfalls
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images
 from cae_jax.explaining.job import explain_to_folder
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.overview import Overview, describe
 from cae_jax.explaining.overview_folder import describe_to_folder
+from cae_jax.explaining.requests import Aim, find_target
 from cae_jax.explaining.sources import FileInputs, SplitInputs
 
 __all__ = [
     "MAP_OPTIONS",
+    "Aim",
     "Attribution",
     "ClassifierError",
     "ExplainOptions",
@@ -20,6 +23,7 @@ __all__ = [
     "FileInputs",
     "InputError",
     "Overview",
+    "Shortfall",
     "SplitCodes",
     "SplitInputs",
     "attribute",
@@ -27,6 +31,8 @@ __all__ = [
     "describe_to_folder",
     "encode_splits",
     "explain_to_folder",
+    "find_shortfalls",
+    "find_target",
     "quantus_explain_func",
     "read_image",
     "read_images",

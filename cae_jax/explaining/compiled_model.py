@@ -8,7 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
+from cae_jax.batching import (
+    Picked,
+    Rows,
+    first_call_alone,
+    map_batches,
+    one_at_a_time,
+    parallel_calls,
+    rows_of_a_call,
+)
 from cae_jax.classifiers import check_answers
 from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
 from cae_jax.explaining.code_tables import make_code_table
@@ -30,6 +38,7 @@ class CompiledModel:
     """What the `Explainer` asks of networks. Images are float32 in [0, 1], of the trained size.
 
     Attributes:
+        code_size: numbers in an individual code.
         keeps_residual: whether the generator's individual codes always carry the exemplars.
         sensitivity: images and classes to gradients of the classes' log odds; None if JAX cannot trace the classifier.
         traceable: `decode` and `predict` as the search calls them.
@@ -46,7 +55,8 @@ class CompiledModel:
         self.keeps_residual = model.keep_residual
         encode, decode = make_codec(model, record.image_shape[:2])
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
-        code_channels = jax.eval_shape(lambda images: encode(params, images)[0], one).shape[-1]
+        code = jax.eval_shape(lambda images: encode(params, images)[0], one)
+        code_channels, self.code_size = code.shape[-1], code.size
 
         def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
             if individual_code.shape[-1] == code_channels:
@@ -80,7 +90,7 @@ class CompiledModel:
         *rows, confidence, tolerance = inputs
         return how(self._decode, self._predict, *rows, confidence=confidence, tolerance=tolerance, slots=slots)
 
-    def _map(self, function: Callable, *arrays: np.ndarray) -> Any:
+    def _map(self, function: Callable, *arrays: Rows) -> Any:
         answer = self._shared(function)
         split = lambda *rows: answer(*map(split_over_devices, rows))  # noqa: E731
         return map_batches(split, *arrays, batch_size=self._rows, calls=parallel_calls())
@@ -101,13 +111,13 @@ class CompiledModel:
         """Images of as many individual and class codes."""
         return self._map(self._decode, individual_codes, class_codes)
 
-    def at(self, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    def at(self, individual_codes: Rows, waypoints: Rows, shifts: Rows) -> np.ndarray:
         """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
         return self._map(self._at, individual_codes, waypoints, shifts)
 
     def search(
         self,
-        individual_codes: np.ndarray,
+        individual_codes: Rows,
         waypoints: np.ndarray,
         prediction: np.ndarray,
         target: np.ndarray,
@@ -122,9 +132,9 @@ class CompiledModel:
         """
         count, batch = len(waypoints), self._search_rows
         any_flip = np.zeros(count, bool) if any_flip is None else any_flip
-        rows = (individual_codes, waypoints, prediction, target, any_flip)
         padded = np.arange(-(-count // batch) * batch)
-        filled = [array[np.minimum(padded, count - 1)] for array in rows]
+        rows = (individual_codes, waypoints, prediction, target, any_flip)
+        filled = [Picked(array, np.minimum(padded, count - 1)) for array in rows]
         answer = self._shared(self._search)
         found = map_batches(
             lambda *part: answer(*map(jnp.asarray, part), jnp.asarray(confidence), jnp.asarray(tolerance)),

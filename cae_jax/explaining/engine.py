@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cae_jax.batching import map_batches
+from cae_jax.batching import Picked, Rows, map_batches
 from cae_jax.classifiers import ClassifierError
 from cae_jax.counterfactual import (
     Candidates,
@@ -17,6 +17,7 @@ from cae_jax.counterfactual import (
     decide_endings,
     exchange_relevance,
     input_saliency,
+    join_candidates,
     nearest_classes,
     path_saliency,
     reconstruction_saliency,
@@ -28,25 +29,26 @@ from cae_jax.counterfactual import (
 )
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
-from cae_jax.types import Explanation
+from cae_jax.types import Ending, Explanation
 
 PATH_IMAGES = 7
 SALIENCY_STEPS = 16
 DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactuals
+MEMORY = 2**28  # bytes that the arrays of the rows which are explained together may take, about
 
 
 class Compiled(NamedTuple):
     """A model and its classifier as functions of NumPy arrays of any number of rows.
 
     Attributes:
-        at: individual codes, waypoints, shifts to images.
+        at: individual codes, waypoints, shifts to images; any of them may be `Picked`, as the search's codes.
         predict: images to checked probabilities.
         search: individual codes, waypoints, predictions, targets, any_flip, and by keyword confidence and
             tolerance, to `Crossings`.
         sensitivity: images and classes to gradients of the classes' log odds; None if the classifier has none.
     """
 
-    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    at: Callable[[Rows, Rows, np.ndarray], np.ndarray]
     predict: Callable[[np.ndarray], np.ndarray]
     search: Callable[..., Crossings]
     sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -80,7 +82,9 @@ Route = Callable[[Exemplars, Requests], Candidates]
 
 def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:
     """Paths to references that a strategy chooses from the code table; see `ExplainOptions.references`."""
-    count = max(options.references, DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1)
+    several = DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1
+    ends = max(options.references, several) if options.strategy == "nearest" else several  # tried for a class
+    count = max(options.references, several)  # classes tried, where any will do
 
     def route(exemplars: Exemplars, requests: Requests) -> Candidates:
         codes = exemplars.class_codes[requests.image_index]
@@ -88,15 +92,16 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
         anything = np.flatnonzero(requests.aim == ANY)
         aimed = np.flatnonzero((requests.aim != ANY) & (requests.aim != predictions))
         which, classes = nearest_classes(table, codes[anything], predictions[anything], count, options.confidence)
+        of_each = -(-several // int(np.unique(which, return_counts=True)[1].min(initial=several)))
         parts = []
-        for asked, targets, tries in ((anything[which], classes, 1), (aimed, requests.aim[aimed], count)):
+        for asked, targets, tries in ((anything[which], classes, of_each), (aimed, requests.aim[aimed], ends)):
             if len(asked):
                 found = strategy(codes[asked], targets, tries)
                 parts.append(found._replace(request=asked[found.request]))
         if not parts:
             none = np.empty(0, np.int64)
             return straight(none, none, none, codes[:0], codes[:0])
-        return Candidates(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+        return join_candidates(parts)
 
     return route
 
@@ -130,7 +135,7 @@ def _search(
 ) -> Crossings:
     image = requests.image_index[candidates.request]
     crossings = compiled.search(
-        exemplars.individual_codes[image],
+        Picked(exemplars.individual_codes, image),
         candidates.waypoints,
         exemplars.predictions[image].astype(np.int32),
         np.maximum(candidates.target, 0).astype(np.int32),
@@ -145,13 +150,11 @@ def _search(
 
 
 def _draw(
-    compiled: Compiled, individual_codes: np.ndarray, waypoints: np.ndarray, shifts: np.ndarray
+    compiled: Compiled, individual_codes: Rows, waypoints: np.ndarray, shifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images `[M, S, height, width, channels]` at shifts `[M, S]` of M paths, and their probabilities `[M, S, K]`."""
-    count = shifts.shape[1]
-    images = compiled.at(
-        np.repeat(individual_codes, count, axis=0), np.repeat(waypoints, count, axis=0), shifts.reshape(-1)
-    )
+    path = np.repeat(np.arange(len(shifts)), shifts.shape[1])
+    images = compiled.at(Picked(individual_codes, path), Picked(waypoints, path), shifts.reshape(-1))
     apart = lambda x: x.reshape(*shifts.shape, *x.shape[1:])  # noqa: E731
     return apart(images), apart(compiled.predict(images))
 
@@ -190,12 +193,27 @@ def _saliency(
             counterfactuals = drawn["counterfactual"][rows]
             maps[rows] = _relevance_maps(compiled, exemplars.images[own], exemplars.predictions[own], counterfactuals)
     else:
-        codes, target = exemplars.individual_codes[image], np.maximum(chosen.target, 0)
+        codes, target = Picked(exemplars.individual_codes, image), np.maximum(chosen.target, 0)
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
         images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
         maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
     return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
+
+
+def rows_at_once(exemplars: Exemplars, classes: int, options: ExplainOptions) -> int:
+    """How many rows to explain together, so that what is drawn of them takes no more memory than `MEMORY`, about."""
+    images = 2 * (PATH_IMAGES + 1)  # in parts, and joined
+    if options.saliency in ("path", "relevance"):
+        images += 3 * (SALIENCY_STEPS + 1)  # with gradients
+    row = exemplars.images[0].size * images + 2 * classes * (PATH_IMAGES + SALIENCY_STEPS)  # numbers of 4 bytes
+    return max(MEMORY // (4 * row * options.diverse), 1)
+
+
+def _places(request: np.ndarray) -> np.ndarray:
+    """How many rows before each one are of the same request; those of a request stand together."""
+    _, first, which = np.unique(request, return_index=True, return_inverse=True)
+    return np.arange(len(request)) - first[which.reshape(-1)]
 
 
 def explain_batch(
@@ -222,12 +240,17 @@ def explain_batch(
     stop = np.nan_to_num(shift, nan=1.0).astype(np.float32)
     codes = map_batches(_along_path, candidates.waypoints, stop)
     if options.diverse > 1:
-        rows = select_diverse(candidates.request, status, flip_shift, shift, codes, options.diverse)
+        margins = options.tolerance * np.linalg.norm(np.diff(candidates.waypoints, axis=1), axis=-1).sum(1)
+        rows = select_diverse(candidates.request, status, flip_shift, shift, codes, options.diverse, margins)
     else:
         rows = select(candidates.request, status, flip_shift, shift)
+    tried, confident = (
+        np.bincount(candidates.request, of, len(requests.aim)).astype(int)
+        for of in (has_path, status == Ending.FLIPPED)
+    )
 
     chosen, image = Candidates(*(field[rows] for field in candidates)), image[rows]
-    individual_codes = exemplars.individual_codes[image]
+    individual_codes = Picked(exemplars.individual_codes, image)
     shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
     every = np.concatenate([np.broadcast_to(shifts, (len(rows), PATH_IMAGES)), stop[rows, None]], axis=1)
     images, probabilities = _draw(compiled, individual_codes, chosen.waypoints, every)
@@ -245,6 +268,9 @@ def explain_batch(
         saliency=_saliency(compiled, exemplars, image, chosen, shift[rows], drawn, options),
         path_shifts=shifts,
         path_probabilities=probabilities[:, :-1],
+        answer=_places(chosen.request),
+        tried=tried[chosen.request],
+        confident=confident[chosen.request],
         **drawn,
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,9 @@ from cae_jax.counterfactual import STRATEGIES, CodeTable
 from cae_jax.data import Dataset, Format, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
+from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import (
+    MEMORY,
     Compiled,
     Exemplars,
     Route,
@@ -19,12 +22,13 @@ from cae_jax.explaining.engine import (
     explain_batch,
     route_along,
     route_by_strategy,
+    rows_at_once,
 )
-from cae_jax.explaining.inputs import InputError, check_images
+from cae_jax.explaining.inputs import InputError, as_array, check_images
 from cae_jax.explaining.loading import load_parts
-from cae_jax.explaining.options import ExplainOptions
+from cae_jax.explaining.options import ExplainOptions, read_options
 from cae_jax.explaining.package import Parts, write_package
-from cae_jax.explaining.requests import Target, check_target, check_waypoints, make_requests
+from cae_jax.explaining.requests import Aim, Requests, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import carry_exemplars
 from cae_jax.training.classifier_store import LoadedClassifier
 from cae_jax.training.config import ConfigError
@@ -173,56 +177,68 @@ class Explainer:
             self._strategies[key] = STRATEGIES[options.strategy](self.code_table, options.confidence)
         return route_by_strategy(self.code_table, self._strategies[key], options)
 
-    def _toward_reference(self, reference: np.ndarray, target: str | np.ndarray, predictions: np.ndarray) -> Any:
-        """Waypoints and target for paths to a given image."""
-        reference = self._checked(np.asarray(reference)[None])
+    def _toward_reference(self, reference: np.ndarray, target: Aim | np.ndarray, count: int) -> Any:
+        """Waypoints and targets for paths of some images to a given one."""
+        reference = as_array(reference)
+        if reference.ndim > 3:
+            raise InputError(f"the reference is one image [height, width, channels], not {reference.shape}")
+        reference = self._checked(reference[None])
         wanted = int(self._model.predict(reference).argmax(-1)[0])
         name = self.record.class_names[wanted]
-        if isinstance(target, str) and target == "all":
+        if target is Aim.ALL:
             raise InputError(f"a reference image has one class, {name}, so target 'all' does not go with it")
         if isinstance(target, np.ndarray) and (target != wanted).any():
             raise InputError(f"the reference image is of class {name}, but the target is another")
         _, code = self.encode(reference)
-        return code, np.full(len(predictions), wanted)
+        return code, np.full(count, wanted)
+
+    def _encoded(self, images: np.ndarray, predictions: np.ndarray, residual: bool) -> Exemplars:
+        codes, class_codes = self.encode(images)
+        if residual and not self._model.keeps_residual:
+            codes = np.asarray(carry_exemplars(codes, images, self.decode(codes, class_codes)))
+        return Exemplars(images, predictions, codes, class_codes)
 
     def explain_batches(
         self,
         images: np.ndarray,
-        target: Target = "any",
+        target: Target = Aim.ANY,
         *,
         reference: np.ndarray | None = None,
         waypoints: np.ndarray | None = None,
         **options: Any,
     ) -> Iterator[Explanation]:
-        """`explain` for any number of images, 64 at a time; `image_index` counts over all of them."""
-        settings = ExplainOptions(**options)
+        """`explain` for any number of images, in parts of bounded memory: some images, or some rows of one.
+
+        `image_index` counts over all images. The rows of a request stand in one part.
+        """
+        settings = read_options(options)
         images = self._checked(images)
         classes = len(self.record.class_names)
-        targets = check_target(target, len(images), classes)
+        targets = check_target(target, len(images), self.record.class_names)
         predictions = self._model.predict(images).argmax(-1)
         if reference is not None:
-            waypoints, targets = self._toward_reference(reference, targets, predictions)
+            waypoints, targets = self._toward_reference(reference, targets, len(images))
         elif waypoints is not None:
             size = self.record.config.model.class_code_size
             waypoints = check_waypoints(waypoints, targets, len(images), size)
         compiled = Compiled(self.at, self._model.predict, self.search, self._model.sensitivity)
-        for start in range(0, len(images), IMAGES):
-            part = slice(start, start + IMAGES)
-            codes, class_codes = self.encode(images[part])
-            if settings.residual and not self._model.keeps_residual:
-                codes = np.asarray(carry_exemplars(codes, images[part], self.decode(codes, class_codes)))
-            exemplars = Exemplars(images[part], predictions[part], codes, class_codes)
-            chunk = targets if isinstance(targets, str) else targets[part]
-            requests = make_requests(exemplars.predictions, chunk, classes)
+        together = min(max(MEMORY // (4 * (self._model.code_size + 4 * images[0].size)), 1), IMAGES)
+        for start in range(0, len(images), together):
+            part = slice(start, start + together)
+            exemplars = self._encoded(images[part], predictions[part], settings.residual)
+            requests = make_requests(predictions[part], targets if isinstance(targets, Aim) else targets[part], classes)
             along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints
-            found = explain_batch(compiled, exemplars, requests, self._route(settings, along), settings)
-            found.image_index[:] += start
-            yield found
+            route, rows = self._route(settings, along), rows_at_once(exemplars, classes, settings)
+            for first in range(0, len(requests.aim), rows):
+                asked = Requests(*(field[first : first + rows] for field in requests))
+                found = explain_batch(compiled, exemplars, asked, route, settings)
+                found.image_index[:] += start
+                yield found
 
     def explain(
         self,
         images: np.ndarray,
-        target: Target = "any",
+        target: Target = Aim.ANY,
         *,
         reference: np.ndarray | None = None,
         waypoints: np.ndarray | None = None,
@@ -233,14 +249,16 @@ class Explainer:
         Args:
             images: see the class.
             target: 'any' other class (whichever is confident first), 'all' other classes (a row each), a class for all
-                images, or a class for each.
+                images, or a class for each: by name or number. A class of such a name comes first: where one is called
+                'any', 'all' or '3', that is what the text means.
             reference: an image `[height, width, channels]` that the paths lead to, instead of a strategy's choice.
             waypoints: class codes that the paths go through, `[points, size]` or, for each image,
                 `[N, points, size]`, from the exemplar's own to the last; `target` is the class there.
             **options: see `ExplainOptions`.
 
         Returns:
-            The record, see `Explanation`.
+            The record, see `Explanation`. Where fewer diverse answers were found than asked for, a warning says so, and
+            `find_shortfalls` why.
 
         Raises:
             InputError: for images, targets or options that cannot be used, with the index.
@@ -251,4 +269,10 @@ class Explainer:
         if reference is not None and (found.status == Ending.ALREADY_TARGET).all():
             name = self.record.class_names[int(found.target[0])]
             raise InputError(f"the reference image is of the exemplar's own class, {name}; take one of another class")
+        if fewer := find_shortfalls(found, wanted := read_options(options).diverse):
+            several = len(np.flatnonzero(found.answer == 0))
+            warnings.warn(
+                f"{wanted} answers were asked for; {len(fewer)} of {several} have fewer, such as: {fewer[0].why}",
+                stacklevel=2,
+            )
         return found

@@ -2,8 +2,10 @@
 
 import pathlib
 import warnings
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from cae_jax.data import SUFFIXES, Format, ImageError, read_pixels, resize
 from cae_jax.errors import UserError
@@ -11,6 +13,42 @@ from cae_jax.errors import UserError
 
 class InputError(UserError, ValueError):
     """Images or arguments that cannot be used; the message names the file or index and says what to do."""
+
+
+def as_array(values: Any) -> np.ndarray:
+    """An array of numpy, of a PyTorch tensor on any device, or of a list of arrays, tensors or pictures of one size.
+
+    Raises:
+        InputError: for images of several sizes, or pictures that are not stored as grey or RGB, with the index.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if "float" in str(values.dtype) else values)
+    if isinstance(values, Image.Image) and values.mode not in ("L", "RGB"):
+        raise InputError(f'pictures are grey or RGB, not of mode {values.mode}; take convert("L") or convert("RGB")')
+    several = isinstance(values, (list, tuple)) and any(hasattr(v, "shape") or hasattr(v, "mode") for v in values)
+    if not several:
+        try:
+            return np.asarray(values)
+        except ValueError as error:
+            raise InputError(f"this is no array, nor a list of equal ones: {error}") from error
+    arrays = [as_array(value) for value in values]
+    for index, array in enumerate(arrays):
+        if array.shape != arrays[0].shape:
+            raise InputError(
+                f"image {index} is {array.shape} and image 0 is {arrays[0].shape}; bring them to one size, or hand "
+                f"them in one after the other"
+            )
+    return np.stack(arrays)
+
+
+def _what_it_looks_like(shape: tuple[int, ...], channels: int) -> str:
+    """A hint for images of a shape that cannot be used."""
+    if (len(shape) == 2 and channels == 1) or (len(shape) == 3 and shape[-1] == channels):
+        return "; if this is one image, hand in image[None]"
+    if len(shape) == 4 and shape[1] == channels:
+        return "; if they are [N, channels, height, width], hand in images.transpose(0, 2, 3, 1)"
+    return ""
 
 
 def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -27,14 +65,19 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
     Raises:
         InputError: for other shapes, types, ranges or channels, or values that are not finite; it names the index.
     """
-    images = np.asarray(images)
+    images = as_array(images)
     height, width, channels = image_shape
-    if images.ndim == 3 and channels == 1:
+    hint = _what_it_looks_like(images.shape, channels)
+    if images.ndim == 3 and channels == 1 and (images.shape[-1] > 1 or width == 1):
         images = images[..., None]
-    if images.ndim != 4 or len(images) == 0:
-        raise InputError(f"expected images [N, height, width, {channels}] with N of 1 or more, not {images.shape}")
+    if images.ndim != 4 or 0 in images.shape:
+        raise InputError(
+            f"expected images [N, height, width, {channels}] with N of 1 or more, not {images.shape}{hint}"
+        )
     if images.shape[-1] != channels:
-        raise InputError(f"the model was trained on {channels} channel(s), but these images have {images.shape[-1]}")
+        raise InputError(
+            f"the model was trained on {channels} channel(s), but these images have {images.shape[-1]}{hint}"
+        )
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 255.0
     elif np.issubdtype(images.dtype, np.floating):
@@ -47,6 +90,7 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
         if image.min() < -1e-3 or image.max() > 1 + 1e-3:
             raise InputError(
                 f"image {index} has values from {image.min():.3g} to {image.max():.3g}; floats must lie in [0, 1]"
+                + ("; divide by 255, or hand in uint8" if image.min() >= 0 and image.max() > 2 else "")
             )
     if images.shape[1:3] != (height, width):
         warnings.warn(

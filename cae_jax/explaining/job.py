@@ -10,6 +10,7 @@ import numpy as np
 from cae_jax.explaining.explainer import IMAGES, Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.outputs import Part, ResultFolder
+from cae_jax.explaining.requests import check_target, find_target
 from cae_jax.explaining.sources import Inputs
 from cae_jax.images import to_unit
 from cae_jax.processes import first_one_first, is_first, wait_for_all
@@ -49,6 +50,8 @@ def explain_to_folder(
         InputError: if no image at all can be read or used, or the folder holds other results.
         ClassifierError: if the classifier's answers are no probabilities.
     """
+    names = explainer.record.class_names
+    target = find_target(target, names) if isinstance(target, str) else int(check_target(target, 1, names)[0])
     request = {
         "model": explainer.fingerprint,
         "target": target,
@@ -57,7 +60,7 @@ def explain_to_folder(
     }
     facts = {
         "model": f"{explainer.record.data}, step {explainer.step}",
-        "target": str(target) if isinstance(target, str) else explainer.record.class_names[target],
+        "target": str(target) if isinstance(target, str) else names[target],
         **({"reference": reference_name} if reference_name else {}),
         **{name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in options.items()},
     }
@@ -70,11 +73,9 @@ def explain_to_folder(
             rows = list(range(number * IMAGES, min((number + 1) * IMAGES, count)))
             if folder.read(number) is None:
                 images, good, failures = inputs.read(rows)
-                found = None
-                if good:
-                    (found,) = explainer.explain_batches(images, target, reference=reference, **options)
-                names = [inputs.names[row] for row in good]
-                folder.write(number, Part(found, np.asarray(to_unit(images)), names, failures))
+                found = explainer.explain_batches(images, target, reference=reference, **options) if good else ()
+                read = [inputs.names[row] for row in good]
+                folder.write(number, Part(found, np.asarray(to_unit(images)), read, failures))
             report(len(rows))
     except BaseException:
         if is_first():

@@ -1,7 +1,7 @@
 """A folder of explanations, written batch by batch so that an interrupted job goes on where it was.
 
 request.json        what was asked for
-parts/              one .npz a batch, merged at the end
+parts/              one .npz a batch of images, and one for each part of its explanations, merged at the end
 strips/             a picture a row
 explanations.npz    all arrays
 explanations.json   the numbers, totals on top
@@ -14,19 +14,21 @@ import pathlib
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae_jax.explaining.engine import concatenate
+from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
+from cae_jax.file_names import safe_names
 from cae_jax.report import Page, draw_explanation
-from cae_jax.training.files import write_npz, write_whole
+from cae_jax.training.files import write_npz, write_npz_in_parts, write_whole
 from cae_jax.types import Ending, Explanation
 
 OURS = ("request.json", "parts", "strips", "explanations.npz", "explanations.json", "index.html")
+JOINT = "_to_"  # between an image and a class, in a picture's name
 FIELDS = tuple(field.name for field in dataclasses.fields(Explanation))
 
 
@@ -34,13 +36,13 @@ class Part(NamedTuple):
     """What one batch left.
 
     Attributes:
-        explanation: the record, its `image_index` counting `images`; None if no image could be read.
+        explanations: of its images, a record for some of the rows after the other; their `image_index` counts `images`.
         images: `[n, height, width, channels]` in [0, 1], those that could be read.
         names: of these images.
         failures: the others.
     """
 
-    explanation: Explanation | None
+    explanations: Iterable[Explanation]
     images: np.ndarray
     names: list[str]
     failures: list[Failure]
@@ -51,10 +53,28 @@ def _number(value: float) -> float | None:
 
 
 def _file_stems(names: Sequence[str]) -> dict[str, str]:
-    """File names for pictures: without the image's suffix, unless two images differ in nothing else."""
-    stems = {name: pathlib.PurePath(name).stem for name in names}
-    counts = Counter(stems.values())
-    return {name: (stem if counts[stem] == 1 else name).replace("/", "_") for name, stem in stems.items()}
+    """File names for pictures: without the images' suffixes, unless images differ in nothing else.
+
+    Raises:
+        InputError: if two images have the same name.
+    """
+    again = [name for name, count in Counter(names).items() if count > 1]
+    if again:
+        raise InputError(f"{again[0]} is asked for more than once; name each image once")
+    stems = [pathlib.PurePath(name).stem for name in names]
+    different = len({stem.casefold() for stem in stems}) == len(stems)
+    return dict(zip(names, safe_names(stems if different else names, JOINT), strict=True))
+
+
+def _load(path: pathlib.Path) -> Explanation:
+    with np.load(path, allow_pickle=False) as arrays:
+        return Explanation(**{name: arrays[name] for name in FIELDS})
+
+
+def _fields(name: str, paths: Iterable[pathlib.Path]) -> Iterator[np.ndarray]:
+    for path in paths:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays[name]
 
 
 class ResultFolder:
@@ -82,10 +102,14 @@ class ResultFolder:
             overwrite: whether to delete the results of another job first; other files stay.
 
         Raises:
-            InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off.
+            InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off;
+                if the path is a file; if two images have the same name.
         """
-        self.path, self._class_names, self._stems, self._count = path, class_names, _file_stems(names), len(names)
+        self.path, self._class_names, self._count = path, class_names, len(names)
+        self._stems, self._aims = _file_stems(names), [*safe_names(class_names, JOINT), "none"]
         self._request = json.loads(json.dumps(request | {"names": list(names)}))
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; name a folder as --out")
         if overwrite:
             for name in OURS:
                 shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
@@ -117,39 +141,53 @@ class ResultFolder:
     def _part(self, number: int) -> pathlib.Path:
         return self.path / "parts" / f"{number:06d}.npz"
 
-    def read(self, number: int) -> Part | None:
-        """A part that was written earlier, or None; a damaged one counts as none."""
+    def _records(self, number: int, count: int) -> list[pathlib.Path]:
+        return [self.path / "parts" / f"{number:06d}-{record:04d}.npz" for record in range(count)]
+
+    def _read(self, number: int) -> tuple[Part, list[pathlib.Path]] | None:
         try:
             with np.load(self._part(number), allow_pickle=False) as arrays:
-                fields = {name: arrays[name] for name in FIELDS} if len(arrays["names"]) else None
-                return Part(
-                    explanation=Explanation(**fields) if fields else None,
+                paths = self._records(number, int(arrays["records"]))
+                part = Part(
+                    explanations=map(_load, paths),
                     images=arrays["images"],
                     names=arrays["names"].tolist(),
                     failures=[Failure(*row) for row in arrays["failures"].reshape(-1, 2).tolist()],
                 )
+            for path in paths:
+                _load(path)
+            return part, paths
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
+    def read(self, number: int) -> Part | None:
+        """A part that was written earlier, or None; a damaged one counts as none."""
+        found = self._read(number)
+        return found and found[0]
+
     def _picture(self, explanation: Explanation, row: int, names: Sequence[str]) -> str:
-        index, target = int(explanation.image_index[row]), int(explanation.target[row])
-        same = (explanation.image_index[:row] == index) & (explanation.target[:row] == target)
-        again = f"_{int(same.sum()) + 1}" if same.any() else ""
-        aim = self._class_names[target] if target >= 0 else "none"
-        return f"strips/{self._stems[names[index]]}_to_{aim}{again}.png".replace(" ", "_")
+        stem, aim = self._stems[names[int(explanation.image_index[row])]], self._aims[int(explanation.target[row])]
+        again = f"~{int(explanation.answer[row]) + 1}" if explanation.answer[row] else ""
+        return f"strips/{stem}{JOINT}{aim}{again}.png"
 
     def write(self, number: int, part: Part) -> None:
-        """Writes a part: its pictures first, so that a part that is there is whole."""
-        explanation, images, names, failures = part
-        arrays: dict[str, Any] = {}
-        if explanation is not None:
+        """Writes a part, record after record: pictures first, and its images last, so that a part is whole or none."""
+        explanations, images, names, failures = part
+        count = 0
+        for count, explanation in enumerate(explanations, 1):
             for row in range(len(explanation)):
                 index = int(explanation.image_index[row])
                 picture = draw_explanation(explanation, row, images[index], self._class_names, names[index])
                 picture.save(self.path / self._picture(explanation, row, names), compress_level=1)
-            arrays = {name: getattr(explanation, name) for name in FIELDS}
+            write_npz(self._records(number, count)[-1], **{name: getattr(explanation, name) for name in FIELDS})
         text = np.asarray([list(failure) for failure in failures], dtype=str).reshape(-1, 2)
-        write_npz(self._part(number), images=images, names=np.asarray(names, dtype=str), failures=text, **arrays)
+        write_npz(
+            self._part(number),
+            images=images,
+            names=np.asarray(names, dtype=str),
+            failures=text,
+            records=np.asarray(count),
+        )
 
     def _rows(self, explanation: Explanation, names: Sequence[str]) -> list[dict[str, Any]]:
         rows = []
@@ -170,6 +208,15 @@ class ResultFolder:
             )
         return rows
 
+    def _fewer(self, explanation: Explanation, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The requests of a record that have fewer answers than were asked for, and why."""
+        asked = self._request.get("options", {}).get("diverse", 1)
+        return [
+            {"image": rows[fewer.row]["image"], "target": rows[fewer.row]["target"], "asked": asked}
+            | {"found": fewer.found, "why": fewer.why}
+            for fewer in find_shortfalls(explanation, asked)
+        ]
+
     def rows(self) -> list[dict[str, Any]]:
         """What `finish` has returned to the process that called it."""
         return json.loads((self.path / "explanations.json").read_text())["explanations"]
@@ -186,37 +233,47 @@ class ResultFolder:
         """
         page = Page(self._class_names, facts)
         rows: list[dict[str, Any]] = []
+        fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []
-        records, images, names = [], [], []
+        names: list[str] = []
+        whole: list[tuple[int, int, list[pathlib.Path]]] = []  # number of a part, the images before it, its records
         for number in range(parts):
-            part = self.read(number)
-            if part is None:
+            if (found := self._read(number)) is None:
                 continue
+            part, paths = found
+            for explanation in part.explanations:
+                page.add(explanation, part.images, part.names)
+                written = self._rows(explanation, part.names)
+                fewer += self._fewer(explanation, written)
+                rows += written
+            whole.append((number, len(names), paths))
             failures += part.failures
-            if part.explanation is not None:
-                page.add(part.explanation, part.images, part.names)
-                rows += self._rows(part.explanation, part.names)
-                offset = part.explanation.image_index + len(names)
-                records.append(dataclasses.replace(part.explanation, image_index=offset))
-                images.append(part.images)
-                names += part.names
+            names += part.names
         missing = self._count - len(names) - len(failures)
         counts = Counter(row["ending"] for row in rows)
         summary = {
             "totals": {ending.name: counts[ending.name] for ending in Ending},
             "missing": missing,
             "failures": [failure._asdict() for failure in failures],
+            "fewer_answers": fewer,
             "explanations": rows,
         }
         write_whole(self.path / "explanations.json", json.dumps(summary, indent=1))
-        write_whole(self.path / "index.html", page.render(failures, missing))
-        if records:
-            whole = concatenate(records)
-            arrays = {name: getattr(whole, name) for name in FIELDS}
-            write_npz(
-                self.path / "explanations.npz",
-                images=np.concatenate(images),
-                image_names=np.asarray(names),
-                **arrays,
-            )
+        write_whole(self.path / "index.html", page.render(failures, missing, fewer))
+        if rows:
+            self._write_arrays(len(rows), names, whole)
         return rows
+
+    def _write_arrays(self, rows: int, names: list[str], whole: list[tuple[int, int, list[pathlib.Path]]]) -> None:
+        """Writes all arrays as one file, of which a record at a time is in memory."""
+        paths = [path for _, _, records in whole for path in records]
+        images = _fields("images", (self._part(number) for number, _, records in whole if records))
+        indices = (_load(path).image_index + before for _, before, records in whole for path in records)
+        arrays: dict[str, tuple[int, Iterable[np.ndarray]]] = {
+            "images": (len(names), images),
+            "image_names": (len(names), [np.asarray(names)]),
+            **{name: (rows, _fields(name, paths)) for name in FIELDS},
+        }
+        shifts = next(_fields("path_shifts", paths))
+        arrays |= {"path_shifts": (len(shifts), [shifts]), "image_index": (rows, indices)}
+        write_npz_in_parts(self.path / "explanations.npz", arrays)

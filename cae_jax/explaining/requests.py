@@ -1,14 +1,26 @@
 """What is asked for: which image each row explains, and the class it aims at."""
 
+import difflib
+import enum
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cae_jax.explaining.inputs import InputError
+from cae_jax.explaining.inputs import InputError, as_array
 
-Target = str | int | Sequence[int] | np.ndarray
+
+class Aim(enum.StrEnum):
+    """Targets that are no class."""
+
+    ANY = "any"
+    ALL = "all"
+
+
+Target = str | int | Sequence[int] | Sequence[str] | np.ndarray
 ANY = -1  # the aim of rows that accept whichever class comes first
+MOST_NAMES = 20  # of classes in a sentence
 
 
 class Requests(NamedTuple):
@@ -23,28 +35,89 @@ class Requests(NamedTuple):
     aim: np.ndarray
 
 
-def check_target(target: Target, images: int, classes: int) -> str | np.ndarray:
-    """Brings a target into one form: 'any', 'all', or a class for every image, `[images]`.
+def _unknown(name: str, class_names: Sequence[str]) -> InputError:
+    near = difflib.get_close_matches(name.casefold(), [other.casefold() for other in class_names], 3)
+    meant = [repr(other) for other in class_names if other.casefold() in near]
+    if meant:
+        return InputError(f"target class {name!r} does not exist; did you mean {' or '.join(meant[:3])}?")
+    more = f" and {len(class_names) - MOST_NAMES} more" if len(class_names) > MOST_NAMES else ""
+    names = ", ".join(class_names[:MOST_NAMES])
+    return InputError(f"target class {name!r} does not exist; the classes are {names}{more}, numbered from 0")
+
+
+def find_class(name: str, class_names: Sequence[str]) -> int:
+    """The number of a class by its name, or by its number where no class has that name.
+
+    Raises:
+        InputError: if there is none, with the names there are.
+    """
+    composed = unicodedata.normalize("NFC", name)  # what a keyboard writes, and what some file systems make of it
+    for wanted, known in ((name, class_names), (composed, [unicodedata.normalize("NFC", c) for c in class_names])):
+        if wanted in known:
+            return list(known).index(wanted)
+    if name.isdecimal() and int(name) < len(class_names):
+        return int(name)
+    raise _unknown(name, class_names)
+
+
+def find_target(name: str, class_names: Sequence[str]) -> Aim | int:
+    """What a text means as a target: the class of that name, else 'any' or 'all', else the class of that number.
+
+    Raises:
+        InputError: if it means nothing.
+    """
+    if isinstance(name, Aim) or (name in tuple(Aim) and name not in class_names):
+        return Aim(name)
+    return find_class(str(name), class_names)
+
+
+def _numbers(targets: np.ndarray, target: Target, images: int, class_names: Sequence[str]) -> np.ndarray:
+    """Targets as numbers of classes, of whatever kind and shape they are."""
+    classes = len(class_names)
+    if targets.dtype.kind == "U":
+        targets = np.reshape([find_class(str(name), class_names) for name in targets.flat], targets.shape)
+    if targets.shape in ((images, classes), (classes,) if images == 1 else None) and targets.dtype.kind in "bifu":
+        rows = targets.reshape(images, classes)
+        if not (np.isin(rows, (0, 1)).all() and (rows.sum(-1) == 1).all()):
+            raise InputError("targets [N, K] are one-hot: a 1 in each row, at its class; take argmax(-1) of scores")
+        return rows.argmax(-1)
+    if targets.dtype.kind not in "iuf" or (targets != np.round(targets)).any():
+        raise InputError(f"target must be a class, by name or number, or a list of them, not {target!r}")
+    return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+
+def check_target(target: Target, images: int, class_names: Sequence[str]) -> Aim | np.ndarray:
+    """Brings a target into one form.
+
+    Args:
+        target: 'any', 'all', a class by name or number, or one for each image: `[images]`, `[images, 1]` or one-hot
+            `[images, K]`, of numpy, PyTorch or lists. Names come before numbers and before 'any' and 'all'.
+        images: how many there are.
+        class_names: K names.
+
+    Returns:
+        An `Aim`, or a class for every image, `[images]`.
 
     Raises:
         InputError: if it is none of these, or a class that does not exist.
     """
     if isinstance(target, str):
-        if target in ("any", "all"):
-            return target
-        raise InputError(f"target is 'any', 'all', a class or an array of classes, not {target!r}")
-    targets = np.asarray(target)
-    if not np.issubdtype(targets.dtype, np.integer) or targets.ndim > 1:
-        raise InputError(f"target must be a class number or a list of them, not {target!r}")
-    if targets.ndim == 1 and len(targets) != images:
+        found = find_target(target, class_names)
+        if isinstance(found, Aim):
+            return found
+        target = found
+    targets = _numbers(as_array(target), target, images, class_names)
+    if targets.ndim > 1:
+        raise InputError(f"targets are [N], [N, 1] or one-hot [N, {len(class_names)}], not {targets.shape}")
+    if targets.ndim == 1 and len(targets) not in (1, images):
         raise InputError(f"{len(targets)} targets do not go with {images} images")
     for value in np.unique(targets):
-        if not 0 <= value < classes:
-            raise InputError(f"target class {value} does not exist; the classes are 0 to {classes - 1}")
+        if not 0 <= value < len(class_names):
+            raise InputError(f"target class {int(value)} does not exist; the classes are 0 to {len(class_names) - 1}")
     return np.broadcast_to(targets, images).astype(int)
 
 
-def check_waypoints(waypoints: np.ndarray, target: str | np.ndarray, images: int, size: int) -> np.ndarray:
+def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int, size: int) -> np.ndarray:
     """Brings waypoints to float32.
 
     Args:
@@ -61,17 +134,17 @@ def check_waypoints(waypoints: np.ndarray, target: str | np.ndarray, images: int
         raise InputError(f"waypoints are [points, {size}] or [N, points, {size}], not {waypoints.shape}")
     if waypoints.ndim == 3 and len(waypoints) != images:
         raise InputError(f"{len(waypoints)} rows of waypoints do not go with {images} images")
-    if isinstance(target, str):
+    if isinstance(target, Aim):
         raise InputError("waypoints need a target class: the one at their end")
     return waypoints
 
 
-def make_requests(predictions: np.ndarray, target: str | np.ndarray, classes: int) -> Requests:
+def make_requests(predictions: np.ndarray, target: Aim | np.ndarray, classes: int) -> Requests:
     """Rows for images of some predictions `[N]`: one each, or for target 'all' one for every other class."""
     everyone = np.arange(len(predictions))
     if isinstance(target, np.ndarray):
         return Requests(everyone, target)
-    if target == "any":
+    if target is Aim.ANY:
         return Requests(everyone, np.full(len(predictions), ANY))
     image_index = np.repeat(everyone, classes)
     aims = np.tile(np.arange(classes), len(predictions))

@@ -11,10 +11,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from cae_jax.file_names import printable
 from cae_jax.report.strips import explanation_tiles, resize_tiles
 from cae_jax.types import Ending, Explanation
 
 MOST_CARDS = 2000
+MOST_FEWER = 50  # requests with fewer answers than asked for that are listed
 TILE = 96  # largest side of a picture in the page
 
 
@@ -66,6 +68,7 @@ class Page:
     facts: Mapping[str, str]
 
     def __post_init__(self) -> None:
+        self.class_names = list(map(printable, self.class_names))
         self._cards: list[dict[str, Any]] = []
         self._endings: list[np.ndarray] = []
         self._shifts: list[np.ndarray] = []
@@ -94,7 +97,7 @@ class Page:
             tiles = resize_tiles(tiles, TILE)
         captions = [f"{s:.2f}" for s in explanation.path_shifts]
         return {
-            "name": names[index],
+            "name": printable(names[index]),
             "prediction": self.class_names[prediction],
             "target": self.class_names[target] if target >= 0 else "none",
             "aimed": target >= 0 and target != prediction,
@@ -107,22 +110,27 @@ class Page:
             "bars": [(float(p[prediction]), float(p[max(target, 0)])) for p in probabilities],
         }
 
-    def render(self, failures: Iterable[tuple[str, str]] = (), missing: int = 0) -> str:
+    def render(
+        self, failures: Iterable[tuple[str, str]] = (), missing: int = 0, fewer: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
         """The page.
 
         Args:
             failures: names and reasons of images that could not be read.
             missing: images that were asked for and are not explained yet.
+            fewer: requests with fewer answers than asked for: `image`, `target`, `asked`, `found` and `why`.
         """
         source = importlib.resources.files("cae_jax.report").joinpath("templates/page.html.j2").read_text("utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         endings = np.concatenate([*self._endings, np.empty(0, int)])
         shifts = np.concatenate([*self._shifts, np.empty(0)])
         return environment.from_string(source).render(
-            facts=self.facts,
+            facts={name: printable(value) for name, value in self.facts.items()},
             cards=self._cards,
             count=len(endings),
             totals=totals(endings, shifts),
-            failures=list(failures),
+            failures=[tuple(map(printable, failure)) for failure in failures],
             missing=missing,
+            fewer=[row | {name: printable(row[name]) for name in ("image", "target")} for row in fewer[:MOST_FEWER]],
+            with_fewer=len(fewer),
         )

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from cae_jax.images import to_uint8
+from cae_jax.report.lettering import wrapped
 from cae_jax.types import Ending, Explanation
 
 TILE = 84  # least side of a tile in a strip; larger images keep their size up to MOST
 MOST = 256
-GAP, HEADER, CAPTION, BARS, FOOT = 8, 26, 30, 52, 8
+GAP, BARS, FOOT = 8, 52, 8
+TITLE, TITLE_LINE, SMALL, LINE = 13, 17, 11, 14  # sizes of letters and heights of lines
 GREY, RED, BLUE, BLACK = (120, 120, 120), (200, 40, 40), (40, 80, 200), (20, 20, 20)
 
 
@@ -67,10 +69,21 @@ def _draw_bars(draw: ImageDraw.ImageDraw, left: int, top: int, width: int, value
         draw.rectangle([x, top + BARS - round(value * BARS), x + bar, top + BARS], fill=colour)
 
 
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], texts: Sequence[tuple[str, tuple]], width: int) -> int:
+    """Writes coloured texts below each other, in lines as wide as there is room for; returns where they end."""
+    left, top = at
+    for text, colour in texts:
+        lines, font = wrapped(text, SMALL, width)
+        for line in lines:
+            draw.text((left, top), line, colour, font)
+            top += LINE
+    return top
+
+
 def draw_explanation(
     explanation: Explanation, row: int, image: np.ndarray, class_names: Sequence[str], name: str
 ) -> Image.Image:
-    """Draws one row of an explanation.
+    """Draws one row of an explanation; names are there whole, in as many lines as they need.
 
     Args:
         explanation: the record.
@@ -84,33 +97,41 @@ def draw_explanation(
     shifts, probabilities = explanation.path_shifts, explanation.path_probabilities[row]
     shift, flip = explanation.shift[row], explanation.flip_shift[row]
     aim = class_names[target] if target >= 0 else "none"
+    aimed = target >= 0 and target != prediction
 
     tiles = explanation_tiles(explanation, row, image)
     tiles = resize_tiles(tiles, min(max(tiles.shape[1], TILE), MOST))
     height, width = tiles.shape[1:3]
-    captions = [f"exemplar\n{class_names[prediction]}"]
-    captions += [f"shift {s:.2f}\n{class_names[int(p.argmax())]}" for s, p in zip(shifts, probabilities, strict=True)]
-    captions += [f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"]
-    captions += ["saliency\n+ red, - blue"]
     column = max(width, 84) + GAP
-    font, small = ImageFont.load_default(13), ImageFont.load_default(11)
-    top = HEADER + CAPTION
-    sheet = Image.new("RGB", (GAP + len(tiles) * column, top + height + GAP + BARS + FOOT), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, 6), f"{name}: {class_names[prediction]} to {aim}.  {ending.name}: {ending.message}", BLACK, font)
-    for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-        left = GAP + i * column
-        draw.multiline_text((left, HEADER), caption, BLACK, small, spacing=2)
-        sheet.paste(Image.fromarray(tile), (left, top))
+    answers = [class_names[int(p.argmax())] for p in probabilities]
+    captions = [("exemplar", class_names[prediction])]
+    captions += [(f"shift {s:.2f}", answer) for s, answer in zip(shifts, answers, strict=True)]
+    end = ("counterfactual", f"shift {shift:.3f}") if np.isfinite(shift) else ("path's end", "no counterfactual")
+    captions += [end, ("saliency", "+ red, - blue")]
+    legend = [("probability", GREY), (f"of {class_names[prediction]}", GREY), *([(f"of {aim}", RED)] if aimed else [])]
 
+    wide = GAP + len(tiles) * column
+    whole = f"{name}: {class_names[prediction]} to {aim}.  {ending.name}: {ending.message}"
+    title, font = wrapped(whole, TITLE, wide - 2 * GAP)
+    header = 9 + TITLE_LINE * len(title)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    top = max(_write(measure, (0, header), [(t, BLACK) for t in texts], column - 4) for texts in captions) + 2
     bars = top + height + GAP
-    aimed = target >= 0 and target != prediction
+    foot = max(_write(measure, (0, bars), legend, column - 4), bars + BARS) + FOOT
+
+    sheet = Image.new("RGB", (wide, foot), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, line in enumerate(title):
+        draw.text((GAP, 6 + i * TITLE_LINE), line, BLACK, font)
+    for i, (tile, texts) in enumerate(zip(tiles, captions, strict=True)):
+        left = GAP + i * column
+        _write(draw, (left, header), [(text, BLACK) for text in texts], column - 4)
+        sheet.paste(Image.fromarray(tile), (left, top))
     for i, p in enumerate([*probabilities, explanation.counterfactual_probabilities[row]]):
         values = [(float(p[prediction]), GREY), *([(float(p[target]), RED)] if aimed else [])]
         _draw_bars(draw, GAP + (i + 1) * column, bars, width, values)
-    draw.text((GAP, bars), f"probability\nof {class_names[prediction]}", GREY, small)
-    if aimed:
-        draw.text((GAP, bars + 28), f"of {aim}", RED, small)
+    _write(draw, (GAP, bars), legend, column - 4)
     if np.isfinite(flip):
-        draw.multiline_text((GAP + (len(tiles) - 1) * column, bars), f"flip at\nshift {flip:.3f}", BLACK, small)
+        texts = [("flip at", BLACK), (f"shift {flip:.3f}", BLACK)]
+        _write(draw, (GAP + (len(tiles) - 1) * column, bars), texts, column - 4)
     return sheet

@@ -1,7 +1,10 @@
 """Writes files so that a reader sees the old contents or the new ones, never a part."""
 
+import itertools
 import os
 import pathlib
+import zipfile
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -9,10 +12,10 @@ DRAFT = ".draft"  # ending of what is not whole yet
 
 
 def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
-    """Writes a file of text or bytes."""
+    """Writes a file of bytes, or of text in UTF-8: bytes of a file's name that are no text stand as their escapes."""
     draft = path.with_name(path.name + DRAFT)
     try:
-        draft.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+        draft.write_bytes(contents.encode(errors="backslashreplace") if isinstance(contents, str) else contents)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -24,6 +27,34 @@ def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
     try:
         with draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Iterable[np.ndarray]]]) -> None:
+    """Writes a compressed `.npz` of arrays that need not be in memory.
+
+    Args:
+        path: of the file.
+        arrays: by name, how many rows an array has, and its parts in order, at least one; they are asked for when it
+            is written.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    try:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, (rows, parts) in arrays.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    remaining = iter(parts)
+                    first = next(remaining)
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(first.dtype),
+                        "fortran_order": False,
+                        "shape": (rows, *first.shape[1:]),
+                    }
+                    np.lib.format.write_array_header_2_0(member, header)
+                    for part in itertools.chain([first], remaining):
+                        member.write(np.ascontiguousarray(part, first.dtype).tobytes())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

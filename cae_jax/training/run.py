@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from cae_jax.data import Dataset, make_augment, open_dataset
 from cae_jax.metrics import majority_share
@@ -102,7 +103,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     with first_one_first("data"):
         dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
     if dataset.note:
-        console.rule("[bold red]other data than asked for", style="red")
+        console.rule(Text("other data than asked for", "bold red"), style="red")
         console.print(dataset.note, style="bold red")
         console.rule(style="red")
     check_images(config, dataset.image_shape)
