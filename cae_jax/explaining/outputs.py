@@ -22,7 +22,7 @@ import numpy as np
 from cae_jax.explaining.engine import concatenate
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
-from cae_jax.report import Page, draw_explanation
+from cae_jax.report import Page, class_name, draw_explanation
 from cae_jax.training.files import write_npz, write_whole
 from cae_jax.types import Ending, Explanation
 
@@ -158,7 +158,7 @@ class ResultFolder:
             rows.append(
                 {
                     "image": names[int(explanation.image_index[row])],
-                    "prediction": self._class_names[int(explanation.prediction[row])],
+                    "prediction": class_name(self._class_names, int(explanation.prediction[row])),
                     "target": self._class_names[target] if target >= 0 else "none",
                     "ending": ending.name,
                     "message": ending.message,

@@ -14,6 +14,16 @@ GAP, HEADER, CAPTION, BARS, FOOT = 8, 26, 30, 52, 8
 GREY, RED, BLUE, BLACK = (120, 120, 120), (200, 40, 40), (40, 80, 200), (20, 20, 20)
 
 
+def class_name(class_names: Sequence[str], number: int) -> str:
+    """The name of a class; -1 stands for no answer."""
+    return class_names[number] if number >= 0 else "no answer"
+
+
+def answer_name(class_names: Sequence[str], probabilities: np.ndarray) -> str:
+    """The name of the most probable class."""
+    return class_name(class_names, int(probabilities.argmax()) if np.isfinite(probabilities).all() else -1)
+
+
 def _to_rgb(image: np.ndarray) -> np.ndarray:
     pixels = to_uint8(image)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
@@ -88,8 +98,9 @@ def draw_explanation(
     tiles = explanation_tiles(explanation, row, image)
     tiles = resize_tiles(tiles, min(max(tiles.shape[1], TILE), MOST))
     height, width = tiles.shape[1:3]
-    captions = [f"exemplar\n{class_names[prediction]}"]
-    captions += [f"shift {s:.2f}\n{class_names[int(p.argmax())]}" for s, p in zip(shifts, probabilities, strict=True)]
+    predicted = class_name(class_names, prediction)
+    captions = [f"exemplar\n{predicted}"]
+    captions += [f"shift {s:.2f}\n{answer_name(class_names, p)}" for s, p in zip(shifts, probabilities, strict=True)]
     captions += [f"counterfactual\nshift {shift:.3f}" if np.isfinite(shift) else "path's end\nno counterfactual"]
     captions += ["saliency\n+ red, - blue"]
     column = max(width, 84) + GAP
@@ -97,7 +108,7 @@ def draw_explanation(
     top = HEADER + CAPTION
     sheet = Image.new("RGB", (GAP + len(tiles) * column, top + height + GAP + BARS + FOOT), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, 6), f"{name}: {class_names[prediction]} to {aim}.  {ending.name}: {ending.message}", BLACK, font)
+    draw.text((GAP, 6), f"{name}: {predicted} to {aim}.  {ending.name}: {ending.message}", BLACK, font)
     for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         left = GAP + i * column
         draw.multiline_text((left, HEADER), caption, BLACK, small, spacing=2)
@@ -106,9 +117,10 @@ def draw_explanation(
     bars = top + height + GAP
     aimed = target >= 0 and target != prediction
     for i, p in enumerate([*probabilities, explanation.counterfactual_probabilities[row]]):
+        p = np.nan_to_num(p)  # no bar where there is no answer
         values = [(float(p[prediction]), GREY), *([(float(p[target]), RED)] if aimed else [])]
         _draw_bars(draw, GAP + (i + 1) * column, bars, width, values)
-    draw.text((GAP, bars), f"probability\nof {class_names[prediction]}", GREY, small)
+    draw.text((GAP, bars), f"probability\nof {predicted}", GREY, small)
     if aimed:
         draw.text((GAP, bars + 28), f"of {aim}", RED, small)
     if np.isfinite(flip):

@@ -8,6 +8,7 @@ import numpy as np
 from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.batching import map_batches
+from cae_jax.classifiers import classes_of
 from cae_jax.training.functions import Functions
 from cae_jax.training.sharding import on_this_process
 from cae_jax.types import ImageSource
@@ -67,14 +68,14 @@ class Evaluator:
             swaps = self._functions.decode(params, individual_codes[exemplar], class_codes[donor])
             before, other = (image_ranges.to_unit(self._source.take(rows)) for rows in (exemplar, donor))
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
-            return self._functions.predict(swaps), self._functions.oracle(swaps).argmax(-1), *distances
+            return self._functions.predict(swaps), classes_of(np.asarray(self._functions.oracle(swaps))), *distances
 
         probabilities, by_oracle, changed, apart = map_batches(answers, exemplars, donors, spread=True)
         wanted = self._predictions[donors]
         return {
-            "swap_flip_rate": float((probabilities.argmax(-1) == wanted).mean()),
+            "swap_flip_rate": float((classes_of(probabilities) == wanted).mean()),
             "swap_oracle_rate": float((by_oracle == wanted).mean()),
-            "swap_probability": float(probabilities[np.arange(count), wanted].mean()),
+            "swap_probability": float(np.nan_to_num(probabilities[np.arange(count), wanted]).mean()),
             "swap_change": float(changed.mean() / apart.mean()),
         }
 
@@ -87,8 +88,8 @@ class Evaluator:
         rows = np.arange(len(self._source))
         probabilities, distances = map_batches(compare, rows, spread=True)
         return {
-            "reconstruction_keep_rate": float((probabilities.argmax(-1) == self._predictions).mean()),
-            "reconstruction_probability": float(probabilities[rows, self._predictions].mean()),
+            "reconstruction_keep_rate": float((classes_of(probabilities) == self._predictions).mean()),
+            "reconstruction_probability": float(np.nan_to_num(probabilities[rows, self._predictions]).mean()),
             "reconstruction_l1": float(distances.mean()),
         }
 
