@@ -49,7 +49,7 @@ def check_answers(answers: np.ndarray, images: int, classes: int) -> np.ndarray:
         )
     if not np.issubdtype(answers.dtype, np.floating):
         raise ClassifierError(f"the classifier returned {answers.dtype}; probabilities are floating-point numbers")
-    answered = np.isfinite(answers).all(-1)
+    answered = np.asarray(np.isfinite(answers).all(-1))
     answers = np.where(answered[:, None], answers, np.nan).astype(np.float32)
     off = answered & ((answers.min(-1) < -1e-3) | (np.abs(answers.sum(-1, dtype=np.float64) - 1.0) > 1e-2))
     if off.any():

@@ -23,8 +23,8 @@ from cae_jax.classifiers.preparation import AS_IT_IS, Preparation
 
 ASKED = 16  # images that the check asks about
 OTHER_BATCH = (0, 0, 0, 1, 0)  # rows of these in a second batch, of another size and make
-CALL_NOISE, BATCH_NOISE = 1e-3, 2e-2  # as shares of the greatest score; kernels differ with the size of a batch
-COARSE = 5.0  # times as much noise where scores come in 16 bits
+# Noise as shares of the greatest score, of 32 and of 16 bits. Kernels differ with the size of a batch.
+CALL_NOISE, BATCH_NOISE = (1e-3, 1e-2), (2e-2, 5e-2)
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Any], Any]
@@ -184,9 +184,7 @@ class Classifier:
         except OneAtATime:
             raise
         except ClassifierError as error:
-            advice = (
-                self._advice(images) if error.__cause__ else ""
-            )  # else it answered, and what came back is the matter
+            advice = self._advice(images) if error.__cause__ else ""  # else it is what came back that is wrong
             raise ClassifierError(f"{error}{advice}") from error
         except Exception as error:  # of a compiled call
             log.debug("the classifier's own error", exc_info=error)
@@ -290,7 +288,7 @@ def _check_columns(outputs: int, contract: Contract, class_names: Sequence[str])
         if head.columns == "one" and outputs != 1:
             other = "sigmoid" if head.scores else "findings"
             raise ClassifierError(
-                f"the classifier returned {outputs} outputs for each image, but {key('head')} = {contract.head!r} takes one. "
+                f"the classifier returned {outputs} outputs an image, but {key('head')} = {contract.head!r} takes one. "
                 f"If they are of findings that do not exclude each other, say {other!r} and {key('finding')}"
             )
         return
@@ -323,16 +321,15 @@ def _check_columns(outputs: int, contract: Contract, class_names: Sequence[str])
     )
 
 
-def _check_steady(first: np.ndarray, again: np.ndarray, noise: float, how: str, why: str) -> None:
+def _check_steady(first: np.ndarray, again: np.ndarray, noise: tuple[float, float], how: str, why: str) -> None:
     """Compares two answers to the same images."""
     answered = np.isfinite(first).all(-1) & np.isfinite(again).all(-1)
     if not answered.any():
         return
     first, again = first[answered], again[answered]
-    if (first == first.astype(np.float16)).all() or (first == first.astype(jnp.bfloat16)).all():
-        noise *= COARSE
+    coarse = any((first == first.astype(kind)).all() for kind in (np.float16, jnp.bfloat16))
     change, scale = float(np.abs(first - again).max()), float(np.abs(first).max())
-    if change > noise * scale + 1e-6:
+    if change > noise[coarse] * scale + 1e-6:
         raise ClassifierError(
             f"the classifier's answers change {how}: by {change:.3g}, where the greatest is {scale:.3g}. {why}; bring "
             f"it into the mode for predictions (of PyTorch, model.eval() before it is exported)"

@@ -201,7 +201,7 @@ def _saliency(
         images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
         maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
     maps = np.where(np.isnan(shift)[:, None, None], 0.0, maps)
-    broken = ~np.isfinite(maps).all((1, 2))
+    broken = np.asarray(~np.isfinite(maps).all((1, 2)))
     if broken.any():
         log.warning("%d maps are left empty: the classifier has no finite answer to images between", broken.sum())
     return smooth(np.where(broken[:, None, None], 0.0, maps), options.smoothing)

@@ -103,9 +103,8 @@ def explain_to_folder(
         written = folder.finish(parts, facts) if is_first() else folder.rows()
     if not written:
         first = folder.read(0)
-        raise InputError(
-            f"none of the {count} images could be explained; the first: {first and first.failures[0].reason}"
-        )
+        reason = first and first.failures[0].reason
+        raise InputError(f"none of the {count} images could be explained; the first: {reason}")
     if reference is not None and all(row["ending"] == "ALREADY_TARGET" for row in written):
         raise InputError(
             f"the reference image is of the exemplar's own class, {written[0]['target']}; take one of another class"
