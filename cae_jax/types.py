@@ -34,6 +34,7 @@ class Ending(enum.IntEnum):
     ALREADY_TARGET = 3
     NOT_RECONSTRUCTED = 4
     NO_REFERENCE = 5
+    NO_ANSWER = 6
 
     @property
     def message(self) -> str:
@@ -48,6 +49,7 @@ _MESSAGES = {
     Ending.ALREADY_TARGET: "the classifier already gives the image the target class",
     Ending.NOT_RECONSTRUCTED: "the classifier answers differently for the reconstruction, so its path explains nothing",
     Ending.NO_REFERENCE: "no training image is confidently of the target class, so there is nowhere to go",
+    Ending.NO_ANSWER: "the classifier has no finite answer to the image, or to one on its path",
 }
 
 
@@ -57,7 +59,7 @@ class Explanation:
 
     Attributes:
         image_index: `[M]`, row of the image that was handed in.
-        prediction: `[M]`, the classifier's class of the image.
+        prediction: `[M]`, the classifier's class of the image; -1 where it has no finite answer.
         target: `[M]`, the class at the path's end; -1 where there was none to aim at.
         status: `[M]`, an `Ending`.
         flip_shift: `[M]`, the first shift in [0, 1] at which the answer flips; NaN if it does not.

@@ -376,7 +376,7 @@ def test_the_program_refuses_what_cannot_be(trained, tmp_path, options, message)
 
 def test_a_job_without_a_readable_image_says_why(trained, tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(InputError, match=re.compile(r"none of the 1 images could be read; .*a\.png", re.DOTALL)):
+    with pytest.raises(InputError, match=re.compile(r"none of the 1 images could be explained; .*a\.png", re.DOTALL)):
         run_program(trained[0], tmp_path / "out", "--input", str(tmp_path / "a.png"))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from cae_jax.classifiers import Preparation, make_head
+from cae_jax.classifiers import ClassifierError, Preparation, make_head
 
 IMAGES = np.random.default_rng(0).random((3, 6, 8, 3), np.float32)
 both = pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
@@ -72,9 +72,9 @@ def test_a_preparation_that_cannot_be_is_refused(settings, message):
 def test_outputs_that_do_not_go_with_the_head_are_refused():
     with pytest.raises(ValueError, match="head must be one of softmax"):
         make_head("tanh")
-    with pytest.raises(ValueError, match=r"one score for each image, not \(5, 2\)"):
+    with pytest.raises(ClassifierError, match=r"one score for each image, not \(5, 2\)"):
         make_head("logit")(np.ones((5, 2)))
-    with pytest.raises(ValueError, match=r"must be \[images, scores\], not \(5,\)"):
+    with pytest.raises(ClassifierError, match=r"must be \[images, scores\], not \(5,\)"):
         make_head("softmax")(np.ones(5))
-    with pytest.raises(ValueError, match="finding 7 does not exist; the classifier has 0 to 1"):
+    with pytest.raises(ClassifierError, match="finding 7 does not exist; the classifier has 0 to 1"):
         make_head("sigmoid", 7)(np.ones((5, 2)))

@@ -132,6 +132,7 @@ def quality(
         np.asarray(crossings.start_prediction),
         np.asarray(crossings.flip_shift),
         shift,
+        np.asarray(crossings.finite),
     )
     reconstructed = status != Ending.NOT_RECONSTRUCTED
     flipped = status == Ending.FLIPPED

@@ -1,19 +1,22 @@
 """Classifiers that were not trained here, behind the one signature that everything else uses."""
 
+import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae_jax.classifiers.callables import import_function, source_hash
+from cae_jax.classifiers.callables import import_function, importable, named_function, source_hash
+from cae_jax.classifiers.contract import PLAIN, Classifier, Contract
 from cae_jax.classifiers.onnx_models import load_onnx
-from cae_jax.classifiers.preparation import AS_IT_IS, Preparation, make_head
+from cae_jax.classifiers.preparation import AS_IT_IS, Preparation
 from cae_jax.classifiers.torch_models import load_torch
 
 KINDS = ("auto", "jax", "python", "torch", "onnx")
+HOST_BATCH = 256  # images a call of a file's model that takes any number
 BY_SUFFIX = {".pt2": "torch", ".onnx": "onnx"}
 
 
@@ -22,14 +25,13 @@ class Reference:
     """Where a classifier is, and how it wants to be asked.
 
     Attributes:
-        path: a file (`torch.export`'s .pt2, .onnx), or `module:function`: for the kinds 'jax' and 'python' a function
-            from prepared images to outputs, for 'torch' one that builds the module.
+        path: a file (`torch.export`'s .pt2, .onnx), or `module:function` or `path/to/file.py:function`: for the kinds
+            'jax' and 'python' a function from prepared images to outputs, for 'torch' one that builds the module.
         kind: 'jax' (traced, differentiated), 'python' (called with numpy arrays), 'torch', 'onnx', or 'auto', by the
             file's ending.
         weights: a state dict for what a torch function builds; '' for none.
         preparation: of images.
-        head: of outputs, see `make_head`.
-        finding: see `make_head`.
+        contract: how outputs are read.
         device: of torch or onnxruntime.
         unpickle: see `read_tensors`.
     """
@@ -38,8 +40,7 @@ class Reference:
     kind: str = "auto"
     weights: str = ""
     preparation: Preparation = AS_IT_IS
-    head: str = "softmax"
-    finding: int = 0
+    contract: Contract = PLAIN
     device: str = "cpu"
     unpickle: bool = False
 
@@ -52,37 +53,59 @@ class Foreign(NamedTuple):
     """A classifier of another kind.
 
     Attributes:
-        predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`.
+        predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; rows are not finite
+            where it has no answer.
         traceable: whether JAX can trace and differentiate it; else it takes and returns numpy arrays.
         fingerprint: SHA-256 of its files.
+        check: asks about images `[N, height, width, channels]` in [0, 1], given the class names, see
+            `Classifier.check`.
     """
 
     predict: Callable[[Any], Any]
     traceable: bool
     fingerprint: str
+    check: Callable[[np.ndarray, Sequence[str]], None]
 
 
 def _kind(reference: Reference) -> str:
     if reference.kind != "auto":
         return reference.kind
     suffix = pathlib.Path(reference.path).suffix
+    if named_function(reference.path) is not None:
+        raise ValueError(f"{reference.path} may be anything; say with kind = 'jax', 'python' or 'torch' what it is")
     if suffix in BY_SUFFIX:
         return BY_SUFFIX[suffix]
-    if ":" in reference.path:
-        raise ValueError(f"{reference.path} may be anything; say with kind = 'jax', 'python' or 'torch' what it is")
+    if suffix == ".py":
+        raise ValueError(f"{reference.path} is a Python file; name a function of it, as in {reference.path}:function")
     raise ValueError(
         f"{reference.path} is neither a folder of ours nor a file ending in {' or '.join(BY_SUFFIX)}. Of PyTorch, name "
-        f"a file of torch.export.save, or module:function and weights"
+        f"a file of torch.export.save, or module:function that builds the model (torch.jit.load in it reads "
+        f"TorchScript) and, if need be, its weights"
     )
 
 
 def _fingerprint(reference: Reference) -> str:
-    files = [name for name in (reference.path, reference.weights) if name and ":" not in name]
+    named = named_function(reference.path)
+    files = [name for name in (reference.weights, "" if named else reference.path) if name]
     sums = [hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in files]
-    if ":" in reference.path:
+    if named:
         sums.append(source_hash(import_function(reference.path)))
-    settings = f"{reference.preparation} {reference.head} {reference.finding}"
+    contract = reference.contract
+    settings = f"{reference.preparation} {contract.output} {contract.columns} {contract.head} {contract.finding}"
     return hashlib.sha256(" ".join([*sums, settings]).encode()).hexdigest()
+
+
+def _loaded(reference: Reference, kind: str) -> tuple[Callable[[Any], Any], int, int]:
+    """The function from prepared images to outputs, its batch size if it has one, and the most images of a call."""
+    if kind in ("jax", "python"):
+        return import_function(reference.path), 0, 0
+    if kind == "torch":
+        function, fixed = load_torch(
+            reference.path, weights=reference.weights, device=reference.device, unpickle=reference.unpickle
+        )
+    else:
+        function, fixed = load_onnx(pathlib.Path(reference.path), reference.device, reference.preparation.is_levels)
+    return function, fixed, HOST_BATCH
 
 
 def load_foreign(reference: Reference) -> Foreign:
@@ -91,25 +114,29 @@ def load_foreign(reference: Reference) -> Foreign:
     Raises:
         ValueError: naming the file or function that is not what it should be, and what to do.
     """
-    kind = _kind(reference)
-    for name in (reference.path, reference.weights):
-        if name and ":" not in name and not pathlib.Path(name).is_file():
+    kind, named, contract = _kind(reference), named_function(reference.path), reference.contract
+    for name in (reference.weights, "" if named else reference.path):
+        if name and not pathlib.Path(name).is_file():
             raise ValueError(f"{name} does not exist (looked for it from {pathlib.Path.cwd()})")
-    prepare, head = reference.preparation, make_head(reference.head, reference.finding)
+    if named is None and kind in ("jax", "python"):
+        raise ValueError(f"{reference.path} is no function; name module:function or path/to/file.py:function")
+    folders = named.folders if named else (str(pathlib.Path.cwd()),)
     fingerprint = _fingerprint(reference)
-    if kind == "jax":
-        function = import_function(reference.path)
-        return Foreign(lambda images: head(function(prepare(images))), True, fingerprint)
-    if kind == "python":
-        outputs = import_function(reference.path)
-    elif kind == "torch":
-        outputs = load_torch(
-            reference.path, weights=reference.weights, device=reference.device, unpickle=reference.unpickle
-        )
-    else:
-        outputs = load_onnx(pathlib.Path(reference.path), reference.device)
+    with importable(folders):
+        function, fixed, most = _loaded(reference, kind)
+    if fixed and contract.batch_size not in (0, fixed):
+        raise ValueError(f"{reference.path} takes batches of {fixed}, so batch_size cannot be {contract.batch_size}")
+    classifier = Classifier(
+        function,
+        reference.preparation,
+        dataclasses.replace(contract, batch_size=contract.batch_size or fixed),
+        traceable=kind == "jax",
+        most=most,
+        folders=folders,
+    )
+    return Foreign(classifier.predict, kind == "jax", fingerprint, classifier.check)
 
-    def predict(images: Any) -> np.ndarray:
-        return head(np.asarray(outputs(prepare(np.asarray(images, np.float32)))))
 
-    return Foreign(predict, False, fingerprint)
+def wrap_function(function: Callable[[Any], Any]) -> Classifier:
+    """A classifier handed in as a function: images `[batch, height, width, channels]` in [0, 1] to probabilities."""
+    return Classifier(function, contract=Contract(head="probabilities", part=""))

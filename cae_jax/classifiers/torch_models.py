@@ -1,15 +1,21 @@
 """PyTorch models. The one place that imports torch, which the extra 'torch' installs."""
 
+import logging
 import pathlib
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from cae_jax.batching import map_batches
-from cae_jax.classifiers.callables import import_function
+from cae_jax.classifiers.answers import words_of
+from cae_jax.classifiers.callables import import_function, named_function
 
-HOST_BATCH = 256  # images a call of a model that takes any number
+# Names of weights in a training's checkpoint, the likeliest first.
+STATES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")  # what parallel, compiling and training modules put before names
+SHOWN = 4  # names that a message lists
+log = logging.getLogger(__name__)
 
 
 def _torch() -> Any:
@@ -20,36 +26,136 @@ def _torch() -> Any:
     return torch
 
 
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def _is_script(path: pathlib.Path) -> bool:
+    """Whether a file is a TorchScript archive, which holds a program beside its tensors."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _contents(path: pathlib.Path, unpickle: bool) -> Any:
+    torch = _torch()
+    if not path.exists():
+        raise ValueError(f"{path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if _is_script(path):
+            raise ValueError(
+                f"{path} is TorchScript, no state dict: name a function that returns torch.jit.load({path.name!r}) as "
+                f"path, without weights"
+            )
+        return torch.load(path, map_location="cpu", weights_only=not unpickle)
+    except ValueError:
+        raise
+    except Exception as error:  # depends on what is wrong with the file
+        if unpickle or path.suffix == ".safetensors":
+            raise ValueError(f"{path} cannot be read ({type(error).__name__}: {words_of(error)})") from error
+        raise ValueError(
+            f"{path} cannot be read as tensors alone ({words_of(error)}). Save model.state_dict(); or, if you trust "
+            f"whoever made the file as you would a program of theirs, allow classifier.unpickle_runs_code"
+        ) from error
+
+
+def _states(contents: Any, depth: int = 3) -> dict[str, dict[str, Any]]:
+    """The state dicts in what a file holds, by the keys that lead to them, joined by dots."""
+    torch = _torch()
+    if isinstance(contents, torch.nn.Module):
+        return {"": contents.state_dict()}
+    if not isinstance(contents, Mapping) or depth == 0:
+        return {}
+    if contents and all(isinstance(value, torch.Tensor) for value in contents.values()):
+        return {"": {str(name): value for name, value in contents.items()}}
+    return {
+        f"{key}.{inner}".rstrip("."): state
+        for key, value in contents.items()
+        for inner, state in _states(value, depth - 1).items()
+    }
+
+
 def read_tensors(path: pathlib.Path, *, unpickle: bool = False) -> dict[str, Any]:
-    """Reads a file that `torch.save` wrote.
+    """Reads a file that `torch.save` or safetensors wrote.
 
     Args:
-        path: of a state dict, by itself, under the key 'state_dict' or under the only key there is.
+        path: of a state dict, by itself or in a training's checkpoint: under one of the usual keys, or the only one.
         unpickle: read files that hold more than tensors; such a file can run any code it likes.
 
     Raises:
         ValueError: naming the file, if it is missing, no such file, or holds more than tensors.
     """
-    torch = _torch()
+    contents = _contents(path, unpickle)
+    found = _states(contents)
+    if not found:
+        what = type(contents).__name__
+        if isinstance(contents, Mapping):
+            what += f" with {_listed([str(key) for key in contents])}"
+        raise ValueError(f"{path} holds no state dict (names to tensors), but {what}")
+    if len(found) == 1:
+        key = next(iter(found))
+    else:
+        usual = [key for name in STATES for key in found if key.partition(".")[0] == name]
+        if not usual:
+            raise ValueError(
+                f"{path} holds several state dicts ({_listed(found)}); save the one that is meant to a file of its own"
+            )
+        key = usual[0]
+    if key:
+        others = [name for name in found if name != key]
+        log.info("%s: read under %r%s", path, key, f"; left aside: {_listed(others)}" if others else "")
+    return found[key]
+
+
+def _without_wrappers(names: Collection[str]) -> str:
+    """What wrappers have put before all of these names."""
+    prefix = ""
+    while True:
+        more = next((w for w in WRAPPERS if names and all(name.startswith(prefix + w) for name in names)), "")
+        if not more:
+            return prefix
+        prefix += more
+
+
+def _renamed(tensors: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
+    """Tensors under the names that a module has, where a wrapper has put something before theirs or the module's."""
+    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
+    if not needed or needed <= tensors.keys():
+        return tensors
+    own = _without_wrappers(wanted)
+    bare = [name.removeprefix(own) for name in needed]
+    places = {name.removesuffix(bare[0]) for name in tensors if name.endswith(bare[0])}
+    fitting = [place for place in places if all(place + name in tensors for name in bare)]
+    theirs = min(
+        fitting, key=lambda place: (place not in WRAPPERS, len(place), place), default=_without_wrappers(tensors)
+    )
+    aside = [name for name in tensors if not name.startswith(theirs)]
+    log.info("names of weights: %r is read as %r%s", theirs, own, f"; left aside: {_listed(aside)}" if aside else "")
+    return {own + name.removeprefix(theirs): value for name, value in tensors.items() if name.startswith(theirs)}
+
+
+def _fill(module: Any, weights: str, name: str, unpickle: bool) -> None:
+    """Reads a state dict into a module."""
+    tensors = read_tensors(pathlib.Path(weights), unpickle=unpickle)
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=not unpickle)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist") from error
-    except Exception as error:  # depends on what is wrong with the file
-        raise ValueError(
-            f"{path} cannot be read as tensors alone ({str(error).splitlines()[0]}). Save model.state_dict(); or, if "
-            f"you trust whoever made the file as you would a program of theirs, allow classifier.unpickle_runs_code"
-        ) from error
-    if isinstance(contents, torch.nn.Module):
-        contents = contents.state_dict()
-    while isinstance(contents, dict) and (len(contents) == 1 or "state_dict" in contents):
-        inner = contents.get("state_dict", next(iter(contents.values())))
-        if not isinstance(inner, dict):
-            break
-        contents = inner
-    if not isinstance(contents, dict) or not all(isinstance(value, torch.Tensor) for value in contents.values()):
-        raise ValueError(f"{path} holds no state dict (names to tensors), but {type(contents).__name__}")
-    return contents
+        left = module.load_state_dict(_renamed(tensors, module.state_dict().keys()), strict=False)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [words_of(error)]
+        more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        raise ValueError(f"{weights} does not fit {name}: {' '.join(lines[:SHOWN])}{more}") from error
+    differing = [
+        f"{what} {_listed(names)}"
+        for what, names in (("it lacks", left.missing_keys), ("it has besides", left.unexpected_keys))
+        if names
+    ]
+    if differing:
+        raise ValueError(f"{weights} does not fit {name}: {'; '.join(differing)}")
 
 
 def write_tensors(path: pathlib.Path, arrays: Mapping[str, np.ndarray], key: str) -> None:
@@ -58,58 +164,71 @@ def write_tensors(path: pathlib.Path, arrays: Mapping[str, np.ndarray], key: str
     torch.save({key: {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}}, path)
 
 
-def _exported(path: pathlib.Path) -> tuple[Any, int | None]:
-    """The module of a `torch.export` file, and the batch size if it was exported for one only."""
+def _exported(path: pathlib.Path) -> tuple[Any, tuple[Any, ...], Any]:
+    """The module of a `torch.export` file, and shape ('any' where that is open) and type of its input."""
     torch = _torch()
     try:
         program = torch.export.load(str(path))
     except Exception as error:  # depends on what is wrong with the file
-        raise ValueError(f"{path} is no file of torch.export.save: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} is no file of torch.export.save: {words_of(error)}") from error
     names = program.graph_signature.user_inputs
-    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in names]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
-        raise ValueError(f"{path} must take one input of 4 dimensions, but takes {[tuple(s) for s in shapes]}")
-    return program.module(), shapes[0][0] if isinstance(shapes[0][0], int) else None
+    inputs = [node.meta["val"] for node in program.graph.nodes if node.name in names]
+    shapes = [tuple(size if isinstance(size, int) else "any" for size in entry.shape) for entry in inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or not inputs[0].is_floating_point():
+        types = [f"{entry.dtype} {shape}" for entry, shape in zip(inputs, shapes, strict=True)]
+        raise ValueError(f"{path} must take one input of 4 dimensions, of floats, but takes {', '.join(types)}")
+    return program.module(), shapes[0], inputs[0].dtype
 
 
-def _built(name: str, weights: str, unpickle: bool) -> Any:
-    """The module that `module:function` builds, with a state dict read into it."""
+def _built(name: str, weights: str, unpickle: bool) -> tuple[Any, Any]:
+    """The module that a function builds, with a state dict read into it, and its type of numbers."""
     torch = _torch()
-    module = import_function(name)()
+    function = import_function(name)
+    try:
+        module = function()
+    except Exception as error:  # whatever somebody's code raises
+        raise ValueError(f"{name}() raised {type(error).__name__}: {words_of(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"{name}() must return a torch.nn.Module, not {type(module).__name__}")
     if weights:
-        try:
-            module.load_state_dict(read_tensors(pathlib.Path(weights), unpickle=unpickle))
-        except RuntimeError as error:
-            raise ValueError(f"{weights} does not fit {name}: {error}") from error
-    return module.eval()
+        _fill(module, weights, name, unpickle)
+    types = {parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()}
+    return module.eval(), types.pop() if len(types) == 1 else torch.float32
 
 
-def load_torch(path: str, *, weights: str, device: str, unpickle: bool) -> Callable[[np.ndarray], np.ndarray]:
+def load_torch(path: str, *, weights: str, device: str, unpickle: bool) -> tuple[Callable[[np.ndarray], Any], int]:
     """Opens a PyTorch classifier.
 
     Args:
-        path: of a `torch.export` file (.pt2), or `module:function` that builds a `torch.nn.Module`.
+        path: of a `torch.export` file (.pt2), or a function that builds a `torch.nn.Module`, see `named_function`.
         weights: of a state dict for the latter; '' for none.
         device: in torch's words, such as 'cpu' or 'cuda:0'.
         unpickle: see `read_tensors`.
 
     Returns:
-        Prepared images, float32, to outputs.
+        Prepared images, float32, to whatever the module returns; and the batch size that the file asks for, or 0.
 
     Raises:
         ValueError: naming the file, function or device that is not what it should be.
     """
     torch = _torch()
-    module, fixed = (_built(path, weights, unpickle), None) if ":" in path else _exported(pathlib.Path(path))
+    if named_function(path):
+        module, kind = _built(path, weights, unpickle)
+        shape: tuple[Any, ...] = ("any",)
+    else:
+        module, shape, kind = _exported(pathlib.Path(path))
     try:
         module = module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"torch has no device {device!r} here: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"torch has no device {device!r} here: {words_of(error)}") from error
 
-    def call(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return module(torch.from_numpy(np.ascontiguousarray(images)).to(device)).cpu().numpy()
+    def call(images: np.ndarray) -> Any:
+        try:
+            with torch.no_grad():  # not inference mode, in which a module could not take gradients of its own
+                return module(torch.from_numpy(images).to(device, kind))
+        except (AssertionError, RuntimeError) as error:
+            if len(shape) == 1:
+                raise
+            raise ValueError(f"{path} takes {shape}, but was given {images.shape}: {words_of(error)}") from error
 
-    return lambda images: map_batches(call, images, batch_size=fixed or min(len(images), HOST_BATCH))
+    return call, 0 if shape[0] == "any" else shape[0]

@@ -8,7 +8,7 @@ from cae_jax.data.listed import FileSettings
 from cae_jax.data.opening import DataUnavailable, open_dataset
 from cae_jax.data.pairs import PairSampler, pair_batches
 from cae_jax.data.phantom_builder import Truth, true_answers
-from cae_jax.data.sources import ArraySource, RecordSource
+from cae_jax.data.sources import ArraySource, RecordSource, Selection, image_name
 from cae_jax.data.table import Columns
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "ImageError",
     "PairSampler",
     "RecordSource",
+    "Selection",
     "Skipped",
     "Truth",
+    "image_name",
     "make_augment",
     "open_dataset",
     "pair_batches",

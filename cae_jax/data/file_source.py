@@ -38,6 +38,11 @@ class FileSource:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Paths of the files."""
+        return tuple(map(str, self._files))
+
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Reads images by position, see `ImageSource`.
 

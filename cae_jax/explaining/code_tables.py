@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cae_jax.batching import map_batches
+from cae_jax.classifiers import classes_of
 from cae_jax.counterfactual import CodeTable
 from cae_jax.training.files import write_npz
 from cae_jax.types import ImageSource
@@ -42,7 +43,8 @@ def make_code_table(
     class_codes, probabilities = map_batches(codes_of, rows, batch_size=batch_size)
     names = np.asarray([f"train_{row}" for row in rows])
     labels = np.asarray(source.labels)[rows]
-    return CodeTable(names, class_codes, labels, probabilities.argmax(-1), probabilities.max(-1))
+    predictions, confidences = classes_of(probabilities), np.nan_to_num(probabilities.max(-1))
+    return CodeTable(names, class_codes, labels, predictions, confidences)
 
 
 def load_code_table(workdir: pathlib.Path, fingerprint: str) -> CodeTable | None:

@@ -1,5 +1,6 @@
 """From images and requests to a record: route paths, search them all at once, choose, draw."""
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +8,6 @@ import jax
 import numpy as np
 
 from cae_jax.batching import Picked, Rows, map_batches
-from cae_jax.classifiers import ClassifierError
 from cae_jax.counterfactual import (
     Candidates,
     CodeTable,
@@ -31,6 +31,7 @@ from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
 from cae_jax.types import Ending, Explanation
 
+log = logging.getLogger(__name__)
 PATH_IMAGES = 7
 SALIENCY_STEPS = 16
 DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactuals
@@ -59,7 +60,7 @@ class Exemplars(NamedTuple):
 
     Attributes:
         images: `[N, height, width, channels]` in [0, 1].
-        predictions: `[N]`, the classifier's classes.
+        predictions: `[N]`, the classifier's classes; -1 where it has no finite answer.
         individual_codes: `[N, h, w, code]`.
         class_codes: `[N, size]`.
     """
@@ -120,6 +121,13 @@ def route_along(waypoints: np.ndarray) -> Route:
     return route
 
 
+def _routed(route: Route, exemplars: Exemplars, requests: Requests) -> Candidates:
+    """The paths of requests for images that the classifier has an answer to."""
+    rows = np.flatnonzero(exemplars.predictions[requests.image_index] >= 0)
+    candidates = route(exemplars, Requests(*(field[rows] for field in requests)))
+    return candidates._replace(request=rows[candidates.request])
+
+
 def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Requests) -> tuple[Candidates, np.ndarray]:
     """Adds a path that stays where it is for every request without one; `[Q]` tells the real ones."""
     missing = np.setdiff1d(np.arange(len(requests.aim)), candidates.request)
@@ -143,9 +151,6 @@ def _search(
         confidence=options.confidence,
         tolerance=options.tolerance,
     )
-    if not crossings.finite.all():
-        index = image[np.argmin(crossings.finite)]
-        raise ClassifierError(f"the classifier's answer is not finite somewhere on the path of image {index}")
     return Crossings(*(np.asarray(field) for field in crossings))
 
 
@@ -198,7 +203,11 @@ def _saliency(
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
         images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
         maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
-    return smooth(np.where(np.isnan(shift)[:, None, None], 0.0, maps), options.smoothing)
+    maps = np.where(np.isnan(shift)[:, None, None], 0.0, maps)
+    broken = np.asarray(~np.isfinite(maps).all((1, 2)))
+    if broken.any():
+        log.warning("%d maps are left empty: the classifier has no finite answer to images between", broken.sum())
+    return smooth(np.where(broken[:, None, None], 0.0, maps), options.smoothing)
 
 
 def rows_at_once(exemplars: Exemplars, classes: int, options: ExplainOptions) -> int:
@@ -221,14 +230,17 @@ def explain_batch(
 ) -> Explanation:
     """Explains encoded images.
 
+    Those that the classifier has no finite answer to, and those whose paths lead to such images, end as NO_ANSWER.
+
     Raises:
         ClassifierError: if the classifier's answers on the way are no probabilities.
     """
-    candidates, has_path = _with_pathless(route(exemplars, requests), exemplars, requests)
+    candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
     image = requests.image_index[candidates.request]
     crossings = _search(compiled, exemplars, requests, candidates, options)
-    flip_shift = np.where(has_path, crossings.flip_shift, np.nan)
-    shift = np.where(has_path, crossings.shift, np.nan)
+    found = has_path & crossings.finite
+    flip_shift = np.where(found, crossings.flip_shift, np.nan)
+    shift = np.where(found, crossings.shift, np.nan)
     status = decide_endings(
         exemplars.predictions[image],
         candidates.target,
@@ -236,6 +248,7 @@ def explain_batch(
         np.asarray(crossings.start_prediction),
         flip_shift,
         shift,
+        np.asarray(crossings.finite),
     )
     stop = np.nan_to_num(shift, nan=1.0).astype(np.float32)
     codes = map_batches(_along_path, candidates.waypoints, stop)

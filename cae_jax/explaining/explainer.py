@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cae_jax.classifiers import ASKED, ClassifierError, classes_of, wrap_function
 from cae_jax.counterfactual import STRATEGIES, CodeTable
 from cae_jax.data import Dataset, Format, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
@@ -71,7 +72,11 @@ class Explainer:
         self.params, self.classifier = params, classifier
         self.fingerprint = fingerprint + ("-host" if host_classifier else "")
         self._unnamed = host_classifier is not None
-        if host_classifier is None and not classifier.traceable:
+        self._check = None
+        if host_classifier is not None:
+            own = wrap_function(host_classifier)
+            host_classifier, self._check = own.predict, own.check
+        elif not classifier.traceable:
             host_classifier = classifier.answer
         self._model = CompiledModel(record, params, classifier.predict, host_classifier)
         self.search, self.at, self.traceable = self._model.search, self._model.at, self._model.traceable
@@ -151,9 +156,24 @@ class Explainer:
 
         Raises:
             InputError: for images that cannot be used, with the index.
-            ClassifierError: if its answers are no probabilities.
+            ClassifierError: if its answers are no probabilities, or not finite, with the index.
         """
-        return self._model.predict(self._checked(images))
+        answers = self._answers(self._checked(images))
+        broken = np.flatnonzero(np.isnan(answers).any(-1))
+        if len(broken):
+            raise ClassifierError(f"the classifier's answer to image {broken[0]} is not finite")
+        return answers
+
+    def answered(self, images: np.ndarray) -> np.ndarray:
+        """Whether the classifier has a finite answer to each image, `[N]`."""
+        return classes_of(self._answers(self._checked(images))) >= 0
+
+    def _answers(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, not finite where the classifier has no answer; one that was handed in is checked first."""
+        if self._check is not None:
+            self._check(images[:ASKED], self.record.class_names)
+            self._check = None
+        return self._model.predict(images)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
@@ -183,7 +203,9 @@ class Explainer:
         if reference.ndim > 3:
             raise InputError(f"the reference is one image [height, width, channels], not {reference.shape}")
         reference = self._checked(reference[None])
-        wanted = int(self._model.predict(reference).argmax(-1)[0])
+        wanted = int(classes_of(self._answers(reference))[0])
+        if wanted < 0:
+            raise InputError("the classifier has no finite answer to the reference image; take another")
         name = self.record.class_names[wanted]
         if target is Aim.ALL:
             raise InputError(f"a reference image has one class, {name}, so target 'all' does not go with it")
@@ -215,7 +237,7 @@ class Explainer:
         images = self._checked(images)
         classes = len(self.record.class_names)
         targets = check_target(target, len(images), self.record.class_names)
-        predictions = self._model.predict(images).argmax(-1)
+        predictions = classes_of(self._answers(images))
         if reference is not None:
             waypoints, targets = self._toward_reference(reference, targets, len(images))
         elif waypoints is not None:

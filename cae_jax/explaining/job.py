@@ -1,5 +1,6 @@
 """A job: many images, explained batch by batch into a folder."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,26 @@ from cae_jax.explaining.explainer import IMAGES, Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
-from cae_jax.explaining.sources import Inputs
+from cae_jax.explaining.sources import Failure, Inputs
 from cae_jax.images import to_unit
 from cae_jax.processes import first_one_first, is_first, wait_for_all
+
+
+def _without_unanswered(part: Part) -> Part:
+    """Makes failures of the images that the classifier has no finite answer to."""
+    found = part.explanation
+    if found is None or (found.prediction >= 0).all():
+        return part
+    unanswered = np.unique(found.image_index[found.prediction < 0])
+    failures = [Failure(part.names[row], "the classifier has no finite answer to it") for row in unanswered.tolist()]
+    kept = np.setdiff1d(np.arange(len(part.names)), unanswered)
+    rows = np.flatnonzero(found.prediction >= 0)
+    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name != "path_shifts"}
+    left = dataclasses.replace(found, **{name: field[rows] for name, field in fields.items()})
+    left = dataclasses.replace(left, image_index=np.searchsorted(kept, left.image_index))
+    return Part(
+        left if len(rows) else None, part.images[kept], [part.names[row] for row in kept], part.failures + failures
+    )
 
 
 def explain_to_folder(
@@ -86,7 +104,8 @@ def explain_to_folder(
         written = folder.finish(parts, facts) if is_first() else folder.rows()
     if not written:
         first = folder.read(0)
-        raise InputError(f"none of the {count} images could be read; the first: {first and first.failures[0].reason}")
+        reason = first and first.failures[0].reason
+        raise InputError(f"none of the {count} images could be explained; the first: {reason}")
     if reference is not None and all(row["ending"] == "ALREADY_TARGET" for row in written):
         raise InputError(
             f"the reference image is of the exemplar's own class, {written[0]['target']}; take one of another class"

@@ -23,7 +23,7 @@ from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
 from cae_jax.file_names import safe_names
-from cae_jax.report import Page, draw_explanation
+from cae_jax.report import Page, class_name, draw_explanation
 from cae_jax.training.files import write_npz, write_npz_in_parts, write_whole
 from cae_jax.types import Ending, Explanation
 
@@ -196,7 +196,7 @@ class ResultFolder:
             rows.append(
                 {
                     "image": names[int(explanation.image_index[row])],
-                    "prediction": self._class_names[int(explanation.prediction[row])],
+                    "prediction": class_name(self._class_names, int(explanation.prediction[row])),
                     "target": self._class_names[target] if target >= 0 else "none",
                     "ending": ending.name,
                     "message": ending.message,

@@ -140,7 +140,10 @@ def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int
 
 
 def make_requests(predictions: np.ndarray, target: Aim | np.ndarray, classes: int) -> Requests:
-    """Rows for images of some predictions `[N]`: one each, or for target 'all' one for every other class."""
+    """Rows for images of some predictions `[N]`: one each, or for target 'all' one for every other class.
+
+    An image without a prediction (-1) gets one row in any case.
+    """
     everyone = np.arange(len(predictions))
     if isinstance(target, np.ndarray):
         return Requests(everyone, target)
@@ -148,5 +151,7 @@ def make_requests(predictions: np.ndarray, target: Aim | np.ndarray, classes: in
         return Requests(everyone, np.full(len(predictions), ANY))
     image_index = np.repeat(everyone, classes)
     aims = np.tile(np.arange(classes), len(predictions))
-    others = aims != predictions[image_index]
+    predictions = predictions[image_index]
+    aims = np.where((predictions < 0) & (aims == 0), ANY, aims)
+    others = (aims != predictions) & (predictions >= 0) | (aims == ANY)
     return Requests(image_index[others], aims[others])

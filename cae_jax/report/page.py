@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from cae_jax.file_names import printable
-from cae_jax.report.strips import explanation_tiles, resize_tiles
+from cae_jax.report.strips import answer_name, class_name, explanation_tiles, resize_tiles
 from cae_jax.types import Ending, Explanation
 
 MOST_CARDS = 2000
@@ -37,7 +37,9 @@ def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
         endings: `[M]`, `Ending`s.
         shifts: `[M]`, NaN where there is none.
     """
-    reconstructed = ~np.isin(endings, (Ending.NOT_RECONSTRUCTED, Ending.ALREADY_TARGET, Ending.NO_REFERENCE))
+    reconstructed = ~np.isin(
+        endings, (Ending.NOT_RECONSTRUCTED, Ending.ALREADY_TARGET, Ending.NO_REFERENCE, Ending.NO_ANSWER)
+    )
     rows = []
     for ending in Ending:
         of = endings == ending
@@ -98,7 +100,7 @@ class Page:
         captions = [f"{s:.2f}" for s in explanation.path_shifts]
         return {
             "name": printable(names[index]),
-            "prediction": self.class_names[prediction],
+            "prediction": class_name(self.class_names, prediction),
             "target": self.class_names[target] if target >= 0 else "none",
             "aimed": target >= 0 and target != prediction,
             "ending": Ending(int(explanation.status[row])),
@@ -106,8 +108,8 @@ class Page:
             "flip": flip if np.isfinite(flip) else None,
             "sprite": _data_uri(tiles),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
-            "answers": [self.class_names[int(p.argmax())] for p in probabilities],
-            "bars": [(float(p[prediction]), float(p[max(target, 0)])) for p in probabilities],
+            "answers": [answer_name(self.class_names, p) for p in probabilities],
+            "bars": [np.nan_to_num((p[prediction], p[max(target, 0)])).tolist() for p in probabilities],
         }
 
     def render(

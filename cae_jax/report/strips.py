@@ -16,6 +16,16 @@ TITLE, TITLE_LINE, SMALL, LINE = 13, 17, 11, 14  # sizes of letters and heights 
 GREY, RED, BLUE, BLACK = (120, 120, 120), (200, 40, 40), (40, 80, 200), (20, 20, 20)
 
 
+def class_name(class_names: Sequence[str], number: int) -> str:
+    """The name of a class; -1 stands for no answer."""
+    return class_names[number] if number >= 0 else "no answer"
+
+
+def answer_name(class_names: Sequence[str], probabilities: np.ndarray) -> str:
+    """The name of the most probable class."""
+    return class_name(class_names, int(probabilities.argmax()) if np.isfinite(probabilities).all() else -1)
+
+
 def _to_rgb(image: np.ndarray) -> np.ndarray:
     pixels = to_uint8(image)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
@@ -103,15 +113,15 @@ def draw_explanation(
     tiles = resize_tiles(tiles, min(max(tiles.shape[1], TILE), MOST))
     height, width = tiles.shape[1:3]
     column = max(width, 84) + GAP
-    answers = [class_names[int(p.argmax())] for p in probabilities]
-    captions = [("exemplar", class_names[prediction])]
-    captions += [(f"shift {s:.2f}", answer) for s, answer in zip(shifts, answers, strict=True)]
+    predicted = class_name(class_names, prediction)
+    captions = [("exemplar", predicted)]
+    captions += [(f"shift {s:.2f}", answer_name(class_names, p)) for s, p in zip(shifts, probabilities, strict=True)]
     end = ("counterfactual", f"shift {shift:.3f}") if np.isfinite(shift) else ("path's end", "no counterfactual")
     captions += [end, ("saliency", "+ red, - blue")]
-    legend = [("probability", GREY), (f"of {class_names[prediction]}", GREY), *([(f"of {aim}", RED)] if aimed else [])]
+    legend = [("probability", GREY), (f"of {predicted}", GREY), *([(f"of {aim}", RED)] if aimed else [])]
 
     wide = GAP + len(tiles) * column
-    whole = f"{name}: {class_names[prediction]} to {aim}.  {ending.name}: {ending.message}"
+    whole = f"{name}: {predicted} to {aim}.  {ending.name}: {ending.message}"
     title, font = wrapped(whole, TITLE, wide - 2 * GAP)
     header = 9 + TITLE_LINE * len(title)
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -128,6 +138,7 @@ def draw_explanation(
         _write(draw, (left, header), [(text, BLACK) for text in texts], column - 4)
         sheet.paste(Image.fromarray(tile), (left, top))
     for i, p in enumerate([*probabilities, explanation.counterfactual_probabilities[row]]):
+        p = np.nan_to_num(p)  # no bar where there is no answer
         values = [(float(p[prediction]), GREY), *([(float(p[target]), RED)] if aimed else [])]
         _draw_bars(draw, GAP + (i + 1) * column, bars, width, values)
     _write(draw, (GAP, bars), legend, column - 4)

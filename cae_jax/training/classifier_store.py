@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax.data import SPLITS, Augment, Dataset
+from cae_jax.images import to_unit
 from cae_jax.processes import first_one_first
 from cae_jax.training.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, read_seal, save_trees
 from cae_jax.training.config import Config, ConfigError
@@ -21,6 +22,7 @@ from cae_jax.training.settings import classifier_reference
 from cae_jax.training.unfinished import Unfinished
 from cae_jax.types import Predict
 
+BATCH_SIZE = 128  # images a step of one that is trained here, where the config leaves it open
 log = logging.getLogger(__name__)
 
 
@@ -28,13 +30,15 @@ class LoadedClassifier(NamedTuple):
     """A classifier and what is known of it.
 
     Attributes:
-        predict: images in [0, 1] to probabilities; of numpy arrays where it is not traceable.
+        predict: images in [0, 1] to probabilities, not finite where it has no answer; of numpy arrays where it is not
+            traceable.
         answer: the same, compiled where that can be, of images that are uint8 or in [0, 1].
         params: of its network; None if it was not trained here.
         facts: of one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
             split), `data`; of others, `path`.
         traceable: whether JAX can trace and differentiate it.
         fingerprint: of its files.
+        check: asks one that was not trained here about images, see `Foreign`; None of others.
     """
 
     predict: Predict
@@ -43,6 +47,7 @@ class LoadedClassifier(NamedTuple):
     facts: dict[str, Any]
     traceable: bool
     fingerprint: str
+    check: Callable[[np.ndarray, Sequence[str]], None] | None = None
 
 
 def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
@@ -87,18 +92,17 @@ def load_named(settings: Config, own: pathlib.Path, name: str) -> LoadedClassifi
         raise ConfigError(f"{name}: {error}") from error
     answer = make_answer(foreign.predict, foreign.traceable)
     facts = {"path": settings.path}
-    return LoadedClassifier(foreign.predict, answer, None, facts, foreign.traceable, foreign.fingerprint)
+    return LoadedClassifier(foreign.predict, answer, None, facts, foreign.traceable, foreign.fingerprint, foreign.check)
 
 
 def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str) -> None:
     """Checks that a classifier is one of a data set's images and classes."""
-    if loaded.params is None:
-        images = dataset.test.take(np.arange(1))
+    if loaded.check is not None:
+        rows = np.unique(np.linspace(0, len(dataset.train) - 1, classifiers.ASKED).astype(int))
         try:
-            classifiers.check_answers(np.asarray(loaded.answer(images)), 1, dataset.num_classes)
-        except (ValueError, TypeError, classifiers.ClassifierError) as error:
-            traced = " If JAX cannot trace it, say kind = 'python'." if loaded.traceable else ""
-            raise ConfigError(f"{name}.path {path} cannot be asked about {dataset.name}: {error}{traced}") from error
+            loaded.check(np.asarray(to_unit(dataset.train.take(rows))), dataset.class_names)
+        except classifiers.ClassifierError as error:
+            raise ConfigError(f"{name}.path {path} cannot be asked about {dataset.name}: {error}") from error
         return
     expected = [dataset.num_classes, list(dataset.image_shape)]
     if [loaded.facts["num_classes"], loaded.facts["image_shape"]] != expected:
@@ -120,7 +124,8 @@ def _train(
         "seed": seed,
         "data": dataset.name,
     }
-    recipe = {key: settings[key] for key in ("steps", "batch_size", "learning_rate")}
+    recipe = {key: settings[key] for key in ("steps", "learning_rate")}
+    recipe["batch_size"] = settings.batch_size or BATCH_SIZE
     with Unfinished(folder.parent, folder.name, facts | recipe) as unfinished:
         params = classifiers.fit_classifier(
             network,

@@ -8,6 +8,7 @@ import numpy as np
 from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.batching import map_batches, rows_of_a_call
+from cae_jax.classifiers import classes_of
 from cae_jax.training.functions import Functions
 from cae_jax.training.sharding import on_this_process
 from cae_jax.types import ImageSource
@@ -101,9 +102,9 @@ class Evaluator:
             before, other = image_ranges.to_unit(before[place]), image_ranges.to_unit(self._source.take(donor))
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
             probabilities = np.asarray(self._functions.predict(swaps))
-            by_oracle = self._functions.oracle(swaps).argmax(-1)
-            own = np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0]
-            return probabilities.argmax(-1) == target, by_oracle == target, own, *distances
+            by_oracle = classes_of(np.asarray(self._functions.oracle(swaps)))
+            own = np.nan_to_num(np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0])
+            return classes_of(probabilities) == target, by_oracle == target, own, *distances
 
         hits, by_oracle, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
         used, place, times = np.unique(donors, return_inverse=True, return_counts=True)
@@ -121,8 +122,8 @@ class Evaluator:
             images = image_ranges.to_unit(self._source.take(rows))
             reconstructions = self._functions.reconstruct(params, images)
             probabilities = np.asarray(self._functions.predict(reconstructions))
-            own = np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0]
-            return probabilities.argmax(-1) == target, own, abs(reconstructions - images).mean((1, 2, 3))
+            own = np.nan_to_num(np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0])
+            return classes_of(probabilities) == target, own, abs(reconstructions - images).mean((1, 2, 3))
 
         kept, probabilities, distances = self._map(compare, np.arange(len(self._source)), self._predictions)
         return {

@@ -8,6 +8,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.batching import map_batches
+from cae_jax.classifiers import classes_of
 from cae_jax.models import CAE, apply, carried_exemplars, carry_exemplars, draw_on
 from cae_jax.training.sharding import split_over_devices
 from cae_jax.types import ImageSource, Predict
@@ -95,6 +96,9 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
 
 
 def predicted_classes(answer: Callable[[Any], Any], source: ImageSource, spread: bool = False) -> np.ndarray:
-    """The classes that a classifier gives to all images of a source, `[N]` int32; for `spread` see `map_batches`."""
+    """The classes that a classifier gives to all images of a source, `[N]` int32; -1 where it has no finite answer.
+
+    For `spread` see `map_batches`.
+    """
     rows = np.arange(len(source))
-    return map_batches(lambda batch: answer(source.take(batch)).argmax(-1), rows, spread=spread).astype(np.int32)
+    return map_batches(lambda batch: classes_of(np.asarray(answer(source.take(batch)))), rows, spread=spread)

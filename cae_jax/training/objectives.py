@@ -142,6 +142,15 @@ def _over_pair(per_sample: jax.Array) -> jax.Array:
     return 2.0 * per_sample.mean()
 
 
+def _of_answered(per_sample: jax.Array, *answers: jax.Array) -> jax.Array:
+    """Leaves samples out that the classifier has no finite answer to; NaN if it has one to none of them.
+
+    The others weigh as much more as keeps the mean theirs.
+    """
+    answered = jnp.stack([jnp.isfinite(rows).all(-1) for rows in answers]).all(0)
+    return jnp.where(answered, per_sample, 0.0) / answered.mean(dtype=per_sample.dtype)
+
+
 def discriminator_loss(
     discriminator: Params,
     networks: Networks,
@@ -222,9 +231,12 @@ def generator_loss(
         predict = networks.predict
         seen = lambda images: predict(image_ranges.from_model(images, networks.image_size))  # noqa: E731
         if weights.consistency:
-            per_sample["consistency"] = losses.probability_cross_entropy(seen(generated.swaps), donor_labels)
+            of_swaps = seen(generated.swaps)
+            per_sample["consistency"] = _of_answered(losses.probability_cross_entropy(of_swaps, donor_labels), of_swaps)
         if weights.fidelity:
-            per_sample["fidelity"] = losses.prediction_divergence(seen(x), seen(generated.reconstructions))
+            of_images, of_reconstructions = seen(x), seen(generated.reconstructions)
+            divergence = losses.prediction_divergence(of_images, of_reconstructions)
+            per_sample["fidelity"] = _of_answered(divergence, of_images, of_reconstructions)
     terms = {name: _over_pair(values) for name, values in per_sample.items()}
     total = sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))
     return total, terms

@@ -9,8 +9,9 @@ from cae_jax.training.config import Config
 
 def _classifier(architecture: str, steps: int) -> dict[str, Any]:
     return {
-        "path": "",  # of one that is there: an earlier run's folder, a .pt2, a .onnx, module:function; empty to train
-        "kind": "auto",  # of module:function: 'jax', 'python' or 'torch'
+        # of one that is there: an earlier run's folder, a .pt2, a .onnx, module:function, path/to/file.py:function
+        "path": "",  # empty to train one
+        "kind": "auto",  # of a function: 'jax', 'python' or 'torch'
         "weights": "",  # state dict for what a torch function builds
         "input": {
             "size": (0, 0),  # height, width; 0 for the images' own
@@ -21,14 +22,16 @@ def _classifier(architecture: str, steps: int) -> dict[str, Any]:
             "std": (1.0,),
             "layout": "NHWC",  # or 'NCHW'
         },
-        "head": "softmax",  # of outputs: 'softmax', 'logit', 'sigmoid', 'probabilities'
-        "finding": 0,  # of a sigmoid head, the column that is explained
+        "output": "",  # name or position of the one that has the scores, where it returns several
+        "columns": (),  # of the data's classes in that output, in their order; empty for all
+        "head": "softmax",  # of scores: 'softmax', 'logit', 'sigmoid'; else 'probabilities', 'probability', 'findings'
+        "finding": 0,  # of the heads sigmoid and findings, the column that is explained
+        "batch_size": 0,  # images a call, where it takes so many only; 0 for any. Of one that is trained: a step; 128
         "device": "cpu",  # of torch or onnxruntime
         "unpickle_runs_code": False,  # whether `weights` may be a file that runs code when it is read
         # of one that is trained:
         "architecture": architecture,
         "steps": steps,
-        "batch_size": 128,
         "learning_rate": 3e-3,
     }
 

@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from cae_jax.data import Dataset, make_augment, open_dataset
+from cae_jax.classifiers import with_sound_gradients
+from cae_jax.data import SPLITS, Dataset, Selection, image_name, make_augment, open_dataset
 from cae_jax.metrics import majority_share
 from cae_jax.processes import first_one_first, is_first
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.check import check_devices, check_differentiable, check_images, check_settings
 from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.classifier_store import LoadedClassifier, label_dataset, train_or_load
-from cae_jax.training.config import Config
+from cae_jax.training.config import Config, ConfigError
 from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.files import write_whole
@@ -28,6 +29,8 @@ from cae_jax.training.workdir_lock import make_workdir
 from cae_jax.types import ImageSource
 
 SKIPPED = "skipped_files.txt"
+UNANSWERED = "unanswered_images.txt"
+SHOWN = 5  # images that a message lists
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
@@ -39,7 +42,7 @@ class Run:
         config: the settings.
         workdir: where everything is written.
         console: for people.
-        dataset: the images.
+        dataset: the images, without those that the classifier has no answer to.
         mesh: of all devices.
         accuracy: of classifier and oracle on the test split, by these names.
         predictions: the classifier's classes by split.
@@ -88,6 +91,32 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
         )
 
 
+def _leave_unanswered(
+    dataset: Dataset, predictions: dict[str, np.ndarray], workdir: pathlib.Path, console: Console
+) -> tuple[Dataset, dict[str, np.ndarray]]:
+    """Leaves images out that the classifier has no finite answer to, and says which."""
+    rows = {split: np.flatnonzero(predictions[split] < 0) for split in SPLITS}
+    names = [image_name(dataset.split(split), row, split) for split in SPLITS for row in rows[split].tolist()]
+    if not names:
+        return dataset, predictions
+    if is_first():
+        write_whole(workdir / UNANSWERED, "".join(f"{name}\n" for name in names))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    counts = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
+    console.print(
+        f"The classifier has no finite answer to {len(names)} images ({counts}), which are left out: "
+        f"{', '.join(names[:SHOWN])}{more}; {workdir / UNANSWERED} lists them",
+        style="bold red",
+        markup=False,
+    )
+    for split in SPLITS:
+        if len(rows[split]) == len(predictions[split]):
+            raise ConfigError(f"the classifier has no finite answer to any {split} image; check classifier.input")
+    kept = {split: np.flatnonzero(predictions[split] >= 0) for split in SPLITS}
+    left = dataclasses.replace(dataset, **{split: Selection(dataset.split(split), kept[split]) for split in SPLITS})
+    return left, {split: predictions[split][kept[split]] for split in SPLITS}
+
+
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
 
@@ -125,6 +154,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
                 check_differentiable(config, loaded[name].traceable)
     classifier, oracle = loaded["classifier"], loaded["oracle"]
     predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
+    dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
     accuracy = {
         "classifier": float((predictions["test"] == dataset.test.labels).mean()),
         "oracle": oracle.facts["accuracy"] if "accuracy" in oracle.facts else _accuracy(oracle, dataset.test),
@@ -143,6 +173,8 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
             )
     mesh = data_mesh()
     predict = classifier.predict if classifier.traceable else None
+    if predict is not None and classifier.check is not None:
+        predict = with_sound_gradients(predict)
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
     store = CheckpointStore(workdir / "checkpoints")
     functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.answer, oracle.answer)

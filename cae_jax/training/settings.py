@@ -1,6 +1,9 @@
 """Parts of the config, as data sets and classifiers take them."""
 
-from cae_jax.classifiers import Preparation, Reference
+from collections.abc import Sequence
+from typing import Any
+
+from cae_jax.classifiers import Contract, Preparation, Reference
 from cae_jax.data import Columns, FileSettings, Format
 from cae_jax.training.config import Config, ConfigError
 
@@ -21,6 +24,17 @@ def _some(key: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
     if not numbers:
         raise ConfigError(f"{key} takes one number, or one for each channel, not none")
     return tuple(numbers)
+
+
+def _whole_numbers(key: str, values: Sequence[Any]) -> tuple[int, ...]:
+    """Whole numbers, which an empty key's override on a command line leaves as words."""
+    try:
+        numbers = tuple(int(value) for value in values)
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None or any(number != float(value) for number, value in zip(numbers, values, strict=True)):
+        raise ValueError(f"{key} must be whole numbers, not {values}")
+    return numbers
 
 
 def file_settings(data: Config) -> FileSettings:
@@ -60,13 +74,20 @@ def classifier_reference(settings: Config, name: str) -> Reference:
             std=_some(f"{name}.input.std", given.std),
             layout=given.layout,
         )
+        contract = Contract(
+            output=str(settings.output),
+            columns=_whole_numbers("columns", settings.columns),
+            head=settings.head,
+            finding=settings.finding,
+            batch_size=settings.batch_size,
+            part=name,
+        )
         return Reference(
             path=settings.path,
             kind=settings.kind,
             weights=settings.weights,
             preparation=preparation,
-            head=settings.head,
-            finding=settings.finding,
+            contract=contract,
             device=settings.device,
             unpickle=settings.unpickle_runs_code,
         )

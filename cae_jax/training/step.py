@@ -69,7 +69,8 @@ def make_train_step(
         labels = batch["labels"].reshape(-1)
         if relabel and networks.predict is not None:
             answers = networks.predict(image_ranges.from_model(x, networks.image_size))
-            labels = answers.argmax(-1).astype(labels.dtype)
+            answered = jnp.isfinite(answers).all(-1)  # an image may have lost its answer by being augmented
+            labels = jnp.where(answered, answers.argmax(-1).astype(labels.dtype), labels)
 
         noise = 0.0
         if swap_noise:
