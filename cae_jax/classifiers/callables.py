@@ -1,8 +1,6 @@
 """Classifiers named as `module:function`."""
 
-import hashlib
 import importlib
-import inspect
 import pathlib
 import sys
 from collections.abc import Callable
@@ -30,13 +28,3 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise ValueError(f"{module_name} has no function {function_name!r}")
     return function
-
-
-def source_hash(function: Callable[..., Any]) -> str:
-    """The SHA-256 of the file that defines a function, or of its name where there is no such file."""
-    try:
-        source = inspect.getsourcefile(inspect.unwrap(function))
-        contents = pathlib.Path(source or "").read_bytes()
-    except (TypeError, OSError):
-        contents = f"{function.__module__}:{function.__qualname__}".encode()
-    return hashlib.sha256(contents).hexdigest()

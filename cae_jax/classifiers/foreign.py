@@ -1,20 +1,23 @@
 """Classifiers that were not trained here, behind the one signature that everything else uses."""
 
-import hashlib
 import pathlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from cae_jax.classifiers.callables import import_function, source_hash
+from cae_jax.classifiers.callables import import_function
+from cae_jax.classifiers.fingerprint import Identity, ask, classifier_files, file_digest
 from cae_jax.classifiers.onnx_models import load_onnx
 from cae_jax.classifiers.preparation import AS_IT_IS, Preparation, make_head
 from cae_jax.classifiers.torch_models import load_torch
 
 KINDS = ("auto", "jax", "python", "torch", "onnx")
 BY_SUFFIX = {".pt2": "torch", ".onnx": "onnx"}
+PLACES = ("path", "kind", "weights", "device", "unpickle", "batch_size")  # of a reference: where, not what
+USUAL = (32, 32, 3)  # shape of the fixed images where nobody says what shape is explained
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,17 @@ class Foreign(NamedTuple):
     Attributes:
         predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`.
         traceable: whether JAX can trace and differentiate it; else it takes and returns numpy arrays.
-        fingerprint: SHA-256 of its files.
+        identity: what it is known again by.
     """
 
     predict: Callable[[Any], Any]
     traceable: bool
-    fingerprint: str
+    identity: Identity
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its files, of how it is asked, and of its answers to a few fixed images."""
+        return self.identity.fingerprint
 
 
 def _kind(reference: Reference) -> str:
@@ -76,17 +84,29 @@ def _kind(reference: Reference) -> str:
     )
 
 
-def _fingerprint(reference: Reference) -> str:
-    files = [name for name in (reference.path, reference.weights) if name and ":" not in name]
-    sums = [hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in files]
-    if ":" in reference.path:
-        sums.append(source_hash(import_function(reference.path)))
-    settings = f"{reference.preparation} {reference.head} {reference.finding}"
-    return hashlib.sha256(" ".join([*sums, settings]).encode()).hexdigest()
+def reference_settings(reference: Reference) -> dict[str, str]:
+    """How a classifier is asked and read, as its identity keeps it."""
+    given = asdict(reference)
+    given |= {f"input.{key}": value for key, value in given.pop("preparation").items()}
+    function = "" if pathlib.Path(reference.path).is_file() else reference.path.rpartition(":")[2]
+    return {key: str(value) for key, value in given.items() if key not in PLACES} | {"function": function}
 
 
-def load_foreign(reference: Reference) -> Foreign:
+def _named(reference: Reference, predict: Callable[[Any], Any], traceable: bool, shape: Any) -> Foreign:
+    """A classifier with its identity."""
+    height, width = reference.preparation.size or USUAL[:2]
+    usual = (height, width, reference.preparation.channels or USUAL[2])
+    answers = ask(jax.jit(predict) if traceable else predict, shape or usual)  # first: what it imports is then there
+    files = {name: file_digest(file) for name, file in classifier_files(reference.path, reference.weights).items()}
+    return Foreign(predict, traceable, Identity(files, reference_settings(reference), answers))
+
+
+def load_foreign(reference: Reference, image_shape: tuple[int, int, int] | None = None) -> Foreign:
     """Opens a classifier that was not trained here.
+
+    Args:
+        reference: where it is, and how it wants to be asked.
+        image_shape: height, width, channels of the images that it will be asked about; None where nobody knows yet.
 
     Raises:
         ValueError: naming the file or function that is not what it should be, and what to do.
@@ -96,10 +116,9 @@ def load_foreign(reference: Reference) -> Foreign:
         if name and ":" not in name and not pathlib.Path(name).is_file():
             raise ValueError(f"{name} does not exist (looked for it from {pathlib.Path.cwd()})")
     prepare, head = reference.preparation, make_head(reference.head, reference.finding)
-    fingerprint = _fingerprint(reference)
     if kind == "jax":
         function = import_function(reference.path)
-        return Foreign(lambda images: head(function(prepare(images))), True, fingerprint)
+        return _named(reference, lambda images: head(function(prepare(images))), True, image_shape)
     if kind == "python":
         outputs = import_function(reference.path)
     elif kind == "torch":
@@ -112,4 +131,4 @@ def load_foreign(reference: Reference) -> Foreign:
     def predict(images: Any) -> np.ndarray:
         return head(np.asarray(outputs(prepare(np.asarray(images, np.float32)))))
 
-    return Foreign(predict, False, fingerprint)
+    return _named(reference, predict, False, image_shape)
