@@ -24,6 +24,7 @@ from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
 from cae_jax.report import Page, draw_explanation
 from cae_jax.training.files import write_npz, write_whole
+from cae_jax.training.workdir_lock import FILE as LOCK
 from cae_jax.types import Ending, Explanation
 
 OURS = ("request.json", "parts", "strips", "explanations.npz", "explanations.json", "index.html")
@@ -38,12 +39,14 @@ class Part(NamedTuple):
         images: `[n, height, width, channels]` in [0, 1], those that could be read.
         names: of these images.
         failures: the others.
+        digests: of all of them, in the order of the inputs, see `Inputs.digests`.
     """
 
     explanation: Explanation | None
     images: np.ndarray
     names: list[str]
     failures: list[Failure]
+    digests: list[str]
 
 
 def _number(value: float) -> float | None:
@@ -104,7 +107,7 @@ class ResultFolder:
                     f"{self.path} holds the results of another job (it differs in: {', '.join(keys)}); add "
                     f"--overwrite, or name another --out"
                 )
-        elif not overwrite and self.path.exists() and any(self.path.iterdir()):
+        elif not overwrite and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
             raise InputError(
                 f"{self.path} holds files already; add --overwrite to write among them, or name another --out"
             )
@@ -127,9 +130,26 @@ class ResultFolder:
                     images=arrays["images"],
                     names=arrays["names"].tolist(),
                     failures=[Failure(*row) for row in arrays["failures"].reshape(-1, 2).tolist()],
+                    digests=arrays["digests"].tolist(),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
+
+    def digests(self, number: int) -> list[str] | None:
+        """Digests of the images that a part was made of, or None where there is no whole part."""
+        try:
+            with np.load(self._part(number), allow_pickle=False) as arrays:
+                return arrays["digests"].tolist()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def forget(self, number: int) -> None:
+        """Deletes a part and its pictures."""
+        part = self.read(number)
+        self._part(number).unlink(missing_ok=True)  # first: a part that is there is whole
+        if part is not None and part.explanation is not None:
+            for row in range(len(part.explanation)):
+                (self.path / self._picture(part.explanation, row, part.names)).unlink(missing_ok=True)
 
     def _picture(self, explanation: Explanation, row: int, names: Sequence[str]) -> str:
         index, target = int(explanation.image_index[row]), int(explanation.target[row])
@@ -139,8 +159,9 @@ class ResultFolder:
         return f"strips/{self._stems[names[index]]}_to_{aim}{again}.png".replace(" ", "_")
 
     def write(self, number: int, part: Part) -> None:
-        """Writes a part: its pictures first, so that a part that is there is whole."""
-        explanation, images, names, failures = part
+        """Writes a part in the place of an earlier one: pictures first, so that a part that is there is whole."""
+        self.forget(number)
+        explanation, images, names, failures, digests = part
         arrays: dict[str, Any] = {}
         if explanation is not None:
             for row in range(len(explanation)):
@@ -149,7 +170,8 @@ class ResultFolder:
                 picture.save(self.path / self._picture(explanation, row, names), compress_level=1)
             arrays = {name: getattr(explanation, name) for name in FIELDS}
         text = np.asarray([list(failure) for failure in failures], dtype=str).reshape(-1, 2)
-        write_npz(self._part(number), images=images, names=np.asarray(names, dtype=str), failures=text, **arrays)
+        arrays |= {"names": np.asarray(names, dtype=str), "digests": np.asarray(digests, dtype=str)}
+        write_npz(self._part(number), images=images, failures=text, **arrays)
 
     def _rows(self, explanation: Explanation, names: Sequence[str]) -> list[dict[str, Any]]:
         rows = []
