@@ -101,7 +101,7 @@ def explain_to_folder(
         ClassifierError: if the classifier's answers are no probabilities.
     """
     request = {
-        "model": explainer.fingerprint,
+        "checkpoint and classifier": explainer.fingerprint,
         "target": target,
         "reference": "" if reference is None else array_digest({"reference": reference}),
         "options": options,
