@@ -1,5 +1,6 @@
 """The `Explainer` and the explain program on a short run: records, black boxes, jobs that break off and go on."""
 
+import dataclasses
 import json
 import re
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from cae_jax import Ending, Explainer
 from cae_jax.classifiers import check_answers
 from cae_jax.cli import explain as explain_program
+from cae_jax.data import ArraySource
 from cae_jax.explaining import ClassifierError, InputError, SplitInputs, code_tables, explain_to_folder, job
 from cae_jax.models import draw_on
 from cae_jax.training.checkpoints import CheckpointError
@@ -248,6 +250,20 @@ def test_the_code_table_is_kept_and_a_damaged_one_made_again(trained, caplog):
     assert "is damaged" in caplog.text
     np.testing.assert_array_equal(Explainer.load(trained[0]).code_table.class_codes, codes)
     assert code_tables.load_code_table(trained[0], first.fingerprint) is not None
+
+
+def test_the_code_table_of_other_data_is_made_again(trained, digits, caplog):
+    first = Explainer.load(trained[0])
+    assert first.code_table is not None
+    assert code_tables.load_code_table(trained[0], first.fingerprint, digits.fingerprint) is not None
+    assert code_tables.load_code_table(trained[0], first.fingerprint, "other images") is None
+    assert "the training images have changed" in caplog.text
+    moved = Explainer.load(trained[0])
+    rows = np.arange(len(digits.train))[::-1]
+    train = ArraySource(digits.train.take(rows), digits.train.labels[rows])
+    moved._dataset = dataclasses.replace(digits, train=train, fingerprint="lines moved")
+    np.testing.assert_allclose(moved.code_table.class_codes, first.code_table.class_codes[::-1], atol=1e-5)
+    np.testing.assert_array_equal(moved.code_table.labels, first.code_table.labels[::-1])
 
 
 def test_a_workdir_without_a_run(tmp_path):

@@ -1,6 +1,7 @@
 """Explainers that are given away: what is in the folder, that they explain alike, and that a changed one is refused."""
 
 import json
+import pathlib
 import re
 import shutil
 import sys
@@ -12,7 +13,8 @@ from benchmarks.twins import write_onnx
 from cae_jax import Explainer
 from cae_jax.cli import package
 from cae_jax.explaining import InputError
-from cae_jax.training.checkpoints import CheckpointError
+from cae_jax.training.checkpoints import CheckpointError, file_digest
+from cae_jax.training.config import ConfigError
 
 EASY = {"confidence": 0.11, "saliency": "reconstruction"}
 
@@ -69,12 +71,40 @@ def change(folder, **fields):
     (folder / "package.json").write_text(json.dumps(manifest | fields))
 
 
+def replace(folder, name, contents):
+    """A file of a package, and its line in the manifest, as somebody who made the package would write them."""
+    (folder / name).write_bytes(contents)
+    files = json.loads((folder / "package.json").read_text())["files"]
+    change(folder, files=files | {name: file_digest(folder / name)})
+
+
+def change_record(folder, **settings):
+    """Keys of a package's config, dotted with '__', and of its record."""
+    record = json.loads((folder / "run.json").read_text())
+    for key, value in settings.items():
+        *path, last = key.split("__")
+        place = record
+        for part in path:
+            place = place[part]
+        place[last] = value
+    replace(folder, "run.json", json.dumps(record).encode())
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
         (lambda f: (f / "package.json").write_text("{"), "package.json is damaged"),
-        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads version 1"),
+        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads versions 1 to 2"),
+        (lambda f: change(f, version="2"), "a package of version 2; this cae_jax reads versions 1 to 2"),
+        (lambda f: change(f, step="3"), "what it has as step is none"),
+        (lambda f: change(f, classifier=[]), "what it has as classifier is none"),
+        (
+            lambda f: change(f, classifier={"facts": {"architecture": "x"}, "identity": {}}),
+            "no classifier is described",
+        ),
+        (lambda f: (f / "package.json").write_text("[]"), "package.json is damaged"),
+        (lambda f: (f / "listing.csv").write_text("path\n"), "has a listing.csv that was not packaged with it"),
         (lambda f: change(f, files={}), "lists no run.json"),
         (lambda f: change(f, files=json.loads((f / "package.json").read_text())["files"] | {"../x": ""}), "no file of"),
     ],
@@ -83,6 +113,80 @@ def test_a_package_that_is_not_whole_is_refused(copied, spoil, message):
     spoil(copied)
     with pytest.raises(CheckpointError, match=re.escape(message)):
         Explainer.load(copied)
+
+
+def array_file(folder, **arrays):
+    with (folder / "code_table.npz").open("wb") as file:
+        np.savez(file, **arrays)
+    replace(folder, "code_table.npz", (folder / "code_table.npz").read_bytes())
+
+
+def changed_table(folder, **changes):
+    with np.load(folder / "code_table.npz") as arrays:
+        array_file(folder, **({name: arrays[name] for name in arrays.files} | changes))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: change_record(f, config__model__width="4"), "config.model.width is '4'"),
+        (lambda f: change_record(f, config__classifier__input__mean=0.5), "config.classifier.input.mean is 0.5"),
+        (lambda f: change_record(f, config__model__width=10**9), "model.safetensors does not fit its run.json"),
+        (lambda f: change_record(f, config__model__individual_norm="x"), "run.json is damaged: there is no such model"),
+        (lambda f: change_record(f, class_names=list("ab")), "classifier.safetensors does not fit its run.json"),
+        (lambda f: change_record(f, class_names=[1, 2]), "run.json is damaged: class_names is (1, 2)"),
+        (lambda f: change_record(f, image_shape=["a", 28, 1]), "run.json is damaged: image_shape is ('a', 28, 1)"),
+        (lambda f: change_record(f, data=None), "run.json is damaged: data is None"),
+        (lambda f: replace(f, "model.safetensors", b"\xff" * 7 + b"\x7f{}"), "model.safetensors cannot be read"),
+        (lambda f: replace(f, "model.safetensors", b"\2\0\0\0\0\0\0\0{}"), "model.safetensors does not fit its"),
+        (lambda f: changed_table(f, fingerprint=np.asarray("x")), "code_table.npz is damaged"),
+        (lambda f: changed_table(f, labels=np.zeros(3, int)), "code_table.npz is damaged"),
+        (lambda f: changed_table(f, names=np.asarray([{}] * 400, object)), "code_table.npz is damaged"),
+        (lambda f: array_file(f), "code_table.npz is damaged"),
+    ],
+)
+def test_a_package_whose_files_do_not_go_together_is_refused(copied, spoil, message):
+    spoil(copied)
+    with pytest.raises((CheckpointError, ConfigError), match=re.escape(message)):
+        Explainer.load(copied)
+
+
+EVIL = "raise SystemExit('code from a package has run')\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"path": "evil:f", "kind": "python"},
+        {"path": "evil:f", "kind": "jax"},
+        {"path": "evil:f", "kind": "torch", "weights": "weights.pt", "unpickle_runs_code": True},
+        {"path": "given/evil.py:f", "kind": "python"},
+        {"path": "given/evil.onnx", "kind": "python"},
+        {"path": "given/evil.onnx", "kind": "torch"},
+        {"path": "given/evil.onnx", "kind": "auto", "weights": "weights.pt"},
+        {"path": "given/model.pt2", "kind": "auto"},
+        {"path": "given/classifier", "kind": "auto"},
+        {"path": "", "kind": "auto"},
+    ],
+)
+def test_a_package_runs_no_code_whatever_it_says(copied, tmp_path, monkeypatch, settings):
+    copied.rename(tmp_path / "given")
+    folder = pathlib.Path("given")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cae_jax.explaining.unpacking.load_named", lambda *_: pytest.fail("it was opened"))
+    for place in (tmp_path, folder):
+        (place / "evil.py").write_text(EVIL)
+    for name in ("evil.onnx", "weights.pt", "model.pt2"):
+        (folder / name).write_bytes(b"evil")
+    (folder / "classifier.safetensors").unlink()
+    change_record(folder, **{f"config__classifier__{key}": value for key, value in settings.items()})
+    manifest = json.loads((folder / "package.json").read_text())
+    manifest["files"].pop("classifier.safetensors")
+    manifest["classifier"]["identity"] = {"files": {}, "settings": {}, "answers": [[0.5]]}
+    change(folder, **manifest)
+    with pytest.raises(CheckpointError, match=r"never a reason to run any.*host_classifier=\.\.\."):
+        Explainer.load(folder)
+    assert "evil" not in sys.modules
 
 
 def test_a_folder_with_something_in_it_is_left_alone(trained_explainer, trained, copied):
@@ -112,8 +216,71 @@ def test_a_classifier_of_another_framework_is_named_and_checked(trained_explaine
     params = trained_explainer.classifier.params
     other = params | {"logits": params["logits"] | {"bias": np.asarray(params["logits"]["bias"]) + 1}}
     write_onnx(tmp_path / "given" / "model.onnx", other)
-    with pytest.raises(CheckpointError, match=r"is not the one that .* was made for"):
+    with pytest.raises(CheckpointError, match=r"is not the one that .* was made for: model\.onnx has other contents"):
         Explainer.load(tmp_path / "given")
+    (tmp_path / "given" / "model.onnx").unlink()
+    with pytest.raises(CheckpointError, match=r"neither there nor in .*: put model\.onnx into"):
+        Explainer.load(tmp_path / "given")
+    handed_in_is_known_by_its_answers(tmp_path / "given", trained_explainer, explainer)
+
+
+def handed_in_is_known_by_its_answers(folder, twin, packed):
+    """The same function is the package's classifier and has its codes; another one is none."""
+    same = Explainer.load(folder, host_classifier=lambda images: np.asarray(twin.classifier.answer(images)))
+    assert same.fingerprint == packed.fingerprint
+    np.testing.assert_array_equal(same.code_table.class_codes, twin.code_table.class_codes)
+    other = Explainer.load(folder, host_classifier=lambda images: np.asarray(twin.classifier.answer(images))[:, ::-1])
+    assert other.fingerprint not in (packed.fingerprint, twin.fingerprint)
+    for unnamed in (same, other):
+        with pytest.raises(InputError, match="cannot be packaged"):
+            unnamed.save_package(folder.parent / "again")
+
+
+def test_a_workdir_whose_classifier_has_changed_is_refused_and_another_one_may_be_handed_in(
+    trained_explainer, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    params = trained_explainer.classifier.params
+    write_onnx(tmp_path / "model.onnx", params)
+    shutil.copytree(trained[0], tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["config"]["classifier"] |= {"path": "model.onnx"}
+    record["config"]["classifier"]["input"] |= {"range": [-1.0, 1.0], "layout": "NCHW"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=r"model\.onnx is new.*host_classifier"):  # it was trained for its own
+        Explainer.load("run")
+    kept = tmp_path / "run" / "classifier_identity.json"
+    kept.unlink()
+    explainer = Explainer.load("run")
+    kept.write_text(json.dumps(explainer.classifier.identity._asdict()))
+    assert Explainer.load("run").fingerprint == explainer.fingerprint
+    write_onnx(tmp_path / "model.onnx", params | {"logits": params["hidden"] | params["logits"]})  # the same once more
+    assert Explainer.load("run").fingerprint == explainer.fingerprint
+    kernel = np.asarray(params["logits"]["kernel"])
+    write_onnx(tmp_path / "model.onnx", params | {"logits": params["logits"] | {"kernel": -kernel}})
+    with pytest.raises(CheckpointError, match=r"(?s)model\.onnx has other contents; its answers to 8 fixed images"):
+        Explainer.load("run")
+    assert Explainer.load("run", host_classifier=lambda images: np.full((len(images), 10), 0.1)).fingerprint
+
+
+def test_two_functions_that_are_handed_in_are_told_apart(trained, trained_explainer):
+    answer = lambda images: np.asarray(trained_explainer.classifier.answer(images))  # noqa: E731
+    first, second, again = (
+        Explainer.load(trained[0], host_classifier=function)
+        for function in (answer, lambda images: answer(images)[:, ::-1], lambda images: answer(images))
+    )
+    assert first.fingerprint == again.fingerprint
+    assert len({first.fingerprint, second.fingerprint, trained_explainer.fingerprint}) == 3
+
+
+def test_a_listing_goes_along(trained_explainer, trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    (run / "listing.csv").write_text("path,label,split\n")
+    explainer = Explainer.load(run)
+    explainer._table = trained_explainer.code_table
+    explainer.save_package(tmp_path / "given")
+    assert (tmp_path / "given" / "listing.csv").read_text() == "path,label,split\n"
+    assert Explainer.load(tmp_path / "given").fingerprint == explainer.fingerprint
 
 
 def test_the_program_packs_a_run(trained, tmp_path, monkeypatch, capsys, small_data):

@@ -2,6 +2,16 @@
 
 from cae_jax.classifiers.answers import ClassifierError, check_answers, classes_of
 from cae_jax.classifiers.contract import ASKED, Classifier, Contract
+from cae_jax.classifiers.fingerprint import (
+    Identity,
+    array_digest,
+    ask,
+    classifier_files,
+    differences,
+    file_digest,
+    read_identity,
+    same_answers,
+)
 from cae_jax.classifiers.fitting import fit_classifier
 from cae_jax.classifiers.foreign import Foreign, Reference, load_foreign, wrap_function
 from cae_jax.classifiers.heads import make_head
@@ -17,12 +27,18 @@ __all__ = [
     "ClassifierError",
     "Contract",
     "Foreign",
+    "Identity",
     "Preparation",
     "Reference",
     "ResidualClassifier",
     "SmallCNN",
+    "array_digest",
+    "ask",
     "check_answers",
     "classes_of",
+    "classifier_files",
+    "differences",
+    "file_digest",
     "fit_classifier",
     "last_convolution",
     "load_foreign",
@@ -31,7 +47,9 @@ __all__ = [
     "make_logits",
     "make_predict",
     "make_tap",
+    "read_identity",
     "read_tensors",
+    "same_answers",
     "with_sound_gradients",
     "wrap_function",
     "write_tensors",

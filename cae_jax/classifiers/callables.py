@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
@@ -112,15 +111,3 @@ def import_function(path: str) -> Callable[..., Any]:
     if not callable(function):
         raise ValueError(f"{named.home} has no function {named.function!r}")
     return function
-
-
-def source_hash(function: Callable[..., Any]) -> str:
-    """The SHA-256 of the file that defines a function, or of its name where there is no such file."""
-    plain = inspect.unwrap(function)
-    plain = plain if inspect.isroutine(plain) or inspect.isclass(plain) else type(plain)  # of an object, its class
-    try:
-        source = inspect.getsourcefile(plain)
-        contents = pathlib.Path(source or "").read_bytes()
-    except (TypeError, OSError):
-        contents = f"{plain.__module__}:{plain.__qualname__}".encode()
-    return hashlib.sha256(contents).hexdigest()

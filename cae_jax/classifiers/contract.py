@@ -69,7 +69,11 @@ PLAIN = Contract()
 
 
 class Classifier:
-    """A function of somebody's, asked and read as its contract says."""
+    """A function of somebody's, asked and read as its contract says.
+
+    Attributes:
+        traceable: whether JAX can trace and differentiate it; else it gets numpy arrays of its own.
+    """
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class Classifier:
             folders: that late imports of the function may be in.
         """
         self._function, self._preparation, self._contract = function, preparation, contract
-        self._traceable, self._most, self._folders = traceable, most, folders
+        self.traceable, self._most, self._folders = traceable, most, folders
         self._head = make_head(contract.head, contract.finding, contract.columns)
         self._ask = self._traced if traceable else _sparing(self._on_host, contract)
         self._chosen = ""
@@ -100,7 +104,7 @@ class Classifier:
     def _call(self, prepared: Any) -> Any:
         """One call of the function, with whatever it raises as a ClassifierError."""
         images = len(prepared)
-        given = prepared if self._traceable else np.array(prepared, order="C")  # which it may write into
+        given = prepared if self.traceable else np.array(prepared, order="C")  # which it may write into
         try:
             with importable(self._folders):
                 returned = self._function(given)
@@ -139,7 +143,7 @@ class Classifier:
         Raises:
             ClassifierError: saying what it raised or returned.
         """
-        images = images if self._traceable else np.asarray(images, np.float32)
+        images = images if self.traceable else np.asarray(images, np.float32)
         return self._ask(self._preparation(images))
 
     def predict(self, images: Any) -> Any:
@@ -156,7 +160,7 @@ class Classifier:
         Raises:
             ClassifierError: naming what is wrong, and the key that mends it.
         """
-        scores = jax.jit(self.scores) if self._traceable else self.scores
+        scores = jax.jit(self.scores) if self.traceable else self.scores
         first, again = (self._asked(scores, images) for _ in range(2))
         _check_columns(first.shape[1], self._contract, class_names)
         answered = np.isfinite(first).all(-1)
@@ -209,14 +213,14 @@ class Classifier:
         key, now = self._contract.key, self._preparation
         if not self._contract.part:
             return f". It gets float32 arrays [N, height, width, channels] in [0, 1], here {images.shape}"
-        if self._traceable and self._answers(images, now, traceable=False):
+        if self.traceable and self._answers(images, now, traceable=False):
             return ". JAX cannot trace it; say kind = 'python'"
         for other, changed in _other_ways(now, images.shape[-1]):
-            if self._answers(images, other, self._traceable):
+            if self._answers(images, other, self.traceable):
                 return ". It answers with " + " and ".join(
                     f"{key('input')}.{c} = {getattr(other, c)!r}" for c in changed
                 )
-        if self._traceable and not self._contract.batch_size and self._answers(images[:1], now, traceable=True):
+        if self.traceable and not self._contract.batch_size and self._answers(images[:1], now, traceable=True):
             return f". It answers about one image at a time: {key('batch_size')} = 1"
         height, width = now.size or images.shape[1:3]
         return (

@@ -1,16 +1,16 @@
 """Classifiers that were not trained here, behind the one signature that everything else uses."""
 
-import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from cae_jax.classifiers.callables import import_function, importable, named_function, source_hash
+from cae_jax.classifiers.callables import import_function, importable, named_function
 from cae_jax.classifiers.contract import PLAIN, Classifier, Contract
+from cae_jax.classifiers.fingerprint import Identity, ask, classifier_files, file_digest
 from cae_jax.classifiers.onnx_models import load_onnx
 from cae_jax.classifiers.preparation import AS_IT_IS, Preparation
 from cae_jax.classifiers.torch_models import load_torch
@@ -18,6 +18,7 @@ from cae_jax.classifiers.torch_models import load_torch
 KINDS = ("auto", "jax", "python", "torch", "onnx")
 HOST_BATCH = 256  # images a call of a file's model that takes any number
 BY_SUFFIX = {".pt2": "torch", ".onnx": "onnx"}
+USUAL = (32, 32, 3)  # shape of the fixed images where nobody says what shape is explained
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,20 @@ class Foreign(NamedTuple):
         predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; rows are not finite
             where it has no answer.
         traceable: whether JAX can trace and differentiate it; else it takes and returns numpy arrays.
-        fingerprint: SHA-256 of its files.
+        identity: what it is known again by.
         check: asks about images `[N, height, width, channels]` in [0, 1], given the class names, see
             `Classifier.check`.
     """
 
     predict: Callable[[Any], Any]
     traceable: bool
-    fingerprint: str
+    identity: Identity
     check: Callable[[np.ndarray, Sequence[str]], None]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its files, of how it is asked, and of its answers to a few fixed images."""
+        return self.identity.fingerprint
 
 
 def _kind(reference: Reference) -> str:
@@ -84,15 +90,23 @@ def _kind(reference: Reference) -> str:
     )
 
 
-def _fingerprint(reference: Reference) -> str:
-    named = named_function(reference.path)
-    files = [name for name in (reference.weights, "" if named else reference.path) if name]
-    sums = [hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in files]
-    if named:
-        sums.append(source_hash(import_function(reference.path)))
-    contract = reference.contract
-    settings = f"{reference.preparation} {contract.output} {contract.columns} {contract.head} {contract.finding}"
-    return hashlib.sha256(" ".join([*sums, settings]).encode()).hexdigest()
+def reference_settings(reference: Reference) -> dict[str, str]:
+    """How a classifier is asked and read, as its identity keeps it."""
+    named, contract = named_function(reference.path), reference.contract
+    given = {f"input.{key}": value for key, value in asdict(reference.preparation).items()}
+    given |= {key: getattr(contract, key) for key in ("output", "columns", "head", "finding")}
+    given |= {"function": named.function if named else ""}
+    return {key: str(value) for key, value in given.items()}
+
+
+def _identity(reference: Reference, classifier: Classifier, shape: tuple[int, int, int] | None) -> Identity:
+    """What a classifier is known again by."""
+    height, width = reference.preparation.size or USUAL[:2]
+    usual = (height, width, reference.preparation.channels or USUAL[2])
+    predict = jax.jit(classifier.predict) if classifier.traceable else classifier.predict
+    answers = ask(predict, shape or usual)  # first: what it imports is then there
+    files = {name: file_digest(file) for name, file in classifier_files(reference.path, reference.weights).items()}
+    return Identity(files, reference_settings(reference), answers)
 
 
 def _loaded(reference: Reference, kind: str) -> tuple[Callable[[Any], Any], int, int]:
@@ -108,8 +122,12 @@ def _loaded(reference: Reference, kind: str) -> tuple[Callable[[Any], Any], int,
     return function, fixed, HOST_BATCH
 
 
-def load_foreign(reference: Reference) -> Foreign:
+def load_foreign(reference: Reference, image_shape: tuple[int, int, int] | None = None) -> Foreign:
     """Opens a classifier that was not trained here.
+
+    Args:
+        reference: where it is, and how it wants to be asked.
+        image_shape: height, width, channels of the images that it will be asked about; None where nobody knows yet.
 
     Raises:
         ValueError: naming the file or function that is not what it should be, and what to do.
@@ -121,7 +139,6 @@ def load_foreign(reference: Reference) -> Foreign:
     if named is None and kind in ("jax", "python"):
         raise ValueError(f"{reference.path} is no function; name module:function or path/to/file.py:function")
     folders = named.folders if named else (str(pathlib.Path.cwd()),)
-    fingerprint = _fingerprint(reference)
     with importable(folders):
         function, fixed, most = _loaded(reference, kind)
     if fixed and contract.batch_size not in (0, fixed):
@@ -129,12 +146,14 @@ def load_foreign(reference: Reference) -> Foreign:
     classifier = Classifier(
         function,
         reference.preparation,
-        dataclasses.replace(contract, batch_size=contract.batch_size or fixed),
+        replace(contract, batch_size=contract.batch_size or fixed),
         traceable=kind == "jax",
         most=most,
         folders=folders,
     )
-    return Foreign(classifier.predict, kind == "jax", fingerprint, classifier.check)
+    return Foreign(
+        classifier.predict, classifier.traceable, _identity(reference, classifier, image_shape), classifier.check
+    )
 
 
 def wrap_function(function: Callable[[Any], Any]) -> Classifier:

@@ -22,6 +22,7 @@ class Dataset:
         test: what is reported, and nothing else.
         note: why this is not the data set that was asked for; empty when it is.
         skipped: files that were left out, and why.
+        fingerprint: digest of the listing and contents of all splits; '' where it is not known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dataset:
     test: ImageSource
     note: str = ""
     skipped: tuple[Skipped, ...] = ()
+    fingerprint: str = ""
 
     @property
     def num_classes(self) -> int:

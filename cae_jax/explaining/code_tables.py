@@ -47,23 +47,43 @@ def make_code_table(
     return CodeTable(names, class_codes, labels, predictions, confidences)
 
 
-def load_code_table(workdir: pathlib.Path, fingerprint: str) -> CodeTable | None:
-    """Reads the table kept in a workdir, or None where there is none of this model and classifier."""
+def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = None) -> CodeTable | None:
+    """Reads the table kept in a workdir, or None where there is none of this model, classifier and data.
+
+    Args:
+        workdir: of the run.
+        fingerprint: of checkpoint and classifier.
+        data: fingerprint of the data set; None where it has not been opened: the table is then what is known of it.
+    """
     path = workdir / FILE
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            if str(arrays["fingerprint"]) == fingerprint:
-                return CodeTable(**{name: arrays[name] for name in CodeTable._fields})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if str(arrays["fingerprint"]) != fingerprint:
+                return None
+            if data is not None and "data" in arrays and str(arrays["data"]) != data:
+                log.warning("the training images have changed since %s was made; it is made again", path)
+                return None
+            return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         log.warning("%s is damaged (%s) and is made again", path, error)
     return None
 
 
-def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str) -> None:
+def _whole(table: CodeTable) -> CodeTable:
+    """The same table; a ValueError if it is none."""
+    rows = len(table.class_codes)
+    kinds = {"names": "U", "class_codes": "f", "labels": "iu", "predictions": "iu", "confidences": "f"}
+    for name, array in table._asdict().items():
+        if array.dtype.kind not in kinds[name] or array.ndim != 1 + (name == "class_codes") or len(array) != rows:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    return table
+
+
+def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str, data: str) -> None:
     """Writes a table into a workdir; one that cannot be written to costs time at the next start, and says so."""
     try:
-        write_npz(workdir / FILE, fingerprint=np.asarray(fingerprint), **table._asdict())
+        write_npz(workdir / FILE, fingerprint=np.asarray(fingerprint), data=np.asarray(data), **table._asdict())
     except OSError as error:
         log.warning("the code table could not be kept in %s (%s); the next start makes it again", workdir, error)

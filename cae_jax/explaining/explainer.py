@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cae_jax.classifiers import ASKED, ClassifierError, classes_of, wrap_function
+from cae_jax.classifiers import ASKED, ClassifierError, classes_of
 from cae_jax.counterfactual import STRATEGIES, CodeTable
 from cae_jax.data import Dataset, Format, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
@@ -28,10 +28,10 @@ from cae_jax.explaining.engine import (
 from cae_jax.explaining.inputs import InputError, as_array, check_images
 from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.options import ExplainOptions, read_options
-from cae_jax.explaining.package import Parts, write_package
+from cae_jax.explaining.package import Parts, is_package, write_package
 from cae_jax.explaining.requests import Aim, Requests, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import carry_exemplars
-from cae_jax.training.classifier_store import LoadedClassifier
+from cae_jax.training.classifier_store import LoadedClassifier, handed_in
 from cae_jax.training.config import ConfigError
 from cae_jax.training.run_record import RunRecord
 from cae_jax.training.settings import file_settings
@@ -50,7 +50,7 @@ class Explainer:
         record: config, class names and image shape of the run.
         step: of the checkpoint.
         params: of the generator.
-        classifier: of the workdir.
+        classifier: that is explained.
         fingerprint: of checkpoint and classifier.
         search: see `CompiledModel`, as the next two.
         at: images along paths.
@@ -69,16 +69,13 @@ class Explainer:
         host_classifier: HostClassifier | None = None,
     ):
         self.record, self.step = record, step
-        self.params, self.classifier = params, classifier
-        self.fingerprint = fingerprint + ("-host" if host_classifier else "")
-        self._unnamed = host_classifier is not None
-        self._check = None
         if host_classifier is not None:
-            own = wrap_function(host_classifier)
-            host_classifier, self._check = own.predict, own.check
-        elif not classifier.traceable:
-            host_classifier = classifier.answer
-        self._model = CompiledModel(record, params, classifier.predict, host_classifier)
+            classifier = handed_in(host_classifier, record.image_shape)
+            fingerprint += f"-{classifier.fingerprint[:16]}"
+        self.params, self.classifier, self.fingerprint = params, classifier, fingerprint
+        self._check = classifier.check if self._unnamed else None  # others were checked before anything was trained
+        host = None if classifier.traceable else classifier.answer
+        self._model = CompiledModel(record, params, classifier.predict, host)
         self.search, self.at, self.traceable = self._model.search, self._model.at, self._model.traceable
         self._workdir = workdir
         self._table: CodeTable | None = None
@@ -91,15 +88,16 @@ class Explainer:
 
         Args:
             workdir: of a trained run, or a folder that `save_package` wrote.
-            host_classifier: explained instead of the workdir's own classifier; it need not be traceable by JAX. Its
-                classes must be the run's.
+            host_classifier: explained instead of the workdir's own classifier, which is then not opened; it need not
+                be traceable by JAX. Its classes must be the run's. A package whose classifier is code needs it.
 
         Raises:
             ConfigError: if the folder holds no run, or a damaged record of one.
-            CheckpointError: if it has no whole checkpoint yet, or a damaged classifier.
+            CheckpointError: if it has no whole checkpoint yet, a damaged classifier, or another one than the CAE was
+                trained for; if a package is damaged, or its classifier is code.
         """
         workdir = pathlib.Path(workdir)
-        return cls(**load_parts(workdir)._asdict(), workdir=workdir, host_classifier=host_classifier)
+        return cls(**load_parts(workdir, host_classifier)._asdict(), workdir=workdir)
 
     def save_package(self, out: str | pathlib.Path) -> None:
         """Writes all that explaining needs into a folder that can be given away, see `write_package`.
@@ -111,7 +109,7 @@ class Explainer:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
             parts = Parts(self.record, self.step, self.params, self.classifier, self.fingerprint)
-            write_package(pathlib.Path(out), parts, self.code_table, self._workdir / "metrics.json")
+            write_package(pathlib.Path(out), parts, self.code_table, self._workdir)
         except OSError as error:
             raise InputError(f"the package cannot be written: {error}") from error
 
@@ -138,14 +136,25 @@ class Explainer:
         return self._dataset
 
     @property
+    def _unnamed(self) -> bool:
+        """Whether the classifier was handed in as a function."""
+        return not self.classifier.facts
+
+    @property
     def code_table(self) -> CodeTable:
-        """Class codes of the training images, with the classifier's answers to their reconstructions."""
-        if self._table is None and not self._unnamed:
-            self._table = load_code_table(self._workdir, self.fingerprint)
+        """Class codes of the training images, with the classifier's answers to their reconstructions.
+
+        The one that is kept is taken if it is of this checkpoint and classifier and, where a workdir's data set has
+        been opened, of these data.
+        """
+        packed = is_package(self._workdir)
+        if self._table is None:
+            data = None if self._dataset is None or packed else self._dataset.fingerprint
+            self._table = load_code_table(self._workdir, self.fingerprint, data)
         if self._table is None:
             self._table = self._model.code_table(self.dataset.train)
-            if not self._unnamed:
-                keep_code_table(self._workdir, self._table, self.fingerprint)
+            if not self._unnamed and not packed:
+                keep_code_table(self._workdir, self._table, self.fingerprint, self.dataset.fingerprint)
         return self._table
 
     def _checked(self, images: np.ndarray) -> np.ndarray:

@@ -3,24 +3,37 @@
 import logging
 import pathlib
 
-from cae_jax.explaining.package import Parts, is_package, read_package
+from cae_jax.explaining.compiled_model import HostClassifier
+from cae_jax.explaining.package import Parts, is_package
+from cae_jax.explaining.unpacking import read_package
 from cae_jax.training.build import load_generator
 from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
-from cae_jax.training.classifier_store import load_named
-from cae_jax.training.run_record import read_record
+from cae_jax.training.classifier_store import (
+    LoadedClassifier,
+    handed_in,
+    kept_identity,
+    load_named,
+    other_classifier,
+)
+from cae_jax.training.run_record import RunRecord, read_record
 
 log = logging.getLogger(__name__)
 
 
-def load_parts(workdir: pathlib.Path) -> Parts:
+def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = None) -> Parts:
     """Reads a workdir or a package.
+
+    Args:
+        workdir: of a run, or a package.
+        host_classifier: explained instead of the one that the run was trained for, which is then not opened.
 
     Raises:
         ConfigError: if the folder holds no run, or a damaged record of one.
-        CheckpointError: if it has no whole checkpoint yet, or a damaged classifier.
+        CheckpointError: if it has no whole checkpoint yet, a damaged classifier, or another one than the run was
+            trained for.
     """
     if is_package(workdir):
-        return read_package(workdir)
+        return read_package(workdir, host_classifier)
     record = read_record(workdir)
     store = CheckpointStore(workdir / "checkpoints")
     step = store.best()
@@ -33,7 +46,10 @@ def load_parts(workdir: pathlib.Path) -> Parts:
             workdir,
             step,
         )
-    classifier = load_named(record.config.classifier, workdir / "classifier", "classifier")
+    if host_classifier is None:
+        classifier = _own_classifier(workdir, record)
+    else:
+        classifier = handed_in(host_classifier, record.image_shape)
     return Parts(
         record,
         step,
@@ -41,3 +57,19 @@ def load_parts(workdir: pathlib.Path) -> Parts:
         classifier,
         f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
     )
+
+
+def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifier:
+    """The classifier that a run was trained for."""
+    settings = record.config.classifier
+    classifier = load_named(settings, workdir / "classifier", "classifier", record.image_shape)
+    kept = kept_identity(workdir, "classifier")
+    if kept is None:
+        return classifier
+    path = settings.path or str(workdir / "classifier")
+    if problem := other_classifier(kept, classifier.identity, "classifier", path, workdir):
+        raise CheckpointError(
+            f"{problem}; or train for this one in another --workdir; or, to explain another one on purpose, hand it "
+            f"in: Explainer.load({str(workdir)!r}, host_classifier=...)"
+        )
+    return classifier._replace(identity=kept)

@@ -25,6 +25,7 @@ from cae_jax.explaining.sources import Failure
 from cae_jax.file_names import safe_names
 from cae_jax.report import Page, class_name, draw_explanation
 from cae_jax.training.files import write_npz, write_npz_in_parts, write_whole
+from cae_jax.training.workdir_lock import FILE as LOCK
 from cae_jax.types import Ending, Explanation
 
 OURS = ("request.json", "parts", "strips", "explanations.npz", "explanations.json", "index.html")
@@ -40,12 +41,14 @@ class Part(NamedTuple):
         images: `[n, height, width, channels]` in [0, 1], those that could be read.
         names: of these images.
         failures: the others.
+        digests: of all of them, in the order of the inputs, see `Inputs.digests`.
     """
 
     explanations: Iterable[Explanation]
     images: np.ndarray
     names: list[str]
     failures: list[Failure]
+    digests: list[str]
 
 
 def _number(value: float) -> float | None:
@@ -128,7 +131,7 @@ class ResultFolder:
                     f"{self.path} holds the results of another job (it differs in: {', '.join(keys)}); add "
                     f"--overwrite, or name another --out"
                 )
-        elif not overwrite and self.path.exists() and any(self.path.iterdir()):
+        elif not overwrite and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
             raise InputError(
                 f"{self.path} holds files already; add --overwrite to write among them, or name another --out"
             )
@@ -153,6 +156,7 @@ class ResultFolder:
                     images=arrays["images"],
                     names=arrays["names"].tolist(),
                     failures=[Failure(*row) for row in arrays["failures"].reshape(-1, 2).tolist()],
+                    digests=arrays["digests"].tolist(),
                 )
             for path in paths:
                 _load(path)
@@ -165,14 +169,38 @@ class ResultFolder:
         found = self._read(number)
         return found and found[0]
 
+    def digests(self, number: int) -> list[str] | None:
+        """Digests of the images that a part was made of, or None where there is no whole part."""
+        found = self._read(number)
+        return found and found[0].digests
+
+    def forget(self, number: int) -> None:
+        """Deletes a part and its pictures."""
+        found = self._read(number)
+        if found is None:
+            self._part(number).unlink(missing_ok=True)
+            return
+        part, records = found
+        pictures = [
+            self.path / self._picture(explanation, row, part.names)
+            for explanation in part.explanations
+            for row in range(len(explanation))
+        ]
+        for path in (self._part(number), *records, *pictures):  # the first one first: a part that is there is whole
+            path.unlink(missing_ok=True)
+
     def _picture(self, explanation: Explanation, row: int, names: Sequence[str]) -> str:
         stem, aim = self._stems[names[int(explanation.image_index[row])]], self._aims[int(explanation.target[row])]
         again = f"~{int(explanation.answer[row]) + 1}" if explanation.answer[row] else ""
         return f"strips/{stem}{JOINT}{aim}{again}.png"
 
     def write(self, number: int, part: Part) -> None:
-        """Writes a part, record after record: pictures first, and its images last, so that a part is whole or none."""
-        explanations, images, names, failures = part
+        """Writes a part in the place of an earlier one, record after record: pictures first, its images last.
+
+        So a part is whole or none.
+        """
+        self.forget(number)
+        explanations, images, names, failures, digests = part
         count = 0
         for count, explanation in enumerate(explanations, 1):
             for row in range(len(explanation)):
@@ -186,6 +214,7 @@ class ResultFolder:
             images=images,
             names=np.asarray(names, dtype=str),
             failures=text,
+            digests=np.asarray(digests, dtype=str),
             records=np.asarray(count),
         )
 

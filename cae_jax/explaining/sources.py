@@ -1,5 +1,6 @@
 """What a batch of explanations reads from: image files, or a split of the data set."""
 
+import hashlib
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from cae_jax.classifiers import file_digest
 from cae_jax.data import Format
 from cae_jax.explaining.inputs import InputError, list_files, read_image
 from cae_jax.types import ImageSource
@@ -27,9 +29,20 @@ class Inputs(Protocol):
         """Of all images, each its own."""
         ...
 
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """SHA-256 of each image's contents, whether it can be read as an image or not."""
+        ...
+
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """Reads images `[n, height, width, channels]` uint8, the rows they are of, and what failed."""
         ...
+
+
+def _digest_or_none(path: pathlib.Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError:  # said where it is read
+        return ""
 
 
 class FileInputs:
@@ -38,6 +51,10 @@ class FileInputs:
     def __init__(self, path: pathlib.Path, wanted: Format, limit: int | None = None):
         self._files, self._format = list_files(path)[:limit], wanted
         self.names = [file.name for file in self._files]
+
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """See `Inputs`; a file that cannot be opened has none."""
+        return [_digest_or_none(self._files[row]) for row in rows]
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """See `Inputs`."""
@@ -67,6 +84,11 @@ class SplitInputs:
                 raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
         self._source, self._rows = source, np.asarray(rows, np.int64)
         self.names = [f"{split}_{row}" for row in rows]
+
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """See `Inputs`; those of the pixels."""
+        images = self._source.take(self._rows[np.asarray(rows)])
+        return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """See `Inputs`."""

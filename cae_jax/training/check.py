@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from cae_jax.classifiers.heads import HEADS
 from cae_jax.classifiers.networks import ARCHITECTURES
-from cae_jax.classifiers.preparation import HEADS
 from cae_jax.images import padded_side
 from cae_jax.training.config import Config, ConfigError, conform, flatten
 from cae_jax.training.presets import official
@@ -48,6 +48,7 @@ CLASSIFIER = {
     "device": NOT_EMPTY,
     "architecture": _one_of(*ARCHITECTURES),
     "steps": POSITIVE,
+    "batch_size": NOT_NEGATIVE,
     "learning_rate": Rule(lambda value: value > 0, "above 0"),
 }
 RULES = {
@@ -119,8 +120,6 @@ def check_settings(config: Config) -> Config:
     file_settings(config.data)
     for name in ("classifier", "oracle"):
         classifier_reference(config[name], name)
-        if not config[name].path and config[name].batch_size < 1:
-            raise ConfigError(f"{name}.batch_size must be 1 or more, not {config[name].batch_size}")
     if not config.data.name:
         raise ConfigError("data.name is empty; name a data set, a folder of images, a .csv or a .npz")
     train = config.train

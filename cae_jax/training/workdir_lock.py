@@ -1,4 +1,4 @@
-"""One run at a time writes to a workdir."""
+"""One program at a time writes to a folder."""
 
 import contextlib
 import pathlib
@@ -11,33 +11,37 @@ from cae_jax.training.config import ConfigError
 FILE = ".lock"
 
 
-def _not_to_be_written(workdir: pathlib.Path, error: OSError) -> ConfigError:
-    return ConfigError(f"nothing can be written to {workdir} ({error}); name another --workdir")
+def _not_to_be_written(folder: pathlib.Path, option: str, error: OSError) -> ConfigError:
+    return ConfigError(f"nothing can be written to {folder} ({error}); name another {option}")
 
 
-def make_workdir(workdir: pathlib.Path) -> None:
-    """Makes a workdir if need be; raises `ConfigError` if it cannot be one."""
+def make_workdir(folder: pathlib.Path, option: str = "--workdir") -> None:
+    """Makes a folder that an option names, if need be; raises `ConfigError` if it cannot be one."""
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_to_be_written(workdir, error) from error
+        raise _not_to_be_written(folder, option, error) from error
 
 
 @contextlib.contextmanager
-def hold(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps other runs from a workdir, which is made if need be; the system lets go of it however the process ends.
+def hold(folder: pathlib.Path, option: str = "--workdir") -> Iterator[None]:
+    """Keeps other runs from a folder, which is made if need be; the system lets go of it however the process ends.
+
+    Args:
+        folder: that is written to.
+        option: of the program, which names the folder.
 
     Raises:
         ConfigError: if another run is at work there, or nothing can be written.
     """
-    lock = filelock.FileLock(workdir / FILE, timeout=0)
-    make_workdir(workdir)
+    lock = filelock.FileLock(folder / FILE, timeout=0)
+    make_workdir(folder, option)
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise ConfigError(f"another run is at work in {workdir}; wait for it, or name another --workdir") from error
+        raise ConfigError(f"another run is at work in {folder}; wait for it, or name another {option}") from error
     except OSError as error:
-        raise _not_to_be_written(workdir, error) from error
+        raise _not_to_be_written(folder, option, error) from error
     try:
         yield
     finally:

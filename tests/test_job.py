@@ -1,0 +1,201 @@
+"""Jobs are what they were made of: contents, not names, decide what is kept."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cae_jax.data import ArraySource, Format
+from cae_jax.explaining import FileInputs, InputError, SplitInputs, explain_to_folder, job
+from cae_jax.explaining.sources import Failure
+from cae_jax.training.config import ConfigError
+from cae_jax.training.workdir_lock import hold
+from cae_jax.types import Ending, Explanation
+
+SIDE = 8
+
+
+class Toy:
+    """Explains an image by its brightness: the shift is the mean, and bright images aim at 'dark'."""
+
+    step, fingerprint = 3, "toy"
+
+    def __init__(self):
+        self.record = SimpleNamespace(data="toy", class_names=("dark", "light"))
+        self.asked = []
+
+    def explain_batches(self, images, target, *, reference=None, **options):
+        """As `Explainer.explain_batches`, for all images at once."""
+        self.asked.append(len(images))
+        images = np.asarray(images, np.float32) / 255
+        light = (images.mean((1, 2, 3)) > 0.5).astype(int)
+        rows, halves = len(images), np.full((len(images), 2), 0.5, np.float32)
+        yield Explanation(
+            image_index=np.arange(rows),
+            prediction=light,
+            target=1 - light,
+            status=np.full(rows, Ending.FLIPPED),
+            flip_shift=images.mean((1, 2, 3)),
+            shift=images.mean((1, 2, 3)),
+            reference=np.zeros(rows, int),
+            counterfactual=1 - images,
+            counterfactual_code=halves,
+            counterfactual_probabilities=halves,
+            saliency=np.zeros((rows, SIDE, SIDE), np.float32),
+            path_shifts=np.asarray([0.0, 1.0]),
+            path_images=np.stack([images, 1 - images], axis=1),
+            path_probabilities=np.stack([halves, halves], axis=1),
+        )
+
+
+def paint(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((SIDE, SIDE), value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(job, "IMAGES", 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five grey files, three parts."""
+    for number in range(5):
+        paint(tmp_path / "in" / f"{number}.png", 20 * number)
+    return tmp_path / "in"
+
+
+def explain(folder, out, **options):
+    """The shifts by image, in levels of grey, and how many images were explained for them."""
+    toy = Toy()
+    inputs = folder if hasattr(folder, "read") else FileInputs(folder, Format(size=(SIDE, SIDE), channels=1))
+    rows = explain_to_folder(toy, inputs, "any", out, **options)
+    assert rows == json.loads((out / "explanations.json").read_text())["explanations"]
+    return {row["image"]: round(255 * row["shift"]) for row in rows}, toy.asked
+
+
+ALL = {f"{number}.png": 20 * number for number in range(5)}
+
+
+def test_a_finished_job_is_not_done_again(small_parts, folder, tmp_path):
+    assert explain(folder, tmp_path / "out") == (ALL, [2, 2, 1])
+    assert explain(folder, tmp_path / "out") == (ALL, [])
+
+
+def test_files_in_another_place_are_known_again(small_parts, folder, tmp_path):
+    explain(folder, tmp_path / "out")
+    folder.rename(tmp_path / "moved")
+    assert explain(tmp_path / "moved", tmp_path / "out") == (ALL, [])
+
+
+def test_an_edited_file_is_explained_again_with_its_part_alone(small_parts, folder, tmp_path, caplog):
+    explain(folder, tmp_path / "out")
+    paint(folder / "3.png", 200)
+    assert (tmp_path / "out" / "strips" / "3_to_light.png").exists()
+    assert explain(folder, tmp_path / "out") == (ALL | {"3.png": 200}, [2])
+    assert "1 images have other contents" in caplog.text
+    assert "(3.png)" in caplog.text
+    assert not (tmp_path / "out" / "strips" / "3_to_light.png").exists()
+    assert (tmp_path / "out" / "strips" / "3_to_dark.png").exists()
+
+
+def test_another_folder_with_the_same_names_gets_its_own_answers(folder, tmp_path):
+    explain(folder, tmp_path / "out")
+    for number in range(5):
+        paint(tmp_path / "tuesday" / f"{number}.png", 100 + number)
+    shifts, _ = explain(tmp_path / "tuesday", tmp_path / "out")
+    assert shifts == {f"{number}.png": 100 + number for number in range(5)}
+    assert explain(folder, tmp_path / "out")[0] == ALL
+
+
+def test_interrupted_after_an_edit_a_job_hands_back_no_old_answers(small_parts, folder, tmp_path, monkeypatch):
+    explain(folder, tmp_path / "out")
+    for number in range(5):
+        paint(folder / f"{number}.png", 100 + number)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Toy, "explain_batches", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        explain(folder, tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "explanations.json").read_text())
+    assert (found["explanations"], found["missing"]) == ([], 5)
+
+
+def test_what_failed_is_tried_again_and_only_that(small_parts, folder, tmp_path):
+    (folder / "1.png").write_bytes(b"no picture")
+    without = {name: value for name, value in ALL.items() if name != "1.png"}
+    assert explain(folder, tmp_path / "out") == (without, [1, 2, 1])
+    assert explain(folder, tmp_path / "out") == (without, [])
+    paint(folder / "1.png", 20)
+    shifts, asked = explain(folder, tmp_path / "out")
+    assert (shifts, asked) == (ALL, [2])
+    assert not json.loads((tmp_path / "out" / "explanations.json").read_text())["failures"]
+
+
+def test_a_failure_that_has_nothing_to_do_with_the_file_is_tried_again(small_parts, folder, tmp_path, monkeypatch):
+    """A file server that is back: the contents are the same."""
+    original = FileInputs.read
+
+    def without_2(self, rows):
+        images, good, failures = original(self, [row for row in rows if row != 2])
+        failures += [Failure("2.png", "the server does not answer")] if 2 in rows else []
+        return images, good, failures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileInputs, "read", without_2)
+        assert "2.png" not in explain(folder, tmp_path / "out")[0]
+    assert explain(folder, tmp_path / "out") == (ALL, [1, 2])
+
+
+def test_another_reference_is_another_job_whatever_its_file_is_called(folder, tmp_path):
+    reference = np.full((SIDE, SIDE, 1), 250, np.uint8)
+    explain(folder, tmp_path / "out", reference=reference, reference_name="reference.png")
+    explain(folder, tmp_path / "out", reference=reference, reference_name="renamed.png")
+    with pytest.raises(InputError, match=r"differs in: reference\); add --overwrite"):
+        explain(folder, tmp_path / "out", reference=reference - 1, reference_name="reference.png")
+
+
+@pytest.mark.parametrize("name", ["fingerprint", "record", "cae_jax"])
+def test_another_model_other_class_names_or_another_version_is_another_job(folder, tmp_path, monkeypatch, name):
+    explain(folder, tmp_path / "out")
+    if name == "cae_jax":
+        monkeypatch.setattr(job, "versions", lambda: {"cae_jax": "another"})
+    elif name == "record":
+        other = SimpleNamespace(data="toy", class_names=("night", "day"))
+        original = Toy.__init__
+        monkeypatch.setattr(Toy, "__init__", lambda self: (original(self), setattr(self, "record", other))[0])
+    else:
+        monkeypatch.setattr(Toy, "fingerprint", "another")
+    differing = {"fingerprint": "checkpoint and classifier", "record": "class_names", "cae_jax": "cae_jax"}[name]
+    with pytest.raises(InputError, match=rf"differs in: {differing}\)"):
+        explain(folder, tmp_path / "out")
+
+
+def test_images_that_have_other_names_are_another_job(folder, tmp_path):
+    explain(folder, tmp_path / "out")
+    (folder / "4.png").rename(folder / "5.png")
+    with pytest.raises(InputError, match=r"differs in: names\)"):
+        explain(folder, tmp_path / "out")
+
+
+def test_rows_of_a_split_are_known_by_their_pixels(tmp_path):
+    labels = np.asarray([0, 1])
+
+    def split(*values):
+        images = np.stack([np.full((SIDE, SIDE, 1), value, np.uint8) for value in values])
+        return SplitInputs(ArraySource(images, labels), "test", [0, 1])
+
+    assert explain(split(10, 20), tmp_path / "out") == ({"test_0": 10, "test_1": 20}, [2])
+    assert explain(split(10, 20), tmp_path / "out")[1] == []
+    assert explain(split(20, 10), tmp_path / "out") == ({"test_0": 20, "test_1": 10}, [2])
+
+
+def test_two_jobs_do_not_share_a_folder(folder, tmp_path):
+    with hold(tmp_path / "out", "--out"), pytest.raises(ConfigError, match=r"at work in .*name another --out"):
+        explain(folder, tmp_path / "out")
+    assert explain(folder, tmp_path / "out")[0] == ALL
