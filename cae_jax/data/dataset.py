@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cae_jax.data.file_source import Skipped
+from cae_jax.data.listing import Listing
 from cae_jax.types import ImageSource
 
 SPLITS = ("train", "validation", "test")
@@ -22,6 +23,8 @@ class Dataset:
         test: what is reported, and nothing else.
         note: why this is not the data set that was asked for; empty when it is.
         skipped: files that were left out, and why.
+        listing: the files, with their splits, as a run keeps them; None where the data set has none.
+        fingerprint: digest of names, labels, splits and contents, and of how images are read.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Dataset:
     test: ImageSource
     note: str = ""
     skipped: tuple[Skipped, ...] = ()
+    listing: Listing | None = None
+    fingerprint: str = ""
 
     @property
     def num_classes(self) -> int:

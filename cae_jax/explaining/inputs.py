@@ -1,16 +1,34 @@
 """Reads and checks the images that people hand in."""
 
+import logging
 import pathlib
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
-from cae_jax.data import SUFFIXES, Format, ImageError, read_pixels, resize
+from cae_jax.data import SUFFIXES, Format, ImageError, describe, image_files, images_below, read_pixels, resize
 from cae_jax.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class InputError(UserError, ValueError):
     """Images or arguments that cannot be used; the message names the file or index and says what to do."""
+
+
+def _one_array(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Images as one array; those of a list must be of one size."""
+    if isinstance(images, (list, tuple)):
+        shapes = [np.shape(image) for image in images]
+        for index, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise InputError(
+                    f"image {index} is {shape}, but image 0 is {shapes[0]}; the images of one call are of one size: "
+                    f"hand them in one by one, or bring them to one size first"
+                )
+    return np.asarray(images)
 
 
 def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -27,7 +45,7 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
     Raises:
         InputError: for other shapes, types, ranges or channels, or values that are not finite; it names the index.
     """
-    images = np.asarray(images)
+    images = _one_array(images)
     height, width, channels = image_shape
     if images.ndim == 3 and channels == 1:
         images = images[..., None]
@@ -74,15 +92,24 @@ def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
 
 
 def list_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """An image file, or all image files of a folder by name (PNG, JPEG, BMP, TIFF, DICOM).
+    """An image file, or all image files of a folder by name; what else is in it is said.
 
     Raises:
         InputError: naming the path that does not exist, or the folder that has no images.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        left_out: Counter[str] = Counter()
+        try:
+            files = image_files(path, left_out)
+        except ImageError as error:
+            raise InputError(str(error)) from error
+        if below := images_below(path):
+            left_out["in its folders"] += below
         if not files:
-            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)})")
+            others = f"; not read: {describe(left_out)}" if left_out else ""
+            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)}, or DICOM without a suffix){others}")
+        if left_out:
+            log.warning("%s: not read: %s", path, describe(left_out))
         return files
     if not path.is_file():
         raise InputError(f"{path} does not exist")
@@ -93,7 +120,7 @@ def read_images(path: pathlib.Path, wanted: Format) -> tuple[np.ndarray, list[st
     """Reads an image file, or all image files of a folder by name.
 
     Args:
-        path: a file, or a folder of PNG, JPEG, BMP, TIFF or DICOM files.
+        path: a file, or a folder of image files.
         wanted: size and channels of the training images, as `Explainer.image_format` has them.
 
     Returns:

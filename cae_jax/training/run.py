@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.progress import Progress
 
-from cae_jax.data import Dataset, make_augment, open_dataset
+from cae_jax.data import LISTING, Dataset, listing_bytes, make_augment, open_dataset
 from cae_jax.metrics import majority_share
 from cae_jax.processes import first_one_first, is_first
 from cae_jax.training.build import Trainer, build_trainer
@@ -26,6 +26,7 @@ from cae_jax.training.sharding import data_mesh
 from cae_jax.types import ImageSource
 
 SKIPPED = "skipped_files.txt"
+FEW = 5  # images a class of a split, below which the split is to blame if they are all given one class
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
@@ -86,10 +87,23 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
         )
 
 
+def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: float) -> str:
+    """What is said where a classifier gives all images of a split one class: it is the split where that is small."""
+    given = f"the classifier gives all {len(classes)} {split} images of {dataset.name} the class"
+    name = dataset.class_names[classes[0]]
+    if split != "train" and len(classes) < FEW * dataset.num_classes:
+        return (
+            f"{given} {name}, and swaps between classes are scored on them. So few say little of a classifier (it is "
+            f"{accuracy:.3f} accurate on test): bring more images, or put some that it tells apart into that split"
+        )
+    return f"{given} {name}; a CAE needs two classes or more. Check the classifier ({accuracy:.3f} accurate on test)"
+
+
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Opens the data, claims the workdir, trains or loads classifier and oracle, builds the networks."""
     with first_one_first("data"):
-        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
+        settings = file_settings(config.data, workdir)
+        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, settings)
     if dataset.note:
         console.rule("[bold red]other data than asked for", style="red")
         console.print(dataset.note, style="bold red")
@@ -97,8 +111,11 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     with first_one_first("workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
         claim_workdir(workdir, config, dataset)
+        if dataset.listing is not None and is_first():
+            write_whole(workdir / LISTING, listing_bytes(dataset.listing))
     if dataset.skipped and is_first():
-        write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
+        lines = "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped)
+        write_whole(workdir / SKIPPED, lines.encode(errors="surrogateescape"))
         console.print(
             f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
         )
@@ -124,10 +141,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     _warn_of_chance(accuracy["classifier"], dataset, console)
     for name, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
-            raise OneClass(
-                f"the classifier gives all {name} images of {dataset.name} the class {classes[0]}; a CAE needs two "
-                f"classes or more. Check the classifier ({accuracy['classifier']:.3f} accurate on test)"
-            )
+            raise OneClass(_one_class(name, classes, dataset, accuracy["classifier"]))
     mesh = data_mesh()
     predict = classifier.predict if classifier.traceable else None
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
