@@ -20,7 +20,7 @@ class _Unit(NamedTuple):
     counts: collections.Counter[int]  # images by class
 
 
-def _units(names: Sequence[str], labels: np.ndarray, rows: np.ndarray) -> list[_Unit]:
+def _units(names: list[str], labels: np.ndarray, rows: np.ndarray) -> list[_Unit]:
     """The units of some rows in an order that only their names decide, each at a place of its own."""
     by_name: dict[str, _Unit] = {}
     for row in rows.tolist():
@@ -63,23 +63,6 @@ def _take(units: list[_Unit], wanted: collections.Counter[int], reserve: int) ->
     return taken
 
 
-def aside(names: Sequence[str], labels: np.ndarray, share: float, reserve: int = 1) -> np.ndarray:
-    """Draws a share of each class, and at least one image of it.
-
-    Args:
-        names: of N units; rows with the same name stay together.
-        labels: `[N]`.
-        share: of each class.
-        reserve: units of each class that must be left over.
-
-    Returns:
-        Sorted row numbers.
-    """
-    wanted = collections.Counter({label: max(round(n * share), 1) for label, n in _by_class(labels).items()})
-    taken = _take(_units(names, labels, np.arange(len(labels))), wanted, reserve)
-    return np.sort(np.asarray([row for unit in taken for row in unit.rows], int))
-
-
 def _by_class(labels: np.ndarray) -> dict[int, int]:
     present, counts = np.unique(labels, return_counts=True)
     return dict(zip(present.tolist(), counts.tolist(), strict=True))
@@ -102,6 +85,36 @@ def check_enough(names: Sequence[str], labels: np.ndarray, parts: int, class_nam
             f"these images cannot be split: class {class_names[small[0]]} has {images} image{'s' * (images > 1)}{of}"
             f"{others}, and needs {parts}, one for each split; add some, leave it out, or say the splits yourself"
         )
+
+
+def _wanted(counts: dict[int, int], split: str) -> collections.Counter[int]:
+    """Images by class that a split gets, at least one of each."""
+    return collections.Counter({label: max(round(count * SHARES[split]), 1) for label, count in counts.items()})
+
+
+def draw_rows(labels: np.ndarray, missing: Sequence[str], class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Draws missing splits out of training images that have no names: by their positions.
+
+    Args:
+        labels: `[N]`, of the training images.
+        missing: of the splits of `SHARES`, in their order.
+        class_names: K names.
+
+    Returns:
+        Sorted positions, by split; 'train' has what is left.
+
+    Raises:
+        ListingError: if a class is too small.
+    """
+    names = list(map(str, range(len(labels))))
+    check_enough(names, labels, len(missing) + 1, class_names)
+    drawn, rest = {}, np.arange(len(labels))
+    for position, split in enumerate(missing):
+        units = _units(names, labels, rest)
+        taken = _take(units, _wanted(_by_class(labels[rest]), split), len(missing) - position)
+        drawn[split] = np.sort(np.asarray([row for unit in taken for row in unit.rows], int))
+        rest = np.setdiff1d(rest, drawn[split])
+    return drawn | {"train": rest}
 
 
 def draw_splits(listing: Listing) -> Listing:
@@ -134,11 +147,11 @@ def draw_splits(listing: Listing) -> Listing:
         rows = np.asarray([row for row in rows if names[row] not in elsewhere], int)  # of groups in two given splits
         of = np.isin(splits, missing[:position], invert=True) if joining else splits == "train"
         have = _by_class(listing.labels[splits == split])
-        counts = _by_class(listing.labels[of]).items()
-        wanted = {label: max(round(n * SHARES[split]), 1) - have.get(label, 0) for label, n in counts}
+        wanted = _wanted(_by_class(listing.labels[of]), split)
+        wanted.subtract(have)
         reserve = 0 if joining else len(missing) - position
         units = _units(names, listing.labels, rows)
-        for unit in _take(units, collections.Counter({k: max(n, 0) for k, n in wanted.items()}), reserve):
+        for unit in _take(units, +wanted, reserve):
             splits[unit.rows] = split
     splits[splits == ""] = "train"
     return replace(listing, splits=splits)

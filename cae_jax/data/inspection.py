@@ -38,8 +38,8 @@ def _warn_of_lost_values(seen: dict[pathlib.Path, Seen]) -> None:
         width = 1 << max(brightest.bit_length(), 1)
         log.warning(
             "the images of 16 bits (%d looked at) have values up to %d only, and 65535 is shown white, so they are "
-            "dark: if they hold fewer bits, --config.data.window=%d,%d shows 0 to %d; --config.data.window=32768,65536 keeps "
-            "them as they are",
+            "dark: if they hold fewer bits, --config.data.window=%d,%d shows 0 to %d; --config.data.window=32768,65536 "
+            "keeps them as they are",
             len(seen),
             brightest,
             width // 2,
@@ -96,7 +96,7 @@ def unusable(files: Sequence[pathlib.Path], wanted: Format) -> dict[int, Skipped
         return {row: found for row, found in enumerate(pool.map(check, range(len(files)))) if found is not None}
 
 
-def warn_of_blanks(name: str, splits: dict[str, ImageSource]) -> None:
+def warn_of_blanks(name: str, splits: dict[str, ImageSource], names: dict[str, list[str]]) -> None:
     """Says so where images are of one value, or all of them nearly black.
 
     Those that are held in memory are all looked at, of others some that are spread over the split.
@@ -104,6 +104,7 @@ def warn_of_blanks(name: str, splits: dict[str, ImageSource]) -> None:
     Args:
         name: of the data set.
         splits: its sources by name.
+        names: of the images of each split, if they have any.
     """
     blank: list[str] = []
     looked, greatest = 0, 0
@@ -111,11 +112,12 @@ def warn_of_blanks(name: str, splits: dict[str, ImageSource]) -> None:
         held = isinstance(source, ArraySource)
         rows = np.arange(len(source)) if held else np.unique(np.linspace(0, len(source) - 1, PEEKED).astype(int))
         pixels = source.take(rows).reshape(len(rows), -1)
-        blank += [f"{split} {row}" for row in rows[pixels.min(1) == pixels.max(1)].tolist()]
+        own = names.get(split)
+        blank += [own[row] if own else f"{split} {row}" for row in rows[pixels.min(1) == pixels.max(1)].tolist()]
         looked, greatest = looked + len(rows), max(greatest, int(pixels.max()))
     if blank:
         log.warning(
             "%s: %d of %d images looked at are of one value (%s)", name, len(blank), looked, ", ".join(blank[:3])
         )
-    if greatest < DARK:
+    if 0 < greatest < DARK:
         log.warning("%s: its images are nearly black: none of %d has a level above %d of 255", name, looked, greatest)

@@ -99,7 +99,7 @@ def open_listing(name: str, listing: Listing, settings: FileSettings) -> Dataset
     path = settings.keeping.path
     kept = path is not None and path.exists()
     own = listing.files
-    if kept:
+    if path is not None and kept:
         known = {row["file"] for row in read_kept(path)}
         own = tuple(file for file, called in zip(own, listing.names(), strict=True) if called in known)
         if not own:

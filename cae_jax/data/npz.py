@@ -9,9 +9,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from cae_jax.data.dataset import Dataset
+from cae_jax.data.dataset import SPLITS, Dataset
 from cae_jax.data.digests import fingerprint
-from cae_jax.data.draws import SHARES, aside, check_enough
+from cae_jax.data.draws import SHARES, draw_rows
 from cae_jax.data.image_files import AS_THEY_ARE, Format
 from cae_jax.data.sources import RowSource, held_if_small, settled
 from cae_jax.data.split_names import splits_of
@@ -21,20 +21,18 @@ CHUNK = 1 << 20
 
 
 class _Member(NamedTuple):
-    """An array of the file: where its values begin, in which file, and what they are."""
+    """An array of the file: where its values begin, in which file, and what they are, in C's order."""
 
     file: BinaryIO
     start: int
     shape: tuple[int, ...]
     dtype: np.dtype
-    in_order: bool
 
     def read(self) -> np.ndarray:
         """All of it."""
         self.file.seek(self.start)
         count = int(np.prod(self.shape))
-        flat = np.frombuffer(self.file.read(count * self.dtype.itemsize), self.dtype, count)
-        return flat.reshape(self.shape) if self.in_order else flat.reshape(self.shape[::-1]).T
+        return np.frombuffer(self.file.read(count * self.dtype.itemsize), self.dtype, count).reshape(self.shape)
 
 
 def _header(stream) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -58,17 +56,21 @@ def _open_member(path: pathlib.Path, archive: zipfile.ZipFile, info: zipfile.Zip
         expected = begin + int(np.prod(shape)) * dtype.itemsize
         if info.file_size < expected:
             raise ValueError(f"{info.filename} ends early")
-        if info.compress_type != zipfile.ZIP_STORED:
+        if info.compress_type != zipfile.ZIP_STORED or fortran:
             unpacked = tempfile.TemporaryFile()  # noqa: SIM115  # read from as long as the data set is open
-            shutil.copyfileobj(stream, unpacked, CHUNK)
-            return _Member(unpacked, 0, shape, dtype, not fortran)
+            if fortran:
+                unpacked.write(np.frombuffer(stream.read(), dtype).reshape(shape, order="F").tobytes())
+            else:
+                shutil.copyfileobj(stream, unpacked, CHUNK)
+            unpacked.flush()
+            return _Member(unpacked, 0, shape, dtype)
         while stream.read(CHUNK):  # to its end, where its check sum is compared
             pass
     file = path.open("rb")
     file.seek(info.header_offset)
     local = file.read(30)
     names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    return _Member(file, info.header_offset + 30 + names + begin, shape, dtype, not fortran)
+    return _Member(file, info.header_offset + 30 + names + begin, shape, dtype)
 
 
 def _labels(path: pathlib.Path, name: str, member: _Member, count: int) -> np.ndarray:
@@ -141,24 +143,15 @@ def open_npz(path: pathlib.Path, wanted: Format = AS_THEY_ARE) -> Dataset:
 
     def source(split: str, rows: np.ndarray, wanted: Format):
         images = arrays[split, "images"]
-        if not images.in_order:
-            raise ValueError(f"{called[split, 'images']} of {path} is stored in Fortran's order; save it in C's order")
         name = f"{path}, {called[split, 'images']}"
         return RowSource(images.file, images.start, shapes[split], rows, labels[split][rows] - lowest, wanted, name)
 
     wanted = settled(source("train", np.arange(1), wanted), wanted)
     splits = {split: (split, np.arange(len(labels[split]))) for split in present}
-    rest = splits["train"][1]
-    missing = [split for split in SHARES if split not in present]
-    if missing:
-        everything = list(map(str, range(len(labels["train"]))))
-        check_enough(everything, labels["train"] - lowest, len(missing) + 1, class_names)
-        for position, split in enumerate(missing):
-            drawn = aside(
-                [everything[row] for row in rest], labels["train"][rest], SHARES[split], len(missing) - position
-            )
-            splits[split], rest = ("train", rest[drawn]), np.delete(rest, drawn)
-        splits["train"] = "train", rest
-    sources = {split: held_if_small(source(*splits[split], wanted), HELD) for split in usual}
+    if missing := [split for split in SHARES if split not in present]:
+        drawn = draw_rows(labels["train"] - lowest, missing, class_names)
+        splits |= {split: ("train", rows) for split, rows in drawn.items()}
+    train, validation, test = (held_if_small(source(*splits[split], wanted), HELD) for split in SPLITS)
     crcs = sorted((name, info.file_size, info.CRC) for name, info in infos.items())
-    return Dataset(str(path), class_names, **sources, fingerprint=fingerprint([wanted, class_names, *crcs]))
+    digest = fingerprint([wanted, class_names, *crcs])
+    return Dataset(str(path), class_names, train, validation, test, fingerprint=digest)

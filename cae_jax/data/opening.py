@@ -116,7 +116,11 @@ def _checked(dataset: Dataset) -> Dataset:
         )
     if absent := [name for label, name in enumerate(dataset.class_names) if label not in present]:
         log.warning("%s has no training image of class %s", dataset.name, ", ".join(absent[:5]))
-    warn_of_blanks(dataset.name, {split: dataset.split(split) for split in SPLITS})
+    names: dict[str, list[str]] = {}
+    if dataset.listing is not None:
+        for name, split in zip(dataset.listing.names(), dataset.listing.splits.tolist(), strict=True):
+            names.setdefault(split, []).append(name)
+    warn_of_blanks(dataset.name, {split: dataset.split(split) for split in SPLITS}, names)
     return dataset
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.dataset import SPLITS, Dataset, stratified_split
 from cae_jax.data.digests import fingerprint
-from cae_jax.data.draws import SHARES, aside, check_enough
+from cae_jax.data.draws import SHARES, draw_rows
 from cae_jax.data.image_files import AS_THEY_ARE, Format
 from cae_jax.data.listing import class_order
 from cae_jax.data.sources import RecordSource, held_if_small, settled
@@ -54,15 +54,18 @@ def _numbered(builder: Any, name: str, raw: dict[str, list[Any]]) -> tuple[dict[
     return labels, tuple(str(label) for label in range(most + 1))
 
 
-def _validation_rows(labels: np.ndarray) -> np.ndarray:
-    """The tenth of a training split that validates; in the draw that it always had, where that serves every class."""
+def _drawn(labels: np.ndarray, missing: list[str], class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Rows of a training split by the splits that are missing, and those left to train.
+
+    A validation split that alone is missing is drawn as it always was, where that gives it an image of every class.
+    """
     size = max(len(labels) // 10, 1)
     present, counts = np.unique(labels, return_counts=True)
-    if counts.min() > 1 and len(present) <= size < len(labels):
-        rows = stratified_split(labels, size)[1]
+    if missing == ["validation"] and counts.min() > 1 and len(present) <= min(size, len(labels) - size):
+        rest, rows = stratified_split(labels, size)
         if set(labels[rows]) == set(present):
-            return rows
-    return aside([str(row) for row in range(len(labels))], labels, SHARES["validation"])
+            return {"train": rest, "validation": rows}
+    return draw_rows(labels, missing, class_names)
 
 
 def read_prepared(builder: Any, name: str, wanted: Format = AS_THEY_ARE) -> Dataset:
@@ -96,19 +99,11 @@ def read_prepared(builder: Any, name: str, wanted: Format = AS_THEY_ARE) -> Data
 
     wanted = settled(source("train", np.arange(1), wanted), wanted)
     splits = {split: (split, np.arange(len(labels[split]))) for split in called}
-    rest = splits["train"][1]
-    missing = [split for split in SHARES if split not in called]
-    if missing:
-        numbers = [str(row) for row in rest]
-        check_enough(numbers, labels["train"], len(missing) + 1, class_names)
-        if "test" in missing:
-            drawn = aside(numbers, labels["train"], SHARES["test"], len(missing))
-            splits["test"], rest = ("train", drawn), np.delete(rest, drawn)
-        if "validation" in missing:
-            drawn = _validation_rows(labels["train"][rest])
-            splits["validation"], rest = ("train", rest[drawn]), np.delete(rest, drawn)
-        splits["train"] = "train", rest
-    sources = {split: held_if_small(source(*splits[split], wanted)) for split in ("train", "validation", "test")}
+    if missing := [split for split in SHARES if split not in called]:
+        drawn = _drawn(labels["train"], missing, class_names)
+        splits |= {split: ("train", rows) for split, rows in drawn.items()}
+    train, validation, test = (held_if_small(source(*splits[split], wanted)) for split in SPLITS)
     version = (builder.info.name, builder.info.config_name, str(builder.info.version))
     parts = [part for split in sorted(labels) for part in (split, labels[split].tobytes())]
-    return Dataset(name, class_names, **sources, fingerprint=fingerprint([wanted, class_names, *version, *parts]))
+    digest = fingerprint([wanted, class_names, *version, *parts])
+    return Dataset(name, class_names, train, validation, test, fingerprint=digest)
