@@ -108,7 +108,7 @@ def in_order(dataset: Dataset, order: tuple[str, ...]) -> Dataset:
     return dataclasses.replace(dataset, class_names=names, fingerprint=digest)
 
 
-def _checked(dataset: Dataset) -> Dataset:
+def _checked(dataset: Dataset, settings: FileSettings) -> Dataset:
     present = np.unique(dataset.train.labels)
     if len(present) < 2:
         raise DataUnavailable(
@@ -116,6 +116,8 @@ def _checked(dataset: Dataset) -> Dataset:
         )
     if absent := [name for label, name in enumerate(dataset.class_names) if label not in present]:
         log.warning("%s has no training image of class %s", dataset.name, ", ".join(absent[:5]))
+    if not settings.keeping.strict:  # files may be gone, and their run has been told
+        return dataset
     names: dict[str, list[str]] = {}
     if dataset.listing is not None:
         for name, split in zip(dataset.listing.names(), dataset.listing.splits.tolist(), strict=True):
@@ -172,7 +174,7 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
     try:
         if _is_path(name):
             opened = _or_unavailable(lambda path: in_order(_open_files(path, files), files.classes), name)
-            return _checked(opened)
+            return _checked(opened, files)
         builder = _own(name, root) if name in OWN_BUILDERS or name.startswith("phantom/") else _stock(name, root)
         opened = _or_unavailable(
             lambda found: in_order(read_prepared(found, name, files.format), files.classes), builder
@@ -182,4 +184,4 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
             raise
         note = f"{name} is not available, so this run uses {fallback} instead. {error}"
         return dataclasses.replace(open_dataset(fallback, folder, files=files), note=note)
-    return _checked(opened)
+    return _checked(opened, files)
