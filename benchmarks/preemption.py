@@ -3,8 +3,8 @@
     python -m benchmarks.preemption                    # 15 minutes, most of them for classifier and oracle
     python -m benchmarks.preemption --workdir runs/cut # goes on with what an earlier call has left there
 
-Starts `train.py`, waits until some steps are done, starts busy processes, lets some more steps go by, sends SIGTERM, and
-times the way to the end of the process; the last checkpoint must be of the last step. The same at other moments: while
+Starts `train.py`, waits until some steps are done, starts busy processes, lets some more steps go by, sends SIGTERM,
+and times the way to the end of the process; the last checkpoint must be of the last step. The same at other moments: while
 classifier or oracle train, where there are none yet, and while the first checkpoint is validated, which compiles.
 """
 

@@ -6,10 +6,13 @@ import struct
 import numpy as np
 import pytest
 import requests
+import tensorflow_datasets as tfds
 
 from cae_jax.data import (
     ArraySource,
     DataUnavailable,
+    FileSettings,
+    Format,
     PairSampler,
     open_dataset,
     opening,
@@ -17,6 +20,7 @@ from cae_jax.data import (
     stratified_split,
 )
 from cae_jax.data.mnist import FILES, read_idx
+from cae_jax.data.png import encode_png
 
 
 def make_sampler(counts=(7, 5, 3), **settings):
@@ -312,3 +316,86 @@ def test_bad_arrays_are_refused_with_their_shape(images, labels):
 def test_an_unknown_split_is_refused(mnist_5k):
     with pytest.raises(ValueError, match="not 'testing'"):
         mnist_5k.split("testing")
+
+
+def prepared(folder, name, splits, sizes=(8,), label=None, labels=lambda row: row % 2):
+    """A TFDS data set of noise, prepared; its images take turns in their sizes."""
+
+    def info(self):
+        feature = label or tfds.features.ClassLabel(names=["dark", "light"])
+        features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 3)), "label": feature})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def examples(self, count):
+        for row in range(count):
+            size = sizes[row // 2 % len(sizes)]
+            image = np.random.default_rng(row).integers(0, 256, (size, size, 3), np.uint8)
+            yield row, {"image": encode_png(image), "label": labels(row)}
+
+    fields = {
+        "__module__": __name__,
+        "VERSION": tfds.core.Version("1.0.0"),
+        "_info": info,
+        "_split_generators": lambda self, manager: {split: examples(self, count) for split, count in splits.items()},
+        "_generate_examples": examples,
+    }
+    made = type(name, (tfds.core.GeneratorBasedBuilder,), fields, skip_registration=True)
+    builder = made(data_dir=folder, file_format="array_record")
+    builder.download_and_prepare()
+    return str(builder.data_dir)
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        ({"train": 40}, (28, 4, 8)),
+        ({"train": 40, "validation": 10}, (32, 10, 8)),
+        ({"train": 40, "dev": 10, "test": 6}, (40, 10, 6)),
+        ({"train": 40, "test": 10}, (36, 4, 10)),
+    ],
+)
+def test_prepared_sets_may_lack_splits(tmp_path, splits, expected):
+    found = open_dataset(prepared(tmp_path, "Lacking", splits))
+    assert (len(found.train), len(found.validation), len(found.test)) == expected
+    assert found.class_names == ("dark", "light")
+
+
+def test_prepared_images_of_several_sizes_are_named_or_brought_to_one(tmp_path):
+    path = prepared(tmp_path, "Sizes", {"train": 40, "test": 10}, (20, 24))
+    with pytest.raises(
+        DataUnavailable, match=r"1\.0\.0, train \d+ has \d+×\d+ pixels, but others.*--config\.data\.size"
+    ):
+        open_dataset(path)
+    found = open_dataset(path, files=FileSettings(Format((12, 12), 1)))
+    assert found.image_shape == (12, 12, 1)
+    assert len(found.train) == 36
+
+
+@pytest.mark.parametrize(
+    ("label", "labels", "names"),
+    [
+        (np.int64, lambda row: row % 2, ("0", "1")),
+        (tfds.features.Text(), lambda row: f"class {8 + row % 3}", ("class 8", "class 9", "class 10")),
+    ],
+)
+def test_prepared_labels_may_be_plain_numbers_or_texts(tmp_path, label, labels, names):
+    found = open_dataset(prepared(tmp_path, "Plain", {"train": 40, "test": 12}, label=label, labels=labels))
+    assert found.class_names == names
+    assert set(found.test.labels.tolist()) == set(range(len(names)))
+
+
+def test_prepared_labels_that_are_none_are_named(tmp_path):
+    path = prepared(tmp_path, "Unlabelled", {"train": 4}, label=np.int64, labels=lambda row: -1)
+    with pytest.raises(DataUnavailable, match="have the label -1, which is none"):
+        open_dataset(path)
+
+
+def test_a_fingerprint_knows_a_prepared_set_and_how_it_is_read(tmp_path):
+    path = prepared(tmp_path, "Known", {"train": 40, "test": 10})
+    first = open_dataset(path).fingerprint
+    assert open_dataset(path).fingerprint == first
+    assert open_dataset(path, files=FileSettings(Format((12, 12)))).fingerprint != first
+    turned = open_dataset(path, files=FileSettings(classes=("light", "dark")))
+    assert turned.class_names == ("light", "dark")
+    assert turned.fingerprint != first
+    np.testing.assert_array_equal(turned.test.labels, 1 - open_dataset(path).test.labels)

@@ -1,13 +1,15 @@
 """Images that people hand in: what is accepted, and that what is not is named."""
 
+import logging
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cae_jax.data import Format
+from cae_jax.data import FileSource, Format
 from cae_jax.explaining.inputs import InputError, check_images, read_images
+from cae_jax.explaining.sources import SplitInputs
 
 GREY, RGB = (8, 6, 1), (8, 6, 3)
 
@@ -185,12 +187,35 @@ def test_a_palette_file_of_colours_is_not_taken_for_grey(tmp_path):
         read_images(tmp_path / "palette.png", wanted(GREY))
 
 
-def test_sixteen_bit_grey_is_scaled_or_refused_but_not_clipped(tmp_path):
+def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
     levels = np.linspace(0, 65535, 48).astype(np.uint16).reshape(8, 6)
-    file = save(tmp_path, "deep.png", levels)
-    try:
-        read, _ = read_images(file, wanted(GREY))
-    except InputError as error:
-        assert "deep.png" in str(error)  # noqa: PT017
-    else:
-        np.testing.assert_allclose(read[0, ..., 0], levels / 257.0, atol=1.0)
+    read, _ = read_images(save(tmp_path, "deep.png", levels), wanted(GREY))
+    np.testing.assert_array_equal(read[0, ..., 0], np.round(levels / 257))
+
+
+def test_images_of_a_list_that_differ_in_size_are_named():
+    with pytest.raises(InputError, match=r"image 1 is \(4, 4, 1\), but image 0 is \(8, 6, 1\)"):
+        check_images([np.zeros(GREY, np.uint8), np.zeros((4, 4, 1), np.uint8)], GREY)
+
+
+def test_what_else_is_in_a_folder_is_counted(tmp_path, caplog):
+    save(tmp_path, "a.png", make_images(1)[0])
+    for name in ("notes.txt", "more.txt", ".hidden.png", "Thumbs.db"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "inner").mkdir()
+    save(tmp_path / "inner", "b.png", make_images(1)[0])
+    with caplog.at_level(logging.WARNING):
+        _, names = read_images(tmp_path, wanted(GREY))
+    assert names == ["a.png"]
+    assert caplog.messages == [f"{tmp_path}: not read: 2 .txt, 1 hidden, 1 in its folders"]
+
+
+def test_an_image_of_a_split_that_cannot_be_read_does_not_stop_the_others(tmp_path):
+    images = make_images(3)
+    files = [save(tmp_path, f"{number}.png", image) for number, image in enumerate(images)]
+    files[1].write_bytes(b"")
+    source = FileSource(files, np.arange(3), wanted(GREY))
+    read, good, failures = SplitInputs(source, "test", [0, 1, 2]).read([0, 1, 2])
+    np.testing.assert_array_equal(read, images[[0, 2]])
+    assert good == [0, 2]
+    assert [(failure.name, failure.reason) for failure in failures] == [("test_1", f"{files[1]} is empty (0 bytes)")]

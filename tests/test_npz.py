@@ -1,9 +1,11 @@
 """Data sets in one .npz file, whole and damaged."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from cae_jax.data import DataUnavailable, open_dataset
+from cae_jax.data import DataUnavailable, FileSettings, Format, open_dataset, resize
 
 
 def write(path, **changes):
@@ -63,3 +65,93 @@ def test_a_file_that_is_none_is_said_by_name(tmp_path):
         open_dataset(str(tmp_path / "set.npz"))
     with pytest.raises(DataUnavailable, match=r"absent.npz does not exist"):
         open_dataset(str(tmp_path / "absent.npz"))
+
+
+def test_large_splits_are_read_when_asked_for_packed_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("cae_jax.data.npz.HELD", 0)
+    for save in (np.savez, np.savez_compressed):
+        path = tmp_path / f"{save.__name__}.npz"
+        arrays = write(path)
+        save(path, **arrays)
+        found = open_dataset(str(path))
+        assert type(found.test).__name__ == "RowSource"
+        np.testing.assert_array_equal(found.test.take(np.asarray([3, 0, 3]))[..., 0], arrays["test_images"][[3, 0, 3]])
+        np.testing.assert_array_equal(found.train.take(np.arange(6))[..., 0], arrays["train_images"])
+
+
+def test_opening_a_large_file_does_not_load_it(tmp_path):
+    path = tmp_path / "large.npz"
+    images = np.zeros((500, 128, 128, 3), np.uint8)  # 25 MB a split
+    images[:, 0, 0] = 255
+    splits = ("train", "val", "test")
+    np.savez_compressed(
+        path, **{f"{s}_images": images for s in splits}, **{f"{s}_labels": np.arange(500) % 2 for s in splits}
+    )
+    del images
+    tracemalloc.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cae_jax.data.npz.HELD", 0)
+        open_dataset(str(path))
+    assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    tracemalloc.stop()
+
+
+def test_images_are_brought_to_size_and_channels_as_files_are(tmp_path):
+    path = tmp_path / "set.npz"
+    arrays = write(path, val_images=np.zeros((3, 6, 7), np.uint8))
+    found = open_dataset(str(path), files=FileSettings(Format((10, 14), 3)))
+    assert found.image_shape == (10, 14, 3)
+    expected = resize(arrays["train_images"][2][..., None], (10, 14), "crop")
+    np.testing.assert_array_equal(found.train.take(np.asarray([2]))[0], np.repeat(expected, 3, -1))
+
+
+def test_splits_that_are_missing_are_drawn(tmp_path):
+    path = tmp_path / "set.npz"
+    images = np.arange(30 * 25, dtype=np.uint16).astype(np.uint8).reshape(30, 5, 5)
+    np.savez(path, train_images=images, train_labels=np.arange(30) % 3)
+    found = open_dataset(str(path))
+    counts = [np.bincount(found.split(split).labels).tolist() for split in ("train", "validation", "test")]
+    assert counts == [[7, 7, 7], [1, 1, 1], [2, 2, 2]]
+    np.savez(path, train_images=images, train_labels=[0] * 28 + [1] * 2)
+    with pytest.raises(DataUnavailable, match="class 1 has 2 images, and needs 3"):
+        open_dataset(str(path))
+
+
+def test_labels_from_1_several_findings_and_an_order_of_classes(tmp_path):
+    path = tmp_path / "set.npz"
+    labels = {f"{split}_labels": np.arange(n) % 3 + 1 for split, n in (("train", 6), ("val", 3), ("test", 4))}
+    write(path, **labels)
+    found = open_dataset(str(path))
+    assert found.class_names == ("1", "2", "3")
+    assert found.test.labels.tolist() == [0, 1, 2, 0]
+    turned = open_dataset(str(path), files=FileSettings(classes=("3", "2", "1")))
+    assert turned.test.labels.tolist() == [2, 1, 0, 2]
+    assert turned.fingerprint != found.fingerprint
+    write(path, train_labels=np.zeros((6, 14), int))
+    with pytest.raises(
+        DataUnavailable, match=r"14 findings for each image: write the one to explain, such as labels\[:, 0\]"
+    ):
+        open_dataset(str(path))
+
+
+def test_a_changed_byte_is_noticed_and_changes_the_fingerprint(tmp_path):
+    path = tmp_path / "set.npz"
+    arrays = write(path)
+    first = open_dataset(str(path)).fingerprint
+    assert open_dataset(str(path)).fingerprint == first
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(arrays["train_images"].tobytes()) + 9] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(DataUnavailable, match=r"set\.npz cannot be read as \.npz: Bad CRC"):
+        open_dataset(str(path))
+    arrays["train_images"][0, 0, 0] ^= 1
+    np.savez(path, **arrays)
+    assert open_dataset(str(path)).fingerprint != first
+
+
+def test_arrays_in_fortran_s_order_are_read(tmp_path):
+    path = tmp_path / "set.npz"
+    arrays = write(path)
+    np.savez(path, **{name: np.asfortranarray(array) for name, array in arrays.items()})
+    found = open_dataset(str(path))
+    np.testing.assert_array_equal(found.train.take(np.arange(6))[..., 0], arrays["train_images"])

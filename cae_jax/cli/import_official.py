@@ -76,10 +76,11 @@ def _check_free(out: pathlib.Path) -> None:
 def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
     """Reads the weights and writes the workdir."""
     from cae_jax import interop
-    from cae_jax.data import open_dataset
+    from cae_jax.data import LISTING, listing_bytes, open_dataset
     from cae_jax.models import Discriminator
     from cae_jax.training.build import build_model, padded_shape, parameter_shapes
     from cae_jax.training.checkpoints import CheckpointStore
+    from cae_jax.training.files import write_whole
     from cae_jax.training.run_record import RunRecord, write_record
     from cae_jax.training.settings import file_settings
 
@@ -110,13 +111,14 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
         raise ConfigError(str(error)) from error
 
     class_names, note = tuple(str(number) for number in range(classes)), f"{NOTE}{options.generator.name}"
+    listing = None
     if config.data.name:
         dataset = open_dataset(config.data.name, config.data.dir, "", file_settings(config.data))
         if dataset.image_shape != shape:
             raise ConfigError(f"{dataset.name} has images {dataset.image_shape}, but the model is asked for {shape}")
         if classes not in (0, dataset.num_classes):
             raise ConfigError(f"{options.dis} knows {classes} classes, but {dataset.name} has {dataset.num_classes}")
-        class_names = dataset.class_names
+        class_names, listing = dataset.class_names, dataset.listing
     if not class_names:
         raise ConfigError("nothing tells the classes: name the discriminator, --dis, or data, --config.data.name=...")
     digits = re.findall(r"\d+", options.generator.stem)
@@ -124,6 +126,8 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
     if folder.exists():
         shutil.rmtree(folder)  # of an earlier import
     write_record(options.out, RunRecord(config, config.data.name, class_names, shape, note))
+    if listing is not None:
+        write_whole(options.out / LISTING, listing_bytes(listing))
     store.save(int(digits[-1]) if digits else 0, trees, {"score": 0.0, "imported": options.generator.name})
     console.print(
         f"{options.out}: classes {', '.join(class_names)}; " + ", ".join(f"{k} {v}" for k, v in sizes.items())

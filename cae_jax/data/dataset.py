@@ -1,12 +1,16 @@
 """The record of an opened data set, and how one is split."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from cae_jax.data.file_source import Skipped
+from cae_jax.data.image_files import ImageError
+from cae_jax.data.listing import Listing
 from cae_jax.types import ImageSource
 
+log = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 
 
@@ -22,7 +26,8 @@ class Dataset:
         test: what is reported, and nothing else.
         note: why this is not the data set that was asked for; empty when it is.
         skipped: files that were left out, and why.
-        fingerprint: digest of the listing and contents of all splits; '' where it is not known.
+        listing: the files, with their splits, as a run keeps them; None where the data set has none.
+        fingerprint: digest of names, labels, splits and contents, and of how images are read.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Dataset:
     test: ImageSource
     note: str = ""
     skipped: tuple[Skipped, ...] = ()
+    listing: Listing | None = None
     fingerprint: str = ""
 
     @property
@@ -42,8 +48,14 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
-        height, width, channels = self.train.take(np.arange(1)).shape[1:]
-        return height, width, channels
+        for row in range(len(self.train)):
+            try:
+                height, width, channels = self.train.take(np.asarray([row])).shape[1:]
+            except ImageError as error:  # of a file that is gone since its run began
+                log.info("%s: %s", self.name, error)
+            else:
+                return height, width, channels
+        raise ImageError(f"no training image of {self.name} can be read")
 
     def split(self, name: str) -> ImageSource:
         """The split called 'train', 'validation' or 'test'.

@@ -1,19 +1,22 @@
-"""Reads one image file as pixels, in the size and channels that are asked for."""
+"""Reads one image file as pixels, in the size and channels that are asked for; all it raises names the file."""
 
+import logging
 import pathlib
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from cae_jax.data.dicom import DICOM_SUFFIXES, read_dicom
+from cae_jax.data.brightness import Window
+from cae_jax.data.dicom import DICOM_SUFFIXES, has_dicom_magic, read_dicom
+from cae_jax.data.pictures import BACKGROUNDS, PICTURE_SUFFIXES, Seen, Unusable, read_picture, show_deep, without_alpha
 from cae_jax.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *DICOM_SUFFIXES)
+SUFFIXES = (*PICTURE_SUFFIXES, *DICOM_SUFFIXES)
 FITS = ("crop", "pad", "stretch")
 LEAST_SIDE = 4  # pixels; what is smaller is a mistake, not a picture
-MOST_PIXELS = 100_000_000  # of a file, before it is resized
+ORDINARY = (OSError, EOFError, SyntaxError, ValueError, RuntimeError)  # what readers raise of a damaged file
+log = logging.getLogger(__name__)
 
 
 class ImageError(UserError, ValueError):
@@ -22,7 +25,7 @@ class ImageError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Format:
-    """What image files are brought to.
+    """What images are brought to.
 
     Attributes:
         size: height and width; None for those of the file.
@@ -30,15 +33,20 @@ class Format:
         fit: how another size is reached: 'crop' scales to cover the size and cuts out its middle (the published way),
             'pad' scales to fit in and fills up with black, 'stretch' changes the proportions.
         convert: whether grey becomes RGB and colours become their brightness where `channels` asks for it; if not,
-            such files are refused.
-        window: centre and width of the values shown of a DICOM file; None for the file's own.
+            such images are refused.
+        window: centre and width of the values shown of a DICOM file, or of a grey image of more than 8 bits; None for
+            the DICOM file's own, and all values of 16 bits.
+        background: what transparent images are laid over, 'black' or 'white'; '' to drop their transparency.
+        scale: whether images of another size are brought to `size`; if not, they are refused.
     """
 
     size: tuple[int, int] | None = None
     channels: int = 0
     fit: str = "crop"
     convert: bool = True
-    window: tuple[float, float] | None = None
+    window: Window | None = None
+    background: str = ""
+    scale: bool = True
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
@@ -47,56 +55,29 @@ class Format:
             raise ValueError(f"channels must be 1, 3, or 0 for those of the files, not {self.channels}")
         if self.size is not None and min(self.size) < LEAST_SIDE:
             raise ValueError(f"size must be {LEAST_SIDE} pixels or more, not {self.size}")
+        if self.background not in ("", *BACKGROUNDS):
+            raise ValueError(
+                f"background must be {' or '.join(BACKGROUNDS)}, or nothing to drop transparency, not "
+                f"{self.background!r}"
+            )
 
 
 AS_THEY_ARE = Format()
 
 
-def _check_picture(picture: Image.Image, path: pathlib.Path) -> None:
-    width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise ImageError(f"{path} has {width}×{height} pixels, more than {MOST_PIXELS:,}; make it smaller first")
-    if (frames := getattr(picture, "n_frames", 1)) > 1:
-        raise ImageError(f"{path} holds {frames} images; keep the one that is meant in a file of its own")
-    if picture.mode in ("CMYK", "LAB", "HSV", "YCbCr"):
-        raise ImageError(f"{path} is {picture.mode}; convert it to RGB first, with its colour profile")
-    if picture.mode in ("I", "F"):
-        raise ImageError(f"{path} has pixels of 32 bits, whose range is not known; convert it to 8 or 16 bits first")
-
-
-def _pixels(picture: Image.Image) -> np.ndarray:
-    """`[height, width, 1 or 3]` uint8, the right way up, without transparency."""
-    if picture.mode.startswith("I;16"):
-        return (np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)[..., None]
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ("1", "L", "LA"):
-        return np.asarray(picture.convert("L"))[..., None]
-    return np.asarray(picture.convert("RGB"))
-
-
-def _read_picture(path: pathlib.Path) -> np.ndarray:
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path} is empty (0 bytes)")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and an error
-        with Image.open(path) as picture:
-            _check_picture(picture, path)
-            return _pixels(picture)
-
-
-def _in_channels(pixels: np.ndarray, wanted: Format, path: pathlib.Path) -> np.ndarray:
+def _in_channels(pixels: np.ndarray, wanted: Format, name: object) -> np.ndarray:
     channels = pixels.shape[-1]
     if wanted.channels in (0, channels):
         return pixels
     if wanted.channels == 3:
         if not wanted.convert:
-            raise ImageError(f"{path} is grey, but RGB images are expected; convert it first")
+            raise ImageError(f"{name} is grey, but RGB images are expected; convert it first")
         return np.repeat(pixels, 3, axis=-1)
     if (pixels == pixels[..., :1]).all():
         return pixels[..., :1]
     if not wanted.convert:
         raise ImageError(
-            f"{path} is in colour, but grey images are expected; convert it first, so that it is you who decides how"
+            f"{name} is in colour, but grey images are expected; convert it first, so that it is you who decides how"
         )
     return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
@@ -127,12 +108,100 @@ def resize(pixels: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
     return np.pad(whole, ((above, rows - scaled[0] - above), (before, columns - scaled[1] - before), (0, 0)))
 
 
-def read_pixels(path: pathlib.Path, wanted: Format) -> np.ndarray:
-    """Reads an image file at its own size: PNG, JPEG, BMP, TIFF, or DICOM where pydicom is installed.
+def bring_to_size(pixels: np.ndarray, wanted: Format, name: object) -> np.ndarray:
+    """Brings `[height, width, channels]` to the size that a format asks for.
 
     Args:
-        path: of the file. Pixels of 16 bits are scaled to 8; transparency is dropped.
-        wanted: its channels.
+        pixels: of one image.
+        wanted: its size, if it has one.
+        name: of the image, for messages.
+
+    Raises:
+        ImageError: if it has another size and may not be scaled.
+    """
+    size, (height, width) = wanted.size, pixels.shape[:2]
+    if size is None or size == (height, width):
+        return pixels
+    if not wanted.scale:
+        raise ImageError(
+            f"{name} has {height}×{width} pixels, but others have {size[0]}×{size[1]}; say what all are brought to, "
+            f"for instance --config.data.size={size[0]},{size[1]}, or leave it out"
+        )
+    return resize(pixels, size, wanted.fit)
+
+
+def bring_array(values: np.ndarray, wanted: Format, name: object) -> np.ndarray:
+    """Brings an image that is an array to a format, as a file's is.
+
+    Args:
+        values: `[height, width]` or `[height, width, 1 to 4]`, uint8, or of more bits where it is grey.
+        wanted: size, channels, window, background.
+        name: of the image, for messages.
+
+    Returns:
+        `[height, width, channels]` uint8.
+
+    Raises:
+        ImageError: for other shapes or types, or what a format refuses.
+    """
+    values = values[..., None] if values.ndim == 2 else values
+    if values.ndim != 3 or values.shape[-1] not in (1, 2, 3, 4):
+        raise ImageError(f"{name} is no image [height, width, 1 or 3], but {values.dtype} {values.shape}")
+    if values.dtype != np.uint8:
+        if values.shape[-1] != 1 or (values.dtype != np.uint16 and wanted.window is None):
+            raise ImageError(f"{name} is {values.dtype} with {values.shape[-1]} channels; convert it to uint8 first")
+        try:
+            values = show_deep(values, wanted.window)
+        except Unusable as error:
+            raise ImageError(f"{name} {error}") from error
+    if values.shape[-1] in (2, 4):
+        values = without_alpha(values, wanted.background)
+    return bring_to_size(_in_channels(values, wanted, name), wanted, name)
+
+
+def _see(path: pathlib.Path, wanted: Format) -> Seen:
+    if path.is_dir():
+        raise Unusable("is a folder, not an image file")
+    if path.stat().st_size == 0:
+        raise Unusable("is empty (0 bytes)")
+    if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_magic(path):
+        return Seen(read_dicom(path, wanted.window))
+    return read_picture(path, wanted.window, wanted.background)
+
+
+def see_image(path: pathlib.Path, wanted: Format) -> Seen:
+    """Reads an image file at its own size; this is the one place that image files are read, for every purpose.
+
+    Args:
+        path: of the file: DICOM where it begins like one, else what Pillow says it is.
+        wanted: its channels, window and background.
+
+    Raises:
+        ImageError: naming the file and, as its cause, whatever the reader raised: a file may be damaged in any way.
+    """
+    try:
+        seen = _see(path, wanted)
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} does not exist") from error
+    except Unusable as error:
+        raise ImageError(f"{path} {error}") from error
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if not isinstance(error, ORDINARY):
+            log.info("%s cannot be read as an image", path, exc_info=error)
+            text = f"{type(error).__name__}: {text}"
+        raise ImageError(f"{path} cannot be read as an image: {text or type(error).__name__}") from error
+    if min(seen.pixels.shape[:2]) < LEAST_SIDE:
+        raise ImageError(f"{path} has only {seen.pixels.shape[0]}×{seen.pixels.shape[1]} pixels")
+    return seen._replace(pixels=_in_channels(seen.pixels, wanted, path))
+
+
+def read_pixels(path: pathlib.Path, wanted: Format) -> np.ndarray:
+    """Reads an image file at its own size: one of Pillow's `FORMATS`, or DICOM where pydicom is installed.
+
+    Args:
+        path: of the file. Pixels of 16 bits are scaled to 8.
+        wanted: its channels, window and background.
 
     Returns:
         `[height, width, channels]` uint8.
@@ -141,31 +210,13 @@ def read_pixels(path: pathlib.Path, wanted: Format) -> np.ndarray:
         ImageError: naming the file, if it is missing, empty, damaged, no image, too large or too small, animated, CMYK,
             or has other channels that may not be converted.
     """
-    try:
-        dicom = path.suffix.lower() in DICOM_SUFFIXES
-        pixels = read_dicom(path, wanted.window) if dicom else _read_picture(path)
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} does not exist") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is no image, whatever its name says") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} has more than {MOST_PIXELS:,} pixels; make it smaller first") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path} cannot be read as an image: {error}") from error
-    if min(pixels.shape[:2]) < LEAST_SIDE:
-        raise ImageError(f"{path} has only {pixels.shape[0]}×{pixels.shape[1]} pixels")
-    return _in_channels(pixels, wanted, path)
+    return see_image(path, wanted).pixels
 
 
 def read_image_file(path: pathlib.Path, wanted: Format) -> np.ndarray:
     """`read_pixels`, brought to the size that is asked for.
 
     Raises:
-        ImageError: see `read_pixels`.
+        ImageError: see `read_pixels`; also of another size, where that may not be changed.
     """
-    pixels = read_pixels(path, wanted)
-    if wanted.size is None or wanted.size == pixels.shape[:2]:
-        return pixels
-    return resize(pixels, wanted.size, wanted.fit)
+    return bring_to_size(read_pixels(path, wanted), wanted, path)

@@ -1,15 +1,13 @@
-"""What is known of a folder's images before any is opened: files, labels, splits, groups."""
+"""What is known of a data set's image files before any is opened: names, labels, splits, groups."""
 
 import collections
+import os
 import pathlib
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-
-from cae_jax.data.image_files import SUFFIXES
-
-SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
 class ListingError(ValueError):
@@ -21,33 +19,76 @@ class Listing:
     """The files of a data set.
 
     Attributes:
+        root: folder that names are relative to.
         files: N paths.
         labels: `[N]`, positions in `class_names`.
         class_names: K names.
         splits: N of 'train', 'validation', 'test', or '' for files that are still to be split.
         groups: N names of whom (or what) an image is of; images of a group stay in one split. None where unknown.
+        left_out: how many files were not taken, by kind.
+        digests: N digests of contents; empty where they are not known yet.
     """
 
+    root: pathlib.Path
     files: tuple[pathlib.Path, ...]
     labels: np.ndarray
     class_names: tuple[str, ...]
     splits: np.ndarray
     groups: np.ndarray | None = None
+    left_out: collections.Counter[str] = field(default_factory=collections.Counter)
+    digests: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """The files' names, with `/` between folders: from the root, or whole where a file lies elsewhere."""
+        root = os.path.join(os.path.abspath(self.root), "")  # a path's own methods take minutes for 100,000 files
+        whole = (os.path.abspath(file) for file in self.files)
+        return [path.removeprefix(root).replace(os.sep, "/") for path in whole]
+
+    def keep(self, rows: np.ndarray) -> "Listing":
+        """The files at some positions, in their order."""
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            digests=tuple(self.digests[row] for row in rows) if self.digests else (),
+        )
 
 
-def image_files(folder: pathlib.Path, root: pathlib.Path) -> list[pathlib.Path]:
-    """The image files of a folder by name, without hidden ones and those of its folders.
+def natural(text: str) -> tuple[list[str | int], str]:
+    """A key that sorts names with their numbers in order: 2 before 10."""
+    parts: list[str | int] = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+    return parts, text
+
+
+def class_order(present: Iterable[str], wanted: Sequence[str], where: object) -> tuple[str, ...]:
+    """The class names in the order that was asked for, or else in natural order.
+
+    Args:
+        present: names that are there.
+        wanted: all of them in another order; empty for the natural one.
+        where: what has the classes, for messages.
 
     Raises:
-        ListingError: for a link that leads out of `root`.
+        ListingError: with the names that only one of the two has.
     """
-    found = sorted(
-        entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")
-    )
-    for path in found:
-        if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            raise ListingError(f"{path} is a link to {path.resolve()}, out of {root}; copy the file or name its folder")
-    return found
+    names = sorted(set(present), key=natural)
+    if not wanted:
+        return tuple(names)
+    if len(set(wanted)) < len(wanted):
+        raise ListingError(f"data.classes names a class twice: {', '.join(wanted)}")
+    absent, more = set(wanted) - set(names), [name for name in names if name not in wanted]
+    if absent or more:
+        unlike = [f"no class {name}" for name in wanted if name in absent] + [f"a class {name} too" for name in more]
+        raise ListingError(f"data.classes is {', '.join(wanted)}, but {where} has {', '.join(unlike)}")
+    return tuple(wanted)
+
+
+def whole_number(text: str) -> str | None:
+    """A whole number as it is usually written, of a text that may end in `.0`; None for other texts."""
+    found = re.fullmatch(r"([+-]?\d+)(\.0*)?", text)
+    return str(int(found[1])) if found else None
 
 
 def class_numbers(labels: Sequence[int], where: Iterable[str]) -> tuple[str, ...]:

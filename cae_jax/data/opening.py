@@ -11,14 +11,17 @@ import requests
 import tensorflow_datasets as tfds
 
 from cae_jax.data.class_folders import list_class_folders
-from cae_jax.data.dataset import Dataset, stratified_split
+from cae_jax.data.dataset import SPLITS, Dataset
+from cae_jax.data.digests import fingerprint
+from cae_jax.data.inspection import warn_of_blanks
 from cae_jax.data.listed import PLAIN, FileSettings, open_listing
+from cae_jax.data.listing import class_order
 from cae_jax.data.mnist import FILES, FashionMnist, Mnist
 from cae_jax.data.mnist_5k import Mnist5k
 from cae_jax.data.npz import open_npz
 from cae_jax.data.phantom_builder import Phantom, read_variant
+from cae_jax.data.prepared import read_prepared
 from cae_jax.data.published_layout import is_published_layout, list_published_layout
-from cae_jax.data.sources import RecordSource, held_if_small
 from cae_jax.data.table import list_table
 from cae_jax.errors import UserError
 
@@ -84,40 +87,42 @@ def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def _read(builder: Any, name: str) -> Dataset:
-    features: Any = builder.info.features  # typed by TFDS as the base class, which has no keys
-    if features is None or "image" not in features or "label" not in features:
-        raise DataUnavailable(f"{name} has no 'image' and 'label' features: {features}")
-    if "train" not in builder.info.splits or "test" not in builder.info.splits:
-        raise DataUnavailable(f"{name} has the splits {list(builder.info.splits)}; 'train' and 'test' are needed")
-    undecoded = {"image": tfds.decode.SkipDecoding()}
+def in_order(dataset: Dataset, order: tuple[str, ...]) -> Dataset:
+    """A data set with its classes numbered in another order.
 
-    def labels_of(split: str) -> np.ndarray:
-        records = builder.as_data_source(split=split, decoders=undecoded)
-        return np.asarray([int(records[i]["label"]) for i in range(len(records))], np.int32)
+    Args:
+        dataset: as opened; its labels are changed.
+        order: all class names; empty for the order that it has.
 
-    def source(split: str, rows: np.ndarray, labels: np.ndarray):
-        return held_if_small(RecordSource(builder.as_data_source(split=split), rows, labels[rows]))
-
-    labels, test_labels = labels_of("train"), labels_of("test")
-    everything = np.arange(len(labels))
-    if "validation" in builder.info.splits:
-        validation_labels = labels_of("validation")
-        train = source("train", everything, labels)
-        validation = source("validation", np.arange(len(validation_labels)), validation_labels)
-    else:
-        rest, aside = stratified_split(labels, max(len(labels) // 10, 1))
-        train, validation = source("train", rest, labels), source("train", aside, labels)
-    test = source("test", np.arange(len(test_labels)), test_labels)
-    return Dataset(name, tuple(features["label"].names), train, validation, test)
+    Raises:
+        ValueError: with the names that only one of the two has.
+    """
+    names = class_order(dataset.class_names, order, dataset.name) if order else dataset.class_names
+    if names == dataset.class_names:
+        return dataset
+    number = np.asarray([names.index(name) for name in dataset.class_names], np.int32)
+    for split in SPLITS:
+        source = dataset.split(split)
+        source.labels = number[source.labels]
+    digest = fingerprint([dataset.fingerprint, *names])
+    return dataclasses.replace(dataset, class_names=names, fingerprint=digest)
 
 
-def _with_classes(dataset: Dataset) -> Dataset:
+def _checked(dataset: Dataset, settings: FileSettings) -> Dataset:
     present = np.unique(dataset.train.labels)
     if len(present) < 2:
         raise DataUnavailable(
             f"{dataset.name} has images of one class only ({present.tolist()}); an explanation needs two or more"
         )
+    if absent := [name for label, name in enumerate(dataset.class_names) if label not in present]:
+        log.warning("%s has no training image of class %s", dataset.name, ", ".join(absent[:5]))
+    if not settings.keeping.strict:  # files may be gone, and their run has been told
+        return dataset
+    names: dict[str, list[str]] = {}
+    if dataset.listing is not None:
+        for name, split in zip(dataset.listing.names(), dataset.listing.splits.tolist(), strict=True):
+            names.setdefault(split, []).append(name)
+    warn_of_blanks(dataset.name, {split: dataset.split(split) for split in SPLITS}, names)
     return dataset
 
 
@@ -126,20 +131,24 @@ def _open_files(name: str, settings: FileSettings) -> Dataset:
     path = pathlib.Path(name).expanduser()
     if not path.exists():
         raise DataUnavailable(f"{path} does not exist (looked for it from {pathlib.Path.cwd()})")
-    if path.suffix == ".npz":
-        return open_npz(path)
-    if path.suffix == ".csv":
-        return open_listing(name, list_table(path, settings.columns), settings)
+    if path.suffix.lower() == ".npz":
+        return open_npz(path, settings.format)
+    if path.suffix.lower() == ".csv":
+        return open_listing(name, list_table(path, settings.columns, settings.classes), settings)
     if not path.is_dir():
         raise DataUnavailable(f"{path} is neither a folder nor a file ending in .npz or .csv")
     if (path / "dataset_info.json").exists():
-        return _read(tfds.builder_from_directory(path), name)
+        return read_prepared(tfds.builder_from_directory(path), name, settings.format)
     layout = list_published_layout if is_published_layout(path) else list_class_folders
-    return open_listing(name, layout(path), settings)
+    return open_listing(name, layout(path, settings.classes), settings)
 
 
 def _is_path(name: str) -> bool:
-    return name.endswith((".npz", ".csv")) or name.startswith(("/", "./", "../", "~")) or pathlib.Path(name).is_dir()
+    return (
+        name.lower().endswith((".npz", ".csv"))
+        or name.startswith(("/", "./", "../", "~"))
+        or pathlib.Path(name).is_dir()
+    )
 
 
 def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSettings = PLAIN) -> Dataset:
@@ -152,22 +161,27 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
             .csv (see `list_table`).
         folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
         fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
-        files: how image files are read.
+        files: how images are read, and the order of the classes.
 
     Returns:
         The data set; splits that fit are held in memory.
 
     Raises:
         DataUnavailable: if neither can be had, or the training split has images of one class only.
+        DataChanged: if files are not those of the listing that a run keeps.
     """
     root = pathlib.Path(folder or tfds.core.constants.DATA_DIR).expanduser()
     try:
         if _is_path(name):
-            return _with_classes(_or_unavailable(lambda path: _open_files(path, files), name))
+            opened = _or_unavailable(lambda path: in_order(_open_files(path, files), files.classes), name)
+            return _checked(opened, files)
         builder = _own(name, root) if name in OWN_BUILDERS or name.startswith("phantom/") else _stock(name, root)
+        opened = _or_unavailable(
+            lambda found: in_order(read_prepared(found, name, files.format), files.classes), builder
+        )
     except DataUnavailable as error:
         if not fallback or fallback == name:
             raise
         note = f"{name} is not available, so this run uses {fallback} instead. {error}"
         return dataclasses.replace(open_dataset(fallback, folder, files=files), note=note)
-    return _with_classes(_read(builder, name))
+    return _checked(opened, files)

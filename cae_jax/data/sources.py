@@ -1,10 +1,12 @@
-"""Image sources: in memory, or read record by record from a prepared TFDS data set."""
+"""Image sources that are no files: in memory, read record by record from a TFDS data set, or row by row from a file."""
 
+import os
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
+from cae_jax.data.image_files import AS_THEY_ARE, Format, ImageError, bring_array
 from cae_jax.types import ImageSource
 
 MEMORY_LIMIT = 1 << 30  # bytes of images up to which a split is held in memory
@@ -71,18 +73,78 @@ class RecordSource:
         labels: `[N]` int32, as given.
     """
 
-    def __init__(self, records: Sequence[Any], indices: np.ndarray, labels: np.ndarray):
+    def __init__(
+        self,
+        records: Sequence[Any],
+        indices: np.ndarray,
+        labels: np.ndarray,
+        wanted: Format = AS_THEY_ARE,
+        name: str = "record",
+    ):
         self._records = records
         self._indices = np.asarray(indices)
+        self._format, self._name = wanted, name
         self.labels = np.asarray(labels, np.int32)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Reads images by position, see `ImageSource`."""
+        """Reads images by position, see `ImageSource`.
+
+        Raises:
+            ImageError: naming the record that cannot be used.
+        """
         rows = [int(self._indices[i]) for i in np.atleast_1d(indices)]
-        return np.stack([np.asarray(self._records[row]["image"]) for row in rows])
+        return np.stack([self._read(row) for row in rows])
+
+    def _read(self, row: int) -> np.ndarray:
+        name = f"{self._name} {row}"
+        try:
+            image = np.asarray(self._records[row]["image"])
+        except Exception as error:  # what TFDS raises depends on how the image is encoded
+            raise ImageError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+        return bring_array(image, self._format, name)
+
+
+class RowSource:
+    """Images `[N, height, width, channels]` that lie one after the other in a file, read when they are asked for.
+
+    Attributes:
+        labels: `[N]` int32, of the rows asked for.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        start: int,
+        shape: tuple[int, ...],
+        rows: np.ndarray,
+        labels: np.ndarray,
+        wanted: Format = AS_THEY_ARE,
+        name: str = "image",
+    ):
+        self._file, self._start, self._shape = file, start, shape[1:]
+        self._rows, self._format, self._name = np.asarray(rows, np.int64), wanted, name
+        self.labels = np.asarray(labels, np.int32)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images by position, see `ImageSource`.
+
+        Raises:
+            ImageError: naming the image that cannot be used.
+        """
+        return np.stack([self._read(int(self._rows[i])) for i in np.atleast_1d(indices)])
+
+    def _read(self, row: int) -> np.ndarray:
+        size = int(np.prod(self._shape))
+        raw = os.pread(self._file.fileno(), size, self._start + row * size)
+        if len(raw) < size:
+            raise ImageError(f"{self._name} {row} cannot be read: the file ends before it")
+        return bring_array(np.frombuffer(raw, np.uint8).reshape(self._shape), self._format, f"{self._name} {row}")
 
 
 def held_if_small(source: ImageSource, limit: int = MEMORY_LIMIT) -> ImageSource:
@@ -96,3 +158,20 @@ def held_if_small(source: ImageSource, limit: int = MEMORY_LIMIT) -> ImageSource
 def image_name(source: ImageSource, row: int, split: str) -> str:
     """What a message calls an image: the path of its file, or else its place in the split."""
     return source.names[row] if isinstance(source, _Named) and source.names else f"{split}_{row}"
+
+
+def settled(source: ImageSource, wanted: Format) -> Format:
+    """The size and channels of a format, or where it leaves them open, of a source's first image.
+
+    Images of another size are then refused, unless a size was asked for.
+    """
+    height, width, channels = source.take(np.arange(1)).shape[1:]
+    return Format(
+        wanted.size or (height, width),
+        wanted.channels or channels,
+        wanted.fit,
+        wanted.convert,
+        wanted.window,
+        wanted.background,
+        wanted.scale and wanted.size is not None,
+    )

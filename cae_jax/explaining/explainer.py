@@ -10,7 +10,7 @@ import numpy as np
 
 from cae_jax.classifiers import ASKED, ClassifierError, classes_of
 from cae_jax.counterfactual import STRATEGIES, CodeTable
-from cae_jax.data import Dataset, Format, open_dataset
+from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
 from cae_jax.explaining.diversity import find_shortfalls
@@ -129,7 +129,9 @@ class Explainer:
         """The data set of the run, opened when first asked for."""
         if self._dataset is None:
             data = self.record.config.data
-            dataset = open_dataset(self.record.data, data.dir, "", file_settings(data))
+            dataset = open_dataset(self.record.data, data.dir, "", file_settings(data, self._workdir, strict=False))
+            if set(dataset.class_names) == set(self.record.class_names):  # an older run may have them in another order
+                dataset = in_order(dataset, self.record.class_names)
             if dataset.class_names != self.record.class_names or dataset.image_shape != self.record.image_shape:
                 raise ConfigError(f"the data set {self.record.data} is not the one that this workdir was trained on")
             self._dataset = dataset

@@ -1,14 +1,18 @@
 """Reads and checks the images that people hand in."""
 
+import logging
 import pathlib
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from cae_jax.data import SUFFIXES, Format, ImageError, read_pixels, resize
+from cae_jax.data import SUFFIXES, Format, ImageError, describe, image_files, images_below, read_pixels, resize
 from cae_jax.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class InputError(UserError, ValueError):
@@ -118,15 +122,24 @@ def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
 
 
 def list_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """An image file, or all image files of a folder by name (PNG, JPEG, BMP, TIFF, DICOM).
+    """An image file, or all image files of a folder by name; what else is in it is said.
 
     Raises:
         InputError: naming the path that does not exist, or the folder that has no images.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        left_out: Counter[str] = Counter()
+        try:
+            files = image_files(path, left_out)
+        except ImageError as error:
+            raise InputError(str(error)) from error
+        if below := images_below(path):
+            left_out["in its folders"] += below
         if not files:
-            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)})")
+            others = f"; not read: {describe(left_out)}" if left_out else ""
+            raise InputError(f"{path} has no images ({', '.join(SUFFIXES)}, or DICOM without a suffix){others}")
+        if left_out:
+            log.warning("%s: not read: %s", path, describe(left_out))
         return files
     if not path.is_file():
         raise InputError(f"{path} does not exist")
@@ -137,7 +150,7 @@ def read_images(path: pathlib.Path, wanted: Format) -> tuple[np.ndarray, list[st
     """Reads an image file, or all image files of a folder by name.
 
     Args:
-        path: a file, or a folder of PNG, JPEG, BMP, TIFF or DICOM files.
+        path: a file, or a folder of image files.
         wanted: size and channels of the training images, as `Explainer.image_format` has them.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from cae_jax.classifiers import file_digest
-from cae_jax.data import Format
+from cae_jax.data import Format, ImageError
 from cae_jax.explaining.inputs import InputError, list_files, read_image
 from cae_jax.types import ImageSource
 
@@ -92,4 +92,18 @@ class SplitInputs:
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """See `Inputs`."""
-        return self._source.take(self._rows[np.asarray(rows)]), list(rows), []
+        try:
+            return self._source.take(self._rows[np.asarray(rows)]), list(rows), []
+        except ImageError:
+            return self._one_by_one(rows)
+
+    def _one_by_one(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """Some image cannot be read: the others go on."""
+        images, good, failures = [], [], []
+        for row in rows:
+            try:
+                images.append(self._source.take(self._rows[[row]]))
+                good.append(row)
+            except ImageError as error:
+                failures.append(Failure(self.names[row], str(error)))
+        return np.concatenate(images) if images else np.empty((0, 0, 0, 0), np.uint8), good, failures

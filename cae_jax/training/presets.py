@@ -46,12 +46,15 @@ def official() -> Config:
                 "name": "mnist",  # or a folder of images, a .csv, a .npz, a name of TFDS
                 "dir": "",  # of prepared data sets; empty for TFDS's default
                 "fallback": "",  # opened when `name` cannot be had; empty makes that an error
-                # of image files only:
-                "size": (0, 0),  # height, width; 0 for the files' own
-                "channels": 0,  # 1 grey, 3 RGB; 0 for the files' own
+                "classes": (),  # their names in the order of the classifier's outputs; empty for the data's own order
+                "size": (0, 0),  # height, width; 0 for the images' own
+                "channels": 0,  # 1 grey, 3 RGB; 0 for the images' own
                 "fit": "crop",  # or 'pad', 'stretch'
-                "window": (0.0, 0.0),  # centre and width of DICOM values; 0 for the files' own
+                # of image files only:
+                "window": (0.0, 0.0),  # centre, width of values shown of DICOM and deep grey images; 0 for their own
+                "background": "",  # of transparent images: 'black' or 'white'; empty drops their transparency
                 "on_error": "raise",  # or 'skip', which lists the files that were left out
+                "new_files": "leave",  # that came after a run's begin; 'take' splits them, and all others stay
                 "table": {"path": "path", "label": "label", "split": "", "group": ""},  # columns of a .csv
             },
             "augment": {"max_shift": 0, "max_rotation": 0.0, "mirror": False},  # pixels; degrees

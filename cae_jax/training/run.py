@@ -10,7 +10,16 @@ from rich.progress import Progress
 from rich.text import Text
 
 from cae_jax.classifiers import with_sound_gradients
-from cae_jax.data import SPLITS, Dataset, Selection, image_name, make_augment, open_dataset
+from cae_jax.data import (
+    LISTING,
+    SPLITS,
+    Dataset,
+    Selection,
+    image_name,
+    listing_bytes,
+    make_augment,
+    open_dataset,
+)
 from cae_jax.metrics import majority_share
 from cae_jax.processes import first_one_first, is_first
 from cae_jax.training.build import Trainer, build_trainer
@@ -31,6 +40,7 @@ from cae_jax.types import ImageSource
 SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"
 SHOWN = 5  # images that a message lists
+FEW = 5  # images a class of a split, below which the split is to blame if they are all given one class
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
@@ -117,6 +127,18 @@ def _leave_unanswered(
     return left, {split: predictions[split][kept[split]] for split in SPLITS}
 
 
+def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: float) -> str:
+    """What is said where a classifier gives all images of a split one class: it is the split where that is small."""
+    given = f"the classifier gives all {len(classes)} {split} images of {dataset.name} the class"
+    name = dataset.class_names[classes[0]]
+    if split != "train" and len(classes) < FEW * dataset.num_classes:
+        return (
+            f"{given} {name}, and swaps between classes are scored on them. So few say little of a classifier (it is "
+            f"{accuracy:.3f} accurate on test): bring more images, or put some that it tells apart into that split"
+        )
+    return f"{given} {name}; a CAE needs two classes or more. Check the classifier ({accuracy:.3f} accurate on test)"
+
+
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
 
@@ -130,7 +152,8 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     config = check_settings(config)
     check_devices(config)
     with first_one_first("data"):
-        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, file_settings(config.data))
+        settings = file_settings(config.data, workdir)
+        dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, settings)
     if dataset.note:
         console.rule(Text("other data than asked for", "bold red"), style="red")
         console.print(dataset.note, style="bold red")
@@ -139,8 +162,11 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     with first_one_first("workdir"):
         make_workdir(workdir)
         claim_workdir(workdir, config, dataset)
+        if dataset.listing is not None and is_first():
+            write_whole(workdir / LISTING, listing_bytes(dataset.listing))
     if dataset.skipped and is_first():
-        write_whole(workdir / SKIPPED, "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped))
+        lines = "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped)
+        write_whole(workdir / SKIPPED, lines.encode(errors="surrogateescape"))
         console.print(
             f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
         )
@@ -167,10 +193,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     _warn_of_chance(accuracy["classifier"], dataset, console)
     for name, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
-            raise OneClass(
-                f"the classifier gives all {name} images of {dataset.name} the class {classes[0]}; a CAE needs two "
-                f"classes or more. Check the classifier ({accuracy['classifier']:.3f} accurate on test)"
-            )
+            raise OneClass(_one_class(name, classes, dataset, accuracy["classifier"]))
     mesh = data_mesh()
     predict = classifier.predict if classifier.traceable else None
     if predict is not None and classifier.check is not None:

@@ -1,10 +1,11 @@
 """Parts of the config, as data sets and classifiers take them."""
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from cae_jax.classifiers import Contract, Preparation, Reference
-from cae_jax.data import Columns, FileSettings, Format
+from cae_jax.data import LISTING, Columns, FileSettings, Format, Keeping
 from cae_jax.training.config import Config, ConfigError
 
 
@@ -37,8 +38,14 @@ def _whole_numbers(key: str, values: Sequence[Any]) -> tuple[int, ...]:
     return numbers
 
 
-def file_settings(data: Config) -> FileSettings:
-    """How a config wants image files read.
+def file_settings(data: Config, workdir: pathlib.Path | None = None, strict: bool = True) -> FileSettings:
+    """How a config wants images read.
+
+    Args:
+        data: the config's part.
+        workdir: of the run, whose listing is kept to; None for no run.
+        strict: whether a file of the listing that is gone is an error; else new files are left out, whatever the config
+            says.
 
     Raises:
         ConfigError: for values that cannot be.
@@ -46,8 +53,9 @@ def file_settings(data: Config) -> FileSettings:
     size, window = _size("data.size", data.size), _pair("data.window", data.window)
     window = window if any(window) else None
     try:
-        wanted = Format(size=size, channels=data.channels, fit=data.fit, window=window)
-        return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error)
+        wanted = Format(size=size, channels=data.channels, fit=data.fit, window=window, background=data.background)
+        kept = Keeping(workdir and workdir / LISTING, data.new_files if strict else "leave", strict)
+        return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error, tuple(data.classes), kept)
     except ValueError as error:
         raise ConfigError(f"data.{error}") from error
 
