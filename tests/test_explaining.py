@@ -1,8 +1,10 @@
 """The `Explainer` and the explain program on a short run: records, black boxes, jobs that break off and go on."""
 
 import dataclasses
+import io
 import json
 import re
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,16 @@ from cae_jax import Ending, Explainer
 from cae_jax.classifiers import check_answers
 from cae_jax.cli import explain as explain_program
 from cae_jax.data import ArraySource
-from cae_jax.explaining import ClassifierError, InputError, SplitInputs, code_tables, explain_to_folder, job
+from cae_jax.explaining import (
+    Aim,
+    ClassifierError,
+    InputError,
+    SplitInputs,
+    code_tables,
+    explain_to_folder,
+    find_target,
+    job,
+)
 from cae_jax.models import draw_on
 from cae_jax.training.checkpoints import CheckpointError
 from cae_jax.training.config import ConfigError
@@ -184,9 +195,10 @@ def test_answers_of_a_traced_classifier_are_checked_too():
     assert check_answers(np.full((1, 2), 0.5), 1, 2).dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    "target", [10, -1, "eight", "", "10", "-1", 2.5, [1, 2], None, True, np.nan, ["any"] * 3, np.eye(3)]
-)
+ODD_TARGETS = [10, -1, "eight", "", "10", "-1", 2.5, [1, 2], None, True, np.nan, ["any"] * 3, np.eye(3)]
+
+
+@pytest.mark.parametrize("target", ODD_TARGETS, ids=str)
 def test_targets_that_do_not_exist(explainer, digits, target):
     with pytest.raises(InputError, match="target"):
         explainer.explain(digits.test.take(np.arange(3)), target)
@@ -295,6 +307,120 @@ def test_the_program_writes_pictures_numbers_arrays_and_a_page(trained, tmp_path
         assert arrays["image_names"].tolist() == ["test_3", "test_7"]
     assert (tmp_path / "out" / "index.html").read_text().count('<section class="card"') == 2
     assert "2 explanations" in text
+
+
+def test_a_target_is_a_name_or_a_number_and_names_come_first(explainer, images, monkeypatch):
+    monkeypatch.setattr(
+        explainer, "record", explainer.record._replace(class_names=("zero", "1", "any", "3", *"456789"))
+    )
+    by_number = explainer.explain(images, 3, **EASY).target
+    np.testing.assert_array_equal(explainer.explain(images, "3", **EASY).target, by_number)
+    assert set(explainer.explain(images, "any", **EASY).target) == {2}
+    assert len(explainer.explain(images, **EASY)) == 5  # nothing said: whichever class comes first
+    names = np.asarray(["zero", "1", "any", "3", "4"])
+    np.testing.assert_array_equal(explainer.explain(images, names, **EASY).target, np.arange(5))
+    assert set(explainer.explain(images, "2", **EASY).target) == {2}  # no class has that name
+
+
+NAMES = ["zero", "0", "any", "all", "cafe\u0301", *"abcde"]
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [("zero", 0), ("0", 1), ("any", 2), ("all", 3), ("caf\u00e9", 4), ("e", 9), ("5", 5), (Aim.ANY, Aim.ANY)],
+)
+def test_a_text_means_a_class_first_and_a_number_last(text, means):
+    assert find_target(text, NAMES) == means
+
+
+def test_any_and_all_are_no_classes_unless_one_is_called_so():
+    assert find_target("all", NAMES[4:]) is Aim.ALL
+    with pytest.raises(InputError, match=r"the classes are k0, k1, .*k19 and 980 more"):
+        find_target("x" * 9, [f"k{number}" for number in range(1000)])
+
+
+def test_options_of_no_such_name_are_named(explainer, images):
+    with pytest.raises(InputError, match="no option 'divers'; did you mean diverse"):
+        explainer.explain(images, divers=3)
+
+
+def test_memory_is_bounded_and_the_answers_are_the_same(explainer, images, monkeypatch):
+    asked = {"diverse": 2, "strategy": "medoid", **EASY}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some have fewer answers
+        whole = explainer.explain(images, "all", **asked)
+    monkeypatch.setattr("cae_jax.explaining.engine.MEMORY", 10 * 28 * 28 * 16 * 4)
+    monkeypatch.setattr("cae_jax.explaining.explainer.MEMORY", 100_000)
+    parts = list(explainer.explain_batches(images, "all", **asked))
+    assert max(map(len, parts)) <= 10
+    assert len(parts) >= 45 / 5
+    for name in ("image_index", "target", "status", "answer", "tried", "confident"):
+        np.testing.assert_array_equal(np.concatenate([getattr(p, name) for p in parts]), getattr(whole, name))
+    np.testing.assert_allclose(np.concatenate([p.saliency for p in parts]), whole.saliency, atol=1e-4)
+
+
+def test_fewer_answers_than_asked_for_are_said(explainer, images):
+    waypoints = explainer.code_table.class_codes[:1]
+    with pytest.warns(UserWarning, match="3 answers were asked for; 5 of 5 have fewer, such as: "):
+        explainer.explain(images, 3, waypoints=waypoints, diverse=3, **EASY)
+
+
+ODD_NAMES = ("a/b", "[red]x[/]", "N/A", "..", "Cat", "cat", "猫😀", "x" * 290, "שלום", "\udcff_to_")
+
+
+def test_names_of_any_kind_are_shown_whole_and_written_safely(explainer, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(explainer, "record", explainer.record._replace(class_names=ODD_NAMES))
+    monkeypatch.setattr(explain_program, "_images", lambda *_: SplitInputs(digits.test, "test", [0]))
+    monkeypatch.setattr(Explainer, "load", lambda *_: explainer)
+    out = tmp_path / "out"
+    command = [
+        "--workdir",
+        str(tmp_path),
+        "--out",
+        str(out),
+        "--target",
+        "all",
+        "--confidence",
+        "0.11",
+        "--diverse",
+        "2",
+    ]
+    console = Console(file=io.StringIO(), width=100, markup=True)
+    explain_program.explain(explain_program.parse(command), console)
+    text = console.file.getvalue()
+    rows = json.loads((out / "explanations.json").read_text())["explanations"]
+    assert {row["target"] for row in rows} == set(ODD_NAMES) - {rows[0]["prediction"]}
+    pictures = {row["picture"] for row in rows}
+    assert len({picture.casefold() for picture in pictures}) == len(rows)
+    assert {f"strips/{path.name}" for path in (out / "strips").iterdir()} == pictures
+    html = (out / "index.html").read_text()
+    for name in ("a/b", "[red]x[/]", "猫😀", "x" * 290, "\\udcff_to_"):
+        assert name in html
+        assert name in re.sub(r"[\s│]", "", text) or len(name) > 30
+    assert text.count("x") > 290  # folded, not cut
+
+
+def test_the_program_says_where_there_are_fewer_answers(trained, tmp_path):
+    _, text = run_program(trained[0], tmp_path / "out", "--index", "3", "--diverse", "3", "--confidence", "0.97")
+    summary = json.loads((tmp_path / "out" / "explanations.json").read_text())
+    (fewer,) = summary["fewer_answers"]
+    assert (fewer["image"], fewer["asked"], fewer["found"]) == ("test_3", 3, 1)
+    assert fewer["why"] == summary["explanations"][0]["message"]
+    assert "3 different answers were asked for; 1 request has fewer, and the page says why" in text
+    assert "3 different answers were asked for; 1 request has fewer" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_an_image_that_is_named_twice_is_refused(trained, tmp_path):
+    with pytest.raises(InputError, match="test_3 is asked for more than once"):
+        run_program(trained[0], tmp_path / "out", "--index", "3,4,3")
+
+
+def test_a_file_is_no_folder_for_results(trained, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    for more in ((), ("--overwrite",)):
+        with pytest.raises(InputError, match="out is a file; name a folder"):
+            run_program(trained[0], tmp_path / "out", "--index", "3", *more)
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 @pytest.fixture

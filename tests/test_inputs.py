@@ -98,6 +98,67 @@ def test_other_arrays_are_refused(images, shape, message):
         check_images(images, shape)
 
 
+@pytest.mark.parametrize(
+    ("image", "shape"),
+    [(make_images()[0], GREY), (make_images()[0, ..., 0], GREY), (make_images(shape=RGB)[0], RGB)],
+    ids=["grey", "grey without its channel", "colour"],
+)
+def test_one_image_without_a_batch_axis_is_refused(image, shape):
+    with pytest.raises(InputError, match=r"if this is one image, hand in image\[None\]"):
+        check_images(image, shape)
+    assert len(check_images(image[None], shape)) == 1
+
+
+def test_images_that_are_one_pixel_wide_may_lack_the_channel():
+    assert check_images(np.zeros((5, 8, 1), np.uint8), (8, 1, 1)).shape == (5, 8, 1, 1)
+
+
+def test_channels_first_is_recognised():
+    with pytest.raises(InputError, match=r"transpose\(0, 2, 3, 1\)"):
+        check_images(make_images(shape=RGB).transpose(0, 3, 1, 2), RGB)
+
+
+def test_images_of_several_sizes_are_named():
+    with pytest.raises(InputError, match=r"image 1 is \(4, 4, 1\) and image 0 is \(8, 6, 1\)"):
+        check_images([make_images()[0], np.zeros((4, 4, 1), np.uint8)], GREY)
+    with pytest.raises(InputError, match="no array"):
+        check_images([[[0.0]], [[0.0, 1.0]]], GREY)
+
+
+def test_pictures_are_read_as_arrays_and_palettes_refused():
+    images = make_images()[..., 0]
+    pictures = [Image.fromarray(image) for image in images]
+    np.testing.assert_array_equal(check_images(pictures, GREY), check_images(images, GREY))
+    with pytest.raises(InputError, match="mode P"):
+        check_images([picture.convert("P") for picture in pictures], GREY)
+
+
+def test_arrays_are_taken_whatever_their_memory_and_left_as_they_were():
+    images = make_images(4)
+    expected = check_images(images, GREY)
+    read_only = images.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(check_images(read_only, GREY), expected)
+    np.testing.assert_array_equal(check_images(images[::-1][::-1], GREY), expected)
+    np.testing.assert_array_equal(check_images(np.asfortranarray(images), GREY), expected)
+    floats = images / 255
+    checked = check_images(floats, GREY)
+    checked[:] = 0
+    np.testing.assert_array_equal(floats, images / 255)
+
+
+def test_floats_up_to_255_are_refused_with_what_to_do():
+    with pytest.raises(InputError, match="divide by 255"):
+        check_images(make_images().astype(np.float32), GREY)
+
+
+def test_tensors_are_taken():
+    torch = pytest.importorskip("torch")
+    images = make_images()
+    for tensor in (torch.tensor(images), torch.tensor(images / 255, requires_grad=True)):
+        np.testing.assert_allclose(check_images(tensor, GREY), check_images(images, GREY), atol=1e-6)
+
+
 def save(folder, name, pixels):
     Image.fromarray(pixels.squeeze()).save(folder / name)
     return folder / name

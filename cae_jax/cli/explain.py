@@ -155,9 +155,8 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     counts = {ending.name: sum(row["ending"] == ending.name for row in rows) for ending in Ending}
     console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
     if fewer := json.loads((out / "explanations.json").read_text())["fewer_answers"]:
-        console.print(
-            f"{fewer[0]['asked']} answers were asked for; {len(fewer)} requests have fewer, the page says why"
-        )
+        requests = "1 request has" if len(fewer) == 1 else f"{len(fewer)} requests have"
+        console.print(f"{fewer[0]['asked']} different answers were asked for; {requests} fewer, and the page says why")
     console.print(Text(printable(f"open {out / 'index.html'}")), soft_wrap=True)
 
 

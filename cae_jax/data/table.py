@@ -137,7 +137,7 @@ def _files(path: pathlib.Path, lines: list[_Line], columns: Columns) -> list[pat
 
 
 def list_table(path: pathlib.Path, columns: Columns, order: Sequence[str] = ()) -> Listing:
-    """Lists the images of a CSV file, whose cells commas, semicolons, tabs or bars separate.
+    """Lists the images of a CSV file, whose cells commas, semicolons, tabs or bars separate; in their names' order.
 
     Args:
         path: of the file, UTF-8.
@@ -161,4 +161,7 @@ def list_table(path: pathlib.Path, columns: Columns, order: Sequence[str] = ()) 
         if "train" not in splits:
             raise ListingError(f"{path} has no line of the split train")
     groups = np.asarray([line.cells[columns.group] for line in lines]) if columns.group else None
-    return Listing(path.parent, tuple(files), np.asarray(labels, np.int32), class_names, np.asarray(splits), groups)
+    listing = Listing(path.parent, tuple(files), np.asarray(labels, np.int32), class_names, np.asarray(splits), groups)
+    names = listing.names()
+    order = sorted(range(len(names)), key=names.__getitem__)  # that of the lines says nothing: they may move
+    return listing.keep(np.asarray(order))

@@ -35,12 +35,13 @@ def _in_range(images: np.ndarray, clip: bool) -> np.ndarray:
     if not np.issubdtype(images.dtype, np.floating) or not images.size:
         return images
     low, high = float(images.min()), float(images.max())
-    if clip and low >= -NOISE and high <= 1 + NOISE:
+    noise = low >= -NOISE and high <= 1 + NOISE
+    if clip and noise:
         return images.clip(0.0, 1.0)
     if low < -1e-3 or high > 1 + 1e-3:
+        hint = "clip=True brings back what noise took out of it" if noise else "hand them in as they are before that"
         raise InputError(
-            f"the inputs have values from {low:.3g} to {high:.3g}; floats must lie in [0, 1], not normalised. "
-            + ("That is more than noise" if clip else "If noise has taken them out of it, clip=True brings them back")
+            f"the inputs have values from {low:.3g} to {high:.3g}; floats must lie in [0, 1], not normalised; {hint}"
         )
     return images
 
