@@ -113,7 +113,9 @@ class Classifier:
             ) from error
         contract = self._contract
         usual = "logits" if HEADS[contract.head].scores else ""
-        array, chosen = pick_output(returned, images, output=contract.output, usual=usual, key=contract.key("output"))
+        array, chosen = pick_output(
+            returned, images, output=contract.output, usual=usual, key=contract.key("output") if contract.part else ""
+        )
         if chosen and chosen != self._chosen:
             self._chosen = chosen
             log.info("the classifier returns %s; %r is taken for its scores", describe(returned), chosen)

@@ -52,6 +52,19 @@ def _with_tuples(value: Any) -> Any:
     return tuple(_with_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
+def _with_contracts(config: dict[str, Any]) -> dict[str, Any]:
+    """Gives classifiers of runs that came before these keys what they were asked by then.
+
+    Their `batch_size` was of training alone, where the 128 of today's 0 was the default.
+    """
+    for name in ("classifier", "oracle"):
+        settings = config[name]
+        if "output" not in settings:
+            free = settings["path"] or settings["batch_size"] == 128
+            config[name] = settings | {"output": "", "columns": (), "batch_size": 0 if free else settings["batch_size"]}
+    return config
+
+
 def read_record(workdir: pathlib.Path) -> RunRecord:
     """Reads a workdir's record.
 
@@ -62,7 +75,7 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
         return RunRecord(
-            ConfigDict(_with_tuples(fields["config"])),
+            ConfigDict(_with_contracts(_with_tuples(fields["config"]))),
             fields["data"],
             tuple(fields["class_names"]),
             tuple(fields["image_shape"]),
