@@ -64,7 +64,7 @@ class Foreign(NamedTuple):
     predict: Callable[[Any], Any]
     traceable: bool
     fingerprint: str
-    check: Callable[[np.ndarray, Sequence[str]], None]
+    check: Callable[[np.ndarray, Sequence[str]], bool]
 
 
 def _kind(reference: Reference) -> str:

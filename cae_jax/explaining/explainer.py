@@ -68,7 +68,7 @@ class Explainer:
         self.params, self.classifier = params, classifier
         self.fingerprint = fingerprint + ("-host" if host_classifier else "")
         self._unnamed = host_classifier is not None
-        self._check = None
+        self._check = classifier.check
         if host_classifier is not None:
             own = wrap_function(host_classifier)
             host_classifier, self._check = own.predict, own.check
@@ -161,9 +161,8 @@ class Explainer:
         return answers
 
     def _answers(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, not finite where the classifier has no answer; one that was handed in is checked first."""
-        if self._check is not None:
-            self._check(images[:ASKED], self.record.class_names)
+        """Probabilities, not finite where the classifier has no answer; one of others is checked the first time."""
+        if self._check is not None and self._check(images[:ASKED], self.record.class_names):
             self._check = None
         return self._model.predict(images)
 

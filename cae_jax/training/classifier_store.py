@@ -46,7 +46,7 @@ class LoadedClassifier(NamedTuple):
     facts: dict[str, Any]
     traceable: bool
     fingerprint: str
-    check: Callable[[np.ndarray, Sequence[str]], None] | None = None
+    check: Callable[[np.ndarray, Sequence[str]], bool] | None = None
 
 
 def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
