@@ -138,7 +138,6 @@ def test_a_function_may_return_rows_or_arrays_of_other_libraries(function):
         (lambda x: scores(x).mean(0), r"returned float32 \(2,\) for 16 images"),
         (lambda x: x, "scores for places of the image"),
         (lambda x: scores(x) + 1j, "complex64 .* real numbers are expected"),
-        (lambda x: np.full((len(x), 2), np.nan), "no finite answer to any of 16 images, but nan; check"),
         (lambda x: 1 / 0, "given float32 .* raised ZeroDivisionError: division by zero"),
         (lambda x: iter(()), "returned tuple_iterator"),
         (lambda x: [[1.0, 2.0], [3.0]], "returned list"),
@@ -419,6 +418,16 @@ def test_images_without_a_finite_answer_pass_the_check_and_the_others_count():
         classifier.check(with_blank([0, 3]), NAMES)
         answers = np.asarray(classifier.predict(xp.asarray(with_blank([0, 3]))))
         assert classes_of(answers)[:4].tolist() == [-1, *EXPECTED[1:3].argmax(-1), -1]
+        assert not classifier.check(with_blank(slice(None)), NAMES)  # which says nothing
+
+
+def test_one_image_whose_scores_look_like_probabilities_is_no_cause_for_alarm():
+    classifier = Classifier(lambda x: np.asarray([[0.3, 0.701]] * len(x)))
+    assert classifier.check(IMAGES[:1], NAMES)
+    with pytest.raises(ClassifierError, match="sum to 1 in each of 16 rows"):
+        classifier.check(IMAGES, NAMES)
+    one = Classifier(lambda x: np.full((len(x), 1), 0.3), contract=Contract(head="logit"))
+    assert one.check(IMAGES[:1], NAMES)
 
 
 def test_gradients_stop_at_images_that_have_none():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
-from cae_jax.explaining import ClassifierError, ExplainOptions, engine
+from cae_jax.explaining import ExplainOptions, engine
 from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
 from cae_jax.explaining.requests import ANY, Requests, make_requests
@@ -227,12 +227,39 @@ def test_a_path_along_given_points_goes_through_them():
     assert record.reference[0] == -1
 
 
-def test_an_answer_that_is_not_finite_on_the_way_names_its_image():
-    def breaks(images):
-        return jnp.where(images[:, 0, 1] > 0.5, jnp.nan, predict(images))
+def breaks(images):
+    return jnp.where(images[:, 0, 1] > 0.5, jnp.nan, predict(images))
 
-    with pytest.raises(ClassifierError, match="not finite somewhere on the path of image 1"):
-        explain([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [0, 1], predictions=[2, 0], compiled=compile_toy(breaks))
+
+@pytest.mark.parametrize("saliency", ["reconstruction", "relevance", "path"])
+def test_a_path_with_an_image_that_has_no_answer_ends_so_and_the_others_go_on(saliency):
+    codes, aims, predictions = [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [0, 1], [2, 0]
+    record = explain(codes, aims, predictions, compile_toy(breaks), saliency=saliency)
+    assert [Ending(s).name for s in record.status] == ["FLIPPED", "NO_ANSWER"]
+    assert np.isnan([record.shift[1], record.flip_shift[1]]).all()
+    assert record.target.tolist() == [0, 1]
+    assert not record.saliency[1].any()
+    whole = explain(codes, aims, predictions, saliency=saliency)
+    assert record.shift[0] == whole.shift[0]
+    np.testing.assert_array_equal(record.saliency[0], whole.saliency[0])
+
+
+@pytest.mark.parametrize("target", ["any", "all", np.asarray([1, 2, 2])])
+def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
+    exemplars = exemplars_at([[0.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 0.0]], predictions=[2, -1, 0])
+    requests = make_requests(exemplars.predictions, target, CLASSES)
+    settings = ExplainOptions()
+    route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
+    record = explain_batch(TOY, exemplars, requests, route, settings)
+    rows = record.image_index == 1
+    assert rows.sum() == 1
+    assert record.status[rows] == Ending.NO_ANSWER
+    assert record.prediction[rows] == -1
+    assert record.target[rows] == (2 if isinstance(target, np.ndarray) else -1)
+    assert (record.status[~rows] == Ending.FLIPPED).all()
+    only = exemplars_at([[0.0, 2.0, 0.0]], predictions=[-1])
+    alone = explain_batch(TOY, only, make_requests(only.predictions, "all", CLASSES), route, settings)
+    assert alone.status.tolist() == [Ending.NO_ANSWER]
 
 
 def test_fewer_rows_are_explained_together_the_more_each_of_them_takes(monkeypatch):

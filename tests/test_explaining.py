@@ -21,6 +21,7 @@ from cae_jax.data import ArraySource
 from cae_jax.explaining import (
     Aim,
     ClassifierError,
+    FileInputs,
     InputError,
     SplitInputs,
     code_tables,
@@ -177,16 +178,40 @@ def test_a_constant_classifier_has_no_references_no_maps_and_no_crash(trained, i
     ("answer", "message"),
     [
         (lambda n: np.full((n, 10), np.nan), "answer to image 0 is not finite"),
-        (lambda n: np.tile(np.arange(10.0) - 4, (n, 1)), "probabilities sum to 1.*softmax"),
-        (lambda n: np.full((n, 3), 1 / 3), r"returned \(5, 3\) for 5 images; the run has 10 classes"),
-        (lambda n: np.full(n, 0.5), r"returned \(5,\)"),
-        (lambda n: np.ones((n, 10), int), "returned int64"),
+        (lambda n: np.tile(np.arange(10.0) - 4, (n, 1)), "no probabilities, but scores; put a softmax behind them"),
+        (lambda n: np.full((n, 3), 1 / 3), r"returned 3 outputs for each image; the run has 10 classes"),
+        (lambda n: np.full(n, 0.5), "returned 1 outputs for each image; the run has 10 classes"),
+        (lambda n: np.ones((n, 10), int), "in 1 to 1 and sum to 10 to 10 in a row; probabilities sum to 1"),
+        (lambda n: (np.ones((n, 10)), np.ones(n)), r"returned tuple\(0: float64 .*; return the scores alone"),
+        (lambda n: {}["logits"], "raised KeyError: 'logits'. It gets float32 arrays"),
     ],
 )
 def test_answers_that_are_no_probabilities(trained, images, answer, message):
     e = Explainer.load(trained[0], host_classifier=lambda batch: answer(len(batch)))
     with pytest.raises(ClassifierError, match=message):
         e.predict(images)
+
+
+def test_an_image_without_an_answer_ends_so_and_the_others_are_explained(trained, explainer, images):
+    def answer(batch):
+        answers = np.array(explainer.classifier.answer(batch))
+        answers[batch.std((1, 2, 3)) == 0] = np.nan
+        return answers
+
+    e = Explainer.load(trained[0], host_classifier=answer)
+    e._table = explainer.code_table
+    blank = np.array(images)
+    blank[1] = 0
+    with pytest.raises(ClassifierError, match="answer to image 1 is not finite"):
+        e.predict(blank)
+    found, expected = e.explain(blank, "any", **EASY), explainer.explain(images, "any", **EASY)
+    assert found.status[1] == Ending.NO_ANSWER
+    assert found.prediction[1] == found.target[1] == -1
+    others = np.arange(len(images)) != 1
+    np.testing.assert_array_equal(found.status[others], expected.status[others])
+    np.testing.assert_allclose(found.shift[others], expected.shift[others], atol=1 / 256)
+    with pytest.raises(InputError, match="no finite answer to the reference image"):
+        e.explain(images, reference=blank[1])
 
 
 def test_answers_of_a_traced_classifier_are_checked_too():
@@ -520,6 +545,30 @@ def test_a_job_without_a_readable_image_says_why(trained, tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(InputError, match=re.compile(r"none of the 1 images could be explained; .*a\.png", re.DOTALL)):
         run_program(trained[0], tmp_path / "out", "--input", str(tmp_path / "a.png"))
+
+
+def test_a_job_names_the_image_without_an_answer_and_explains_the_others(trained, explainer, digits, tmp_path):
+    images = digits.test.take(np.arange(3))
+    for name, image in (("a", images[0]), ("blank", images[0] * 0), ("c", images[2])):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{name}.png")
+
+    def answer(batch):
+        if (batch.std((1, 2, 3)) == 0).any():
+            raise ValueError("nothing to see")
+        return np.array(explainer.classifier.answer(batch))
+
+    e = Explainer.load(trained[0], host_classifier=answer)
+    e._table = explainer.code_table
+    rows = explain_to_folder(e, FileInputs(tmp_path, e.image_format), "any", tmp_path / "out", **EASY)
+    assert [row["image"] for row in rows] == ["a.png", "c.png"]
+    summary = json.loads((tmp_path / "out" / "explanations.json").read_text())
+    assert [failure["name"] for failure in summary["failures"]] == ["blank.png"]
+    assert "no finite answer" in summary["failures"][0]["reason"]
+    expected = explainer.explain(images[[0, 2]], "any", **EASY)
+    assert [row["ending"] for row in rows] == [Ending(s).name for s in expected.status]
+    with np.load(tmp_path / "out" / "explanations.npz") as arrays:
+        assert arrays["image_index"].tolist() == [0, 1]
+        assert arrays["image_names"].tolist() == ["a.png", "c.png"]
 
 
 def test_a_job_toward_a_reference_of_the_own_class_is_refused(explainer, digits, tmp_path):

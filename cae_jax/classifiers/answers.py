@@ -14,10 +14,10 @@ class ClassifierError(UserError, RuntimeError):
     """A classifier cannot be asked, or its answers are not what they should be; the message says what they are."""
 
 
-def words_of(error: BaseException) -> str:
-    """The first line of an error's message, without colours, shortened."""
-    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
-    line = lines[0].strip().rstrip(".") if lines else "no message"
+def words_of(error: BaseException, telling: str = "") -> str:
+    """The first line of an error's message, or the first with a `telling` word, without colours, shortened."""
+    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()] or ["no message"]
+    line = next((line for line in lines if telling in line), lines[0]).rstrip(".")
     return line if len(line) <= WORDS else f"{line[:WORDS]}..."
 
 

@@ -65,7 +65,7 @@ class Foreign(NamedTuple):
     predict: Callable[[Any], Any]
     traceable: bool
     identity: Identity
-    check: Callable[[np.ndarray, Sequence[str]], None]
+    check: Callable[[np.ndarray, Sequence[str]], bool]
 
     @property
     def fingerprint(self) -> str:

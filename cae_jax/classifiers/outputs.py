@@ -111,7 +111,7 @@ def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str
         output: name or position of the one that is meant; '' where that is plain: there is one alone, or one is called
             `usual`.
         usual: a name that needs no choice; '' for none.
-        key: of the config, that `output` comes from.
+        key: of the config, that `output` comes from; '' for none.
 
     Returns:
         The array, of numpy or of JAX, and the names that led to it, joined by dots ('' where it came by itself).
@@ -137,7 +137,8 @@ def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str
         filled = {name: inner for name, inner in (entries or {}).items() if inner is not None}
         if len(filled) != 1 and usual not in filled:
             names = " or ".join(repr(name) for name in list(filled)[:SHOWN])
-            choice = f"say with {key} which of them has the scores ({names})" if filled else "it has no scores"
+            choice = f"say with {key} which of them has the scores ({names})" if key else "return the scores alone"
+            choice = choice if filled else "it has no scores"
             raise ClassifierError(f"the classifier returned {describe(returned)}; {choice}")
         name = next(iter(filled)) if len(filled) == 1 else usual
         value = filled[name]

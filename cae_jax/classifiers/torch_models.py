@@ -59,8 +59,10 @@ def _contents(path: pathlib.Path, unpickle: bool) -> Any:
     except Exception as error:  # depends on what is wrong with the file
         if unpickle or path.suffix == ".safetensors":
             raise ValueError(f"{path} cannot be read ({type(error).__name__}: {words_of(error)})") from error
+        log.debug("%s", path, exc_info=error)
+        reason = words_of(error, telling="Unsupported")
         raise ValueError(
-            f"{path} cannot be read as tensors alone ({words_of(error)}). Save model.state_dict(); or, if you trust "
+            f"{path} cannot be read as tensors alone ({reason}). Save model.state_dict(); or, if you trust "
             f"whoever made the file as you would a program of theirs, allow classifier.unpickle_runs_code"
         ) from error
 

@@ -73,7 +73,7 @@ class Explainer:
             classifier = handed_in(host_classifier, record.image_shape)
             fingerprint += f"-{classifier.fingerprint[:16]}"
         self.params, self.classifier, self.fingerprint = params, classifier, fingerprint
-        self._check = classifier.check if self._unnamed else None  # others were checked before anything was trained
+        self._check = classifier.check
         host = None if classifier.traceable else classifier.answer
         self._model = CompiledModel(record, params, classifier.predict, host)
         self.search, self.at, self.traceable = self._model.search, self._model.at, self._model.traceable
@@ -180,9 +180,8 @@ class Explainer:
         return classes_of(self._answers(self._checked(images))) >= 0
 
     def _answers(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, not finite where the classifier has no answer; one that was handed in is checked first."""
-        if self._check is not None:
-            self._check(images[:ASKED], self.record.class_names)
+        """Probabilities, not finite where the classifier has no answer; one of others is checked the first time."""
+        if self._check is not None and self._check(images[:ASKED], self.record.class_names):
             self._check = None
         return self._model.predict(images)
 

@@ -59,7 +59,7 @@ class LoadedClassifier(NamedTuple):
     facts: dict[str, Any]
     traceable: bool
     identity: Identity
-    check: Callable[[np.ndarray, Sequence[str]], None] | None = None
+    check: Callable[[np.ndarray, Sequence[str]], bool] | None = None
 
     @property
     def fingerprint(self) -> str:

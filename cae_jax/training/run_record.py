@@ -71,6 +71,19 @@ def _completed(config: ConfigDict, path: pathlib.Path) -> ConfigDict:
     return completed
 
 
+def _with_contracts(config: dict[str, Any]) -> dict[str, Any]:
+    """Gives classifiers of runs that came before these keys what they were asked by then.
+
+    Their `batch_size` was of training alone, where the 128 of today's 0 was the default.
+    """
+    for name in ("classifier", "oracle"):
+        settings = config[name]
+        if "output" not in settings:
+            free = settings["path"] or settings["batch_size"] == 128
+            config[name] = settings | {"output": "", "columns": (), "batch_size": 0 if free else settings["batch_size"]}
+    return config
+
+
 def read_record(workdir: pathlib.Path) -> RunRecord:
     """Reads a workdir's record.
 
@@ -81,7 +94,7 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
         return RunRecord(
-            _completed(ConfigDict(_with_tuples(fields["config"])), path),
+            _completed(ConfigDict(_with_contracts(_with_tuples(fields["config"]))), path),
             fields["data"],
             tuple(fields["class_names"]),
             tuple(fields["image_shape"]),
