@@ -102,7 +102,7 @@ RULES = {
 def _check_values(values: dict[str, Any]) -> None:
     for key, value in values.items():
         rule = RULES.get(key)
-        if rule and not (rule.holds(value)):
+        if rule and not rule.holds(value):
             raise ConfigError(f"{key} must be {rule.words}, not {value!r}")
 
 
@@ -115,10 +115,11 @@ def check_settings(config: Config) -> Config:
         ConfigError: naming the keys.
     """
     config = conform(config, official(), "training config")
-    _check_values(flatten(config))
     file_settings(config.data)
     for name in ("classifier", "oracle"):
         classifier_reference(config[name], name)
+    _check_values(flatten(config))
+    for name in ("classifier", "oracle"):
         if not config[name].path and config[name].batch_size < 1:
             raise ConfigError(f"{name}.batch_size must be 1 or more, not {config[name].batch_size}")
     if not config.data.name:
