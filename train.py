@@ -1,8 +1,6 @@
 """Trains a CAE: `python train.py --config configs/mnist.py`. See `python train.py --help`."""
 
-import sys
-
 from cae_jax.cli.train import program
 
 if __name__ == "__main__":
-    sys.exit(program())
+    program()

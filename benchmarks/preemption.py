@@ -1,15 +1,16 @@
-"""How long after SIGTERM a training has ended, beside busy processes, and what the step under way takes of it.
+"""How long after SIGTERM a training has ended, beside busy processes.
 
     python -m benchmarks.preemption                    # 15 minutes, most of them for classifier and oracle
     python -m benchmarks.preemption --workdir runs/cut # goes on with what an earlier call has left there
 
 Starts `train.py`, waits until some steps are done, starts busy processes, lets some more steps go by, sends SIGTERM,
-and times the way to the end of the process; the last checkpoint must be of the last step. The same at other moments: while
-classifier or oracle train, where there are none yet, and while the first checkpoint is validated, which compiles.
+and times the way to the end of the process; the last checkpoint must be of the last step. The same at other moments:
+while classifier or oracle train, where there are none yet, and while a checkpoint is validated, which compiles.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import pathlib
 import signal
@@ -79,35 +80,32 @@ class Runs:
             command + [f"--config.train.{key}={value}" for key, value in keys.items()], stdout=subprocess.DEVNULL
         )
 
-    def while_preparing(self, name: str) -> tuple[str, float]:
+    def while_preparing(self, name: str) -> tuple[str, float, float]:
         """While classifier or oracle train, once they have been for longer than it takes until they are kept."""
         process, kept = self.start(), CheckpointStore(self.workdir / FOLDER / name)
         until(lambda: bool(kept.steps()), process)
         with busy(self.count):
             time.sleep(EVERY / 6)
             seconds = interrupt(process)
-        return f"while the {name} trains, step {kept.newest()}", seconds
+        return f"while the {name} trains, step {kept.newest()}", 0.0, seconds
 
-    def while_stepping(self) -> tuple[str, float]:
-        """Between steps; of the seconds, those of a step are taken off."""
+    def while_stepping(self) -> tuple[str, float, float]:
+        """In the middle of training."""
         before, process = lines(self.workdir), self.start()
         until(lambda: lines(self.workdir) >= before + STEPS, process)
         with busy(self.count):
             until(lambda: lines(self.workdir) >= before + 2 * STEPS, process)
             times = []
-            for step in range(STEPS):
+            for _ in range(STEPS):
                 began, now = time.monotonic(), lines(self.workdir)
                 until(lambda now=now: lines(self.workdir) > now, process)
-                times.append(time.monotonic() - began) if step else None
+                times.append(time.monotonic() - began)
             seconds = interrupt(process)
         logged = json.loads((self.workdir / "log.jsonl").read_text().splitlines()[-1])["step"]
         assert self.store.newest() == logged, f"saved {self.store.newest()}, but {logged} was done"
-        step = float(np.median(times))
-        return f"between steps, of {step:.2f} s: {seconds:.2f} s, beyond two steps (one under way, one behind)", max(
-            seconds - 2 * step, 0.0
-        )
+        return f"in step {logged}", float(np.median(times)), seconds
 
-    def while_validating(self) -> tuple[str, float]:
+    def while_validating(self) -> tuple[str, float, float]:
         """At a checkpoint that is due, as soon as it is on disk."""
         newest = self.store.newest() or 0
         process = self.start(checkpoint_every=newest + STEPS)
@@ -116,7 +114,7 @@ class Runs:
             time.sleep(1.0)
             seconds = interrupt(process)
         assert self.store.facts(newest + STEPS)["validated"] is False
-        return f"while step {newest + STEPS} is validated", seconds
+        return f"while step {newest + STEPS} is validated", 0.0, seconds
 
 
 def main() -> int:
@@ -129,13 +127,12 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(options.config, options.workdir or pathlib.Path(folder) / "run", options.busy)
-        table = Table("SIGTERM", "seconds to the end")
-        for name in ("classifier", "oracle"):
-            if not (runs.workdir / name / "manifest.json").exists():
-                table.add_row(*(lambda what, seconds: (what, f"{seconds:.2f}"))(*runs.while_preparing(name)))
-        for case in (*[runs.while_stepping] * options.turns, runs.while_validating):
-            what, seconds = case()
-            table.add_row(what, f"{seconds:.2f}")
+        table = Table("SIGTERM", "a step, s", "to the end, s", "beyond the step, s")
+        preparing = [name for name in ("classifier", "oracle") if not (runs.workdir / name / "manifest.json").exists()]
+        cases = [functools.partial(runs.while_preparing, name) for name in preparing]
+        for case in (*cases, *[runs.while_stepping] * options.turns, runs.while_validating):
+            moment, step, seconds = case()
+            table.add_row(moment, f"{step:.2f}", f"{seconds:.2f}", f"{seconds - step:.2f}")
         Console(width=120).print(table)
     return 0
 

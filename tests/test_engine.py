@@ -11,7 +11,7 @@ from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, 
 from cae_jax.explaining import ExplainOptions, engine
 from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
-from cae_jax.explaining.requests import ANY, Requests, make_requests
+from cae_jax.explaining.requests import ANY, Aim, Requests, make_requests
 from cae_jax.types import Ending
 
 CLASSES = 3
@@ -244,7 +244,7 @@ def test_a_path_with_an_image_that_has_no_answer_ends_so_and_the_others_go_on(sa
     np.testing.assert_array_equal(record.saliency[0], whole.saliency[0])
 
 
-@pytest.mark.parametrize("target", ["any", "all", np.asarray([1, 2, 2])])
+@pytest.mark.parametrize("target", [Aim.ANY, Aim.ALL, np.asarray([1, 2, 2])])
 def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
     exemplars = exemplars_at([[0.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 0.0]], predictions=[2, -1, 0])
     requests = make_requests(exemplars.predictions, target, CLASSES)
@@ -258,7 +258,7 @@ def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
     assert record.target[rows] == (2 if isinstance(target, np.ndarray) else -1)
     assert (record.status[~rows] == Ending.FLIPPED).all()
     only = exemplars_at([[0.0, 2.0, 0.0]], predictions=[-1])
-    alone = explain_batch(TOY, only, make_requests(only.predictions, "all", CLASSES), route, settings)
+    alone = explain_batch(TOY, only, make_requests(only.predictions, Aim.ALL, CLASSES), route, settings)
     assert alone.status.tolist() == [Ending.NO_ANSWER]
 
 

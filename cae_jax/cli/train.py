@@ -5,10 +5,11 @@ import contextlib
 import pathlib
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from typing import NoReturn
 
 from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.options import add_distributed, folder
-from cae_jax.cli.termination import ends_on_sigterm
+from cae_jax.cli.termination import ends_on_sigterm, leave
 from cae_jax.training.config import (
     ConfigError,
     apply_overrides,
@@ -104,7 +105,7 @@ def _named(path: pathlib.Path, changes: Collection[str] = ()) -> Iterator[None]:
         raise ConfigError(where + text) from error
 
 
-def program() -> int:
+def program() -> NoReturn:
     """`main` as a program by itself, with large pages."""
     use_large_pages()
-    return main()
+    leave(main())

@@ -103,7 +103,7 @@ RULES = {
 def _check_values(values: dict[str, Any]) -> None:
     for key, value in values.items():
         rule = RULES.get(key)
-        if rule and not (rule.holds(value)):
+        if rule and not rule.holds(value):
             raise ConfigError(f"{key} must be {rule.words}, not {value!r}")
 
 
@@ -116,10 +116,10 @@ def check_settings(config: Config) -> Config:
         ConfigError: naming the keys.
     """
     config = conform(config, official(), "training config")
-    _check_values(flatten(config))
     file_settings(config.data)
     for name in ("classifier", "oracle"):
         classifier_reference(config[name], name)
+    _check_values(flatten(config))
     if not config.data.name:
         raise ConfigError("data.name is empty; name a data set, a folder of images, a .csv or a .npz")
     train = config.train

@@ -115,7 +115,8 @@ def _unknown(key: str, known: Iterable[str]) -> str:
 def _differing(config: ConfigDict, known: ConfigDict) -> list[str]:
     found, wanted = flatten(config).keys(), flatten(known).keys()
     unknown = sorted(found - wanted)
-    absent = [f"no key {key}" for key in sorted(wanted - found)]
+    sections = tuple(f"{key}." for key in unknown)
+    absent = [f"no key {key}" for key in sorted(wanted - found) if not key.startswith(sections)]
     if len(unknown) == 1:  # a slip, rather than a config of something else
         return [f"unknown key {_unknown(unknown[0], wanted)}", *absent]
     hints = ("".join(f" (did you mean {near}?)" for near in _nearest(key, wanted)[:1]) for key in unknown)

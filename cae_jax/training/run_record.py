@@ -67,7 +67,10 @@ def _completed(config: ConfigDict, path: pathlib.Path) -> ConfigDict:
         )
     known.update_from_flattened_dict(flatten(config))
     completed = ConfigDict(known.to_dict())
-    conform(completed, official(), f"run ({path})")
+    try:
+        conform(completed, official(), "run")
+    except ConfigError as error:
+        raise ConfigError(f"{path} is damaged: {error}; start again in another --workdir") from error
     return completed
 
 
