@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cae_jax.data import DataUnavailable, open_dataset
+from cae_jax.training.files import write_npz
 
 
 def write(path, **changes):
@@ -63,3 +64,13 @@ def test_a_file_that_is_none_is_said_by_name(tmp_path):
         open_dataset(str(tmp_path / "set.npz"))
     with pytest.raises(DataUnavailable, match=r"absent.npz does not exist"):
         open_dataset(str(tmp_path / "absent.npz"))
+
+
+def test_an_archive_of_ours_has_its_arrays_and_nothing_else(tmp_path):
+    write_npz(tmp_path / "a.npz", names=np.asarray(["one", "twenty"]), codes=np.ones((2, 3), np.float32))
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"names", "codes"}
+        assert file["names"].tolist() == ["one", "twenty"]
+    with pytest.raises(TypeError, match="names is an array of Python objects"):
+        write_npz(tmp_path / "b.npz", names=np.asarray(["one", None]))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
