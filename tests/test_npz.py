@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cae_jax.data import DataUnavailable, FileSettings, Format, open_dataset, resize
+from cae_jax.training.files import write_npz
 
 
 def write(path, **changes):
@@ -155,3 +156,13 @@ def test_arrays_in_fortran_s_order_are_read(tmp_path):
     np.savez(path, **{name: np.asfortranarray(array) for name, array in arrays.items()})
     found = open_dataset(str(path))
     np.testing.assert_array_equal(found.train.take(np.arange(6))[..., 0], arrays["train_images"])
+
+
+def test_an_archive_of_ours_has_its_arrays_and_nothing_else(tmp_path):
+    write_npz(tmp_path / "a.npz", names=np.asarray(["one", "twenty"]), codes=np.ones((2, 3), np.float32))
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"names", "codes"}
+        assert file["names"].tolist() == ["one", "twenty"]
+    with pytest.raises(TypeError, match="names is an array of Python objects"):
+        write_npz(tmp_path / "b.npz", names=np.asarray(["one", None]))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

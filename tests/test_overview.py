@@ -11,12 +11,14 @@ import pytest
 from cae_jax.counterfactual import along_path
 from cae_jax.explaining import (
     InputError,
-    SplitCodes,
+    code_parts,
+    codes_file,
     describe,
     describe_to_folder,
     encode_splits,
-    write_codes,
 )
+from cae_jax.explaining.explainer import Explainer
+from cae_jax.explaining.overview import _probes as describe_probes
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
 
 
@@ -39,7 +41,21 @@ def test_codes_are_those_of_the_explainer_in_the_order_of_the_splits(explainer, 
     np.testing.assert_array_equal(test.images, images)
     np.testing.assert_array_equal(test.labels, digits.test.labels)
     np.testing.assert_allclose(test.class_codes, explainer.encode(images)[1], atol=1e-5)
-    np.testing.assert_allclose(test.probabilities, explainer.predict(images), atol=1e-5)
+    answers = explainer.predict(images)
+    np.testing.assert_array_equal(test.predictions, answers.argmax(-1))
+    np.testing.assert_allclose(test.confidences, answers.max(-1), atol=1e-5)
+    some = np.asarray([9, 3, 3])
+    np.testing.assert_array_equal(test.take(some), images[some])
+    np.testing.assert_array_equal(codes.take(np.asarray([len(codes) - 1, 0]))[0], images[-1])
+    np.testing.assert_allclose(test.individual(some), explainer.encode(images)[0][some], atol=1e-5)
+
+
+def test_images_are_drawn_in_parts_in_the_order_that_was_asked(explainer, codes, monkeypatch):
+    monkeypatch.setattr("cae_jax.explaining.codes.rows_at_once", lambda _: 3)
+    test, rows = codes.of("test"), np.asarray([5, 1, 5, 5, 2, 1, 0, 5])
+    drawn = test.drawn(rows, test.class_codes[:8], lambda images: images)
+    expected = explainer.decode(explainer.encode(test.take(rows))[0], test.class_codes[:8])
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
 
 
 def test_a_limit_takes_the_first_of_each_split_and_progress_is_told(explainer):
@@ -54,37 +70,78 @@ def test_an_unknown_split_is_refused(explainer):
         encode_splits(explainer, ("holdout",))
 
 
+def write(path, explainer, splits=("train", "test")):
+    with codes_file(path, explainer.record.class_names) as table:
+        parts = list(code_parts(explainer, splits))
+        for part in parts:
+            table(part)
+    return parts
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_begins_with_the_published_columns(explainer, codes, tmp_path, kind):
+def test_a_table_begins_with_the_published_columns(explainer, codes, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("cae_jax.explaining.codes.rows_at_once", lambda _: 64)
     path = tmp_path / "new" / f"codes.{kind}"
-    write_codes(path, codes, explainer.record.class_names)
+    parts = write(path, explainer)
+    assert len(parts) == -(-400 // 64) + 1
     table = (pyarrow.csv.read_csv if kind == "csv" else pyarrow.parquet.read_table)(path)
     size = codes.class_codes.shape[1]
     assert table.column_names[: size + 2] == ["image", *map(str, range(size)), "label"]
-    np.testing.assert_allclose(table["3"].to_numpy(), codes.class_codes[:, 3], rtol=1e-6)
+    assert table["image"].to_pylist() == codes.names.tolist()
+    np.testing.assert_allclose(table["3"].to_numpy(), codes.class_codes[:, 3], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(table["prediction"].to_numpy(), codes.predictions)
     ending = np.asarray(table["ending"].to_pylist())
     np.testing.assert_array_equal(ending == "KEPT", codes.kept)
     assert set(ending) <= {"KEPT", "NOT_RECONSTRUCTED"}
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+    first = explainer.record.class_names[0]
+    answers = np.concatenate([part.probabilities for part in parts])
+    np.testing.assert_allclose(table[f"probability_{first}"].to_numpy(), answers[:, 0], rtol=1e-5)
 
 
-def test_another_kind_of_table_is_refused(codes, tmp_path):
+def test_another_kind_of_table_is_refused(explainer, tmp_path):
     with pytest.raises(InputError, match=r"must end in .csv or .parquet"):
-        write_codes(tmp_path / "codes.xlsx", codes, ["a"])
+        write(tmp_path / "codes.xlsx", explainer)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_replaces_an_earlier_one_and_no_other_file(explainer, tmp_path, kind):
+    path = tmp_path / f"mine.{kind}"
+    path.write_bytes(b"path,label\n")
+    with pytest.raises(InputError, match=r"mine\.\w+ is there already and is no table of codes"):
+        write(path, explainer)
+    assert path.read_bytes() == b"path,label\n"
+    path.unlink()
+    write(path, explainer, ["train"])
+    before = path.stat().st_size
+    write(path, explainer, ["test"])
+    assert path.stat().st_size < before
+
+
+def test_a_table_that_breaks_off_leaves_nothing_and_the_cause_is_told(explainer, tmp_path):
+    def broken():
+        yield from code_parts(explainer, ["test"])
+        raise OSError("a disk of images is gone")
+
+    with (  # noqa: PT012
+        pytest.raises(OSError, match="a disk of images is gone"),
+        codes_file(tmp_path / "codes.csv", explainer.record.class_names) as table,
+    ):
+        for part in broken():
+            table(part)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_waypoints_of_a_graph_lead_the_search(explainer, codes):
     test = codes.of("test")
-    confidences = codes.reconstructed.max(-1)
-    graph = build_topology(codes.class_codes, codes.reconstructed.argmax(-1), confidences)
+    graph = build_topology(codes.class_codes, codes.reconstruction_predictions, codes.reconstruction_confidences)
     donor = int(np.flatnonzero(test.predictions != test.predictions[0])[0])
     way = graph.way(test.class_codes[0], test.class_codes[donor])
-    found = explainer.explain(test.images[:1], int(test.predictions[donor]), waypoints=way.waypoints[1:])
+    found = explainer.explain(test.take(np.arange(1)), int(test.predictions[donor]), waypoints=way.waypoints[1:])
     shift = np.nan_to_num(found.shift, nan=1.0).astype(np.float32)  # without a shift, the path's end
     codes_there = np.asarray(along_path(jnp.asarray(way.waypoints[None]), jnp.asarray(shift)))
     np.testing.assert_allclose(found.counterfactual_code, codes_there, atol=1e-4)
-    drawn = explainer.decode(test.individual_codes[:1], codes_there)
+    drawn = explainer.decode(test.individual(np.arange(1)), codes_there)
     np.testing.assert_allclose(found.counterfactual, drawn, atol=1e-3)
 
 
@@ -109,9 +166,42 @@ def test_a_folder_holds_page_numbers_and_codes_and_the_same_seed_finds_the_same(
 def test_one_class_is_no_decision(explainer, codes):
     rows = (codes.predictions == codes.of("test").predictions[0]) | np.char.startswith(codes.names, "train")
     with pytest.raises(InputError, match=r"the test split has .* fewer than two classes"):
-        describe(explainer, SplitCodes(*(field[rows] for field in codes)))
+        describe(explainer, codes.select(rows))
 
 
 def test_a_graph_without_nodes_says_what_to_change(explainer, codes):
     with pytest.raises(InputError, match="raise reach"):
         describe(explainer, codes, MapperOptions(reach=1e-6, members=5))
+
+
+def test_a_folder_of_others_is_refused_and_one_of_ours_is_described_again(explainer, tmp_path, monkeypatch):
+    (tmp_path / "index.html").write_text("somebody's page")
+    with pytest.raises(InputError, match="holds other files"):
+        describe_to_folder(explainer, tmp_path, limit=60)
+    assert (tmp_path / "index.html").read_text() == "somebody's page"
+    out = tmp_path / "new"
+    with pytest.raises(InputError, match="raise reach"):
+        describe_to_folder(explainer, out, MapperOptions(reach=1e-6, members=5), limit=60)
+    assert list(out.iterdir()) == []  # so that it can be tried again
+    (out / "manifold.json").write_text("an earlier one")
+    with pytest.raises(InputError, match="raise reach"):
+        describe_to_folder(explainer, out, MapperOptions(reach=1e-6, members=5), limit=60)
+
+
+def test_leakage_is_that_of_the_evaluation_whether_or_not_the_exemplar_is_carried(explainer, trained, codes, digits):
+    found = describe_probes(codes, 0)
+    keeping_config = explainer.record.config.copy_and_resolve_references()
+    keeping_config.model.keep_residual = True
+    record = explainer.record._replace(config=keeping_config)
+    keeping = Explainer(
+        record, explainer.step, explainer.params, explainer.classifier, workdir=trained[0], fingerprint=""
+    )
+    keeping._dataset = digits
+    assert keeping.encode(codes.take(np.arange(2)))[0].shape != explainer.encode(codes.take(np.arange(2)))[0].shape
+    carried = describe_probes(encode_splits(keeping, ("train", "test")), 0)
+    assert carried["individual_code_leakage"] == pytest.approx(found["individual_code_leakage"], abs=0.02)
+    names = {"individual_code_linear_leakage": "linear", "individual_code_convolutional_leakage": "convolutional"}
+    for here, there in names.items():
+        assert found[here] == pytest.approx(trained[1][f"individual_code_leakage_{there}"], abs=0.02)
+    assert found["individual_code_leakage"] == pytest.approx(trained[1]["individual_code_leakage"], abs=0.02)
+    assert found["chance"] == trained[1]["individual_code_leakage_chance"]

@@ -1,6 +1,7 @@
 """`python -m cae_jax.cli.extract_codes`: the class codes of a data set as a table."""
 
 import argparse
+import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -36,25 +37,25 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def extract(options: argparse.Namespace, console) -> None:
-    """Encodes what the options name and writes the table."""
+    """Encodes what the options name and writes the table, part by part."""
     from rich.progress import Progress
 
     from cae_jax.data import SPLITS
-    from cae_jax.explaining import Explainer, InputError, encode_splits, write_codes
+    from cae_jax.explaining import Explainer, code_parts, codes_file
     from cae_jax.processes import is_first
 
-    if options.out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{options.out} must end in .csv or .parquet")
     explainer = Explainer.load(options.workdir)
     splits = SPLITS if options.split == "all" else (options.split,)
-    with Progress(console=console) as progress:
+    count = kept = 0
+    table = codes_file(options.out, explainer.record.class_names) if is_first() else contextlib.nullcontext()
+    with table as write, Progress(console=console) as progress:
         task = progress.add_task("encoding", total=sum(len(explainer.dataset.split(split)) for split in splits))
-        codes = encode_splits(explainer, splits, report=lambda images: progress.advance(task, images))
-    if is_first():
-        write_codes(options.out, codes, explainer.record.class_names)
+        for part in code_parts(explainer, splits, report=lambda images: progress.advance(task, images)):
+            if write:
+                write(part)
+            count, kept = count + len(part.names), kept + int(part.kept.sum())
     console.print(
-        f"{len(codes.names)} codes in {options.out}; {codes.kept.mean():.1%} of the reconstructions keep their class",
-        highlight=False,
+        f"{count} codes in {options.out}; {kept / count:.1%} of the reconstructions keep their class", highlight=False
     )
 
 

@@ -2,7 +2,7 @@
 
 from cae_jax.classifiers import ClassifierError
 from cae_jax.explaining.attribution import MAP_OPTIONS, Attribution, attribute, quantus_explain_func
-from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
+from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, encode_splits
 from cae_jax.explaining.diversity import Shortfall, find_shortfalls
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError, read_image, read_images
@@ -18,6 +18,7 @@ __all__ = [
     "Aim",
     "Attribution",
     "ClassifierError",
+    "CodePart",
     "ExplainOptions",
     "Explainer",
     "FileInputs",
@@ -27,6 +28,8 @@ __all__ = [
     "SplitCodes",
     "SplitInputs",
     "attribute",
+    "code_parts",
+    "codes_file",
     "describe",
     "describe_to_folder",
     "encode_splits",
@@ -36,5 +39,4 @@ __all__ = [
     "quantus_explain_func",
     "read_image",
     "read_images",
-    "write_codes",
 ]

@@ -1,8 +1,10 @@
 """The global explanation: what all class codes of a data set show of the classifier."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import manifold, metrics
@@ -10,11 +12,13 @@ from cae_jax.explaining.codes import SplitCodes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.images import to_unit
+from cae_jax.models import carried_exemplars
 
 DIRECTIONS = 4  # principal directions that are drawn
 STEPS = 9  # images along each
 REACH = 2.5  # standard deviations to both sides
 EXEMPLARS = 3
+ROWS = 64  # images whose properties are measured at once
 WAYS = 6
 WAY_CHECKS = 300  # ways whose waypoints are decoded and classified
 STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
@@ -66,15 +70,26 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
     """How well classes are read from codes: fitted to the training split, scored on the test split."""
     train, test = codes.of("train"), codes.of("test")
     class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
-    individual = (train.individual_codes, train.predictions, test.individual_codes, test.predictions)
+    encode = functools.partial(_plain_codes, codes.explainer)
+    leakage = metrics.individual_code_leakage(encode, train, train.predictions, test, test.predictions, seed)
     return {
         "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
         "class_code_linear_accuracy": metrics.linear_probe_accuracy(*class_codes),
         "class_code_mlp_accuracy": metrics.mlp_probe_accuracy(*class_codes, seed=seed),
-        "individual_code_linear_leakage": metrics.linear_probe_accuracy(*individual),
-        "individual_code_convolutional_leakage": metrics.convolutional_probe_accuracy(*individual, seed=seed),
-        "chance": metrics.majority_share(test.predictions),
+        "individual_code_leakage": leakage["individual_code_leakage"],
+        "individual_code_linear_leakage": leakage["individual_code_leakage_linear"],
+        "individual_code_convolutional_leakage": leakage["individual_code_leakage_convolutional"],
+        "individual_code_leakage_images": leakage["individual_code_leakage_images"],
+        "chance": leakage["individual_code_leakage_chance"],
     }
+
+
+def _plain_codes(explainer: Explainer, images: np.ndarray) -> np.ndarray:
+    """Individual codes without the exemplars, which those of a model that keeps residuals carry."""
+    codes, _ = explainer.encode(images)
+    if explainer.record.config.model.keep_residual:
+        return np.asarray(carried_exemplars(jnp.asarray(codes), explainer.record.image_shape)[0])
+    return codes
 
 
 def _claims(
@@ -109,7 +124,7 @@ def _draw_directions(
         change = shifts[:, None] * components.deviations[direction] * components.axes[direction]
         for row in exemplars[:EXEMPLARS]:
             codes = (test.class_codes[row] + change).astype(np.float32)
-            individual = np.repeat(test.individual_codes[row][None], STEPS, axis=0)
+            individual = np.repeat(test.individual(np.asarray([row])), STEPS, axis=0)
             drawn[f"{direction + 1}: {test.names[row]}"] = explainer.decode(individual, codes)
     return drawn
 
@@ -125,16 +140,17 @@ def _ways(
     pairs = np.stack(metrics.draw_swaps(test.predictions, WAY_CHECKS, seed), axis=1)
     found = [graph.way(test.class_codes[a], test.class_codes[b]) for a, b in pairs]
     first = np.repeat(pairs[:, 0], [len(way.waypoints) for way in found])
-    images = explainer.decode(test.individual_codes[first], np.concatenate([way.waypoints for way in found]))
-    predictions = explainer.predict(images).argmax(-1)
+    waypoints = np.concatenate([way.waypoints for way in found]).astype(np.float32)
+    predictions = test.drawn(first, waypoints, lambda images: explainer.predict(images).argmax(-1))
     stops = np.cumsum([len(way.waypoints) for way in found])[:-1]
     right, drawn = [], []
-    for way, (a, b), pictures, seen in zip(
-        found, pairs, np.split(images, stops), np.split(predictions, stops), strict=True
+    for way, (a, b), points, seen in zip(
+        found, pairs, np.split(waypoints, stops), np.split(predictions, stops), strict=True
     ):
         right.append(seen[1:-1] == graph.majority[way.nodes])
         if len(drawn) < WAYS:
             caption = f"{test.names[a]} ({names[test.predictions[a]]}) → {test.names[b]} ({names[test.predictions[b]]})"
+            pictures = test.drawn(np.full(len(points), a), points, lambda images: images)
             drawn.append(DrawnWay(caption, pictures, seen, np.asarray([False, *way.bridges, False])))
     bridged = np.mean([any(way.bridges) for way in found])
     return drawn, {"waypoints_of_majority": float(np.concatenate(right).mean()), "ways_with_a_bridge": float(bridged)}
@@ -163,22 +179,23 @@ def describe(
     for name, part in (("train", train), ("test", test)):
         if len(np.unique(part.predictions)) < 2:
             raise InputError(
-                f"the {name} split has {len(part.names)} images, and the classifier gives them fewer than two classes; "
+                f"the {name} split has {len(part)} images, and the classifier gives them fewer than two classes; "
                 "there is no decision to describe"
             )
     classes = len(explainer.record.class_names)
 
     def answer(rows: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
-        return explainer.predict(explainer.decode(test.individual_codes[rows], class_codes))
+        return test.drawn(rows, class_codes, explainer.predict)
 
     report(STAGES[0])
     numbers = _probes(codes, seed)
     report(STAGES[1])
     per_class, table = _claims(answer, test, classes, seed)
     report(STAGES[2])
-    confidences = codes.reconstructed.max(-1)
     try:
-        graph = manifold.build_topology(codes.class_codes, codes.reconstructed.argmax(-1), confidences, options)
+        graph = manifold.build_topology(
+            codes.class_codes, codes.reconstruction_predictions, codes.reconstruction_confidences, options
+        )
     except manifold.EmptyGraph as error:
         raise InputError(str(error)) from error
     report(STAGES[3])
@@ -186,7 +203,8 @@ def describe(
     report(STAGES[4])
     components = manifold.principal_components(codes.class_codes)
     coordinates = {"PCA": components.project(codes.class_codes), "t-SNE": manifold.tsne(codes.class_codes, seed)}
-    properties = manifold.measure_properties(np.asarray(to_unit(codes.images)))
+    parts = np.split(np.arange(len(codes)), range(ROWS, len(codes), ROWS))
+    properties = np.concatenate([manifold.measure_properties(np.asarray(to_unit(codes.take(p)))) for p in parts])
     along = components.project(codes.class_codes, min(DIRECTIONS, len(components.axes)))
     mean = lambda values: float(np.nanmean(values))  # noqa: E731
     return Overview(
@@ -215,7 +233,7 @@ def to_json(overview: Overview, codes: SplitCodes, class_names: tuple[str, ...])
         node["names"] = codes.names[node["members"]].tolist()
     return {
         "classes": list(class_names),
-        "numbers": overview.numbers,
+        "numbers": dict(zip(overview.numbers, plain(overview.numbers.values()), strict=True)),
         "per_class": {name: plain(values) for name, values in overview.per_class.items()},
         "pervasiveness": [plain(row) for row in overview.pervasiveness],
         "explained_variance": plain(overview.components.explained),

@@ -2,19 +2,22 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import networkx as nx
 import numpy as np
 
 from cae_jax.data import SPLITS
-from cae_jax.explaining.codes import SplitCodes, encode_splits, write_codes
+from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, gather_codes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.overview import STAGES, Overview, describe, to_json
+from cae_jax.images import to_uint8
 from cae_jax.manifold import PROPERTIES, MapperOptions
 from cae_jax.report.manifold_page import Points, Strip, manifold_page
 from cae_jax.training.files import write_whole
+
+MARK = "manifold.json"  # of a folder of ours
 
 
 def _positions(overview: Overview, seed: int) -> np.ndarray:
@@ -29,8 +32,8 @@ def _positions(overview: Overview, seed: int) -> np.ndarray:
 def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: MapperOptions, seed: int) -> str:
     names = explainer.record.class_names
     graph = overview.graph
-    first = codes.of("test").individual_codes[:1]
-    pictures = explainer.decode(np.repeat(first, len(graph), axis=0), graph.centres.astype(np.float32))
+    first = np.zeros(len(graph), np.int64)
+    pictures = codes.of("test").drawn(first, graph.centres.astype(np.float32), to_uint8)
     classes_of = lambda images: [names[c] for c in explainer.predict(images).argmax(-1)]  # noqa: E731
     return manifold_page(
         {
@@ -44,10 +47,10 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
         names,
         Points(
             codes.names,
-            codes.images,
+            codes.take,
             codes.labels,
             codes.predictions,
-            codes.probabilities.max(-1),
+            codes.confidences,
             overview.coordinates,
         ),
         overview.numbers,
@@ -67,6 +70,17 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
             for way in overview.ways
         ],
     )
+
+
+def _claim(path: pathlib.Path) -> None:
+    """Raises `InputError` unless a folder is new, empty, or of an earlier description, and can be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        strange = any(path.iterdir()) and not (path / MARK).exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error}") from error
+    if strange:
+        raise InputError(f"{path} holds other files; name another --out, or an empty folder")
 
 
 def describe_to_folder(
@@ -91,10 +105,7 @@ def describe_to_folder(
         InputError: see `describe`; or if the folder cannot be written to.
     """
     options = options or MapperOptions()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be made: {error}") from error
+    _claim(path)
     total = len(SPLITS) + len(STAGES) + 1
     done = 0
 
@@ -103,17 +114,21 @@ def describe_to_folder(
         report(stage, done, total)
         done += 1
 
-    parts = []
-    for split in SPLITS:
-        advance(f"encoding {split}")
-        parts.append(encode_splits(explainer, [split], limit))
-    codes = SplitCodes(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
-    overview = describe(explainer, codes, options, seed, advance)
-    advance("page")
     names = explainer.record.class_names
-    page = _page(explainer, codes, overview, options, seed)
-    write_codes(path / "codes.parquet", codes, names)
-    write_whole(path / "manifold.json", json.dumps(to_json(overview, codes, names), indent=1))
-    write_whole(path / "index.html", page)
+    with codes_file(path / "codes.parquet", names) as write:
+
+        def written() -> Iterator[CodePart]:
+            for split in SPLITS:
+                advance(f"encoding {split}")
+                for part in code_parts(explainer, [split], limit):
+                    write(part)
+                    yield part
+
+        codes = gather_codes(explainer, written())
+        overview = describe(explainer, codes, options, seed, advance)
+        advance("page")
+        page = _page(explainer, codes, overview, options, seed)
+        write_whole(path / MARK, json.dumps(to_json(overview, codes, names), indent=1))
+        write_whole(path / "index.html", page)
     report("done", total, total)
     return overview

@@ -1,5 +1,6 @@
 """What the explorer shows, computed: images at codes, codes at places of the picture, paths. Shared by all browsers."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from cae_jax.explaining import Explainer, InputError, SplitCodes, encode_splits
 POINTS = 32  # waypoints of any path, so that the search compiles once
 NEIGHBOURS = 5  # of a place in t-SNE, which has no way back to codes but by its points
 CONFIDENCE = 0.9
+RECENT = 64  # individual codes that are kept for what is asked next
 
 _along = jax.jit(along_path)
 
@@ -72,6 +74,7 @@ class Atlas:
         self._strategy = STRATEGIES["geodesic"](self.explainer.code_table, CONFIDENCE)
         self._places = {name: KDTree(xy) for name, xy in self.coordinates.items()}
         self._codes = KDTree(self.codes.class_codes)
+        self._individual = functools.lru_cache(RECENT)(lambda row: self.codes.individual(np.asarray([row])))
 
     def nearest_image(self, projection: str, place: tuple[float, float]) -> int:
         """The row of the image drawn nearest to a place."""
@@ -98,7 +101,7 @@ class Atlas:
 
     def view(self, row: int, code: np.ndarray) -> View:
         """An image's individual decoded with a class code."""
-        individual = np.repeat(self.codes.individual_codes[row][None], 2, axis=0)
+        individual = np.repeat(self._individual(row), 2, axis=0)
         pair = self.explainer.decode(individual, np.stack([code, self.codes.class_codes[row]]).astype(np.float32))
         change = np.asarray(reconstruction_saliency(jnp.asarray(pair[:1]), jnp.asarray(pair[1:])))[0]
         return View(pair[0], self.explainer.predict(pair[:1])[0], change)
@@ -126,7 +129,7 @@ class Atlas:
         waypoints = pad_waypoints([waypoints], POINTS)
         prediction = self.codes.predictions[row]
         crossings = self.explainer.search(
-            self.codes.individual_codes[row][None],
+            self._individual(row),
             waypoints,
             np.asarray([prediction], np.int32),
             np.asarray([target], np.int32),
@@ -153,12 +156,15 @@ def make_atlas(explainer: Explainer, splits: tuple[str, ...] = ("test",), limit:
         InputError: if there are too few images.
     """
     codes = encode_splits(explainer, splits, limit)
-    if len(codes.names) < 10:
-        raise InputError(f"{len(codes.names)} images are too few to draw a manifold; 10 or more are needed")
+    if len(codes) < 10:
+        raise InputError(f"{len(codes)} images are too few to draw a manifold; 10 or more are needed")
     components = manifold.principal_components(codes.class_codes)
     try:
         graph = manifold.build_topology(
-            codes.class_codes, codes.reconstructed.argmax(-1), codes.reconstructed.max(-1), manifold.MapperOptions()
+            codes.class_codes,
+            codes.reconstruction_predictions,
+            codes.reconstruction_confidences,
+            manifold.MapperOptions(),
         )
     except manifold.EmptyGraph as error:
         raise InputError(str(error)) from error

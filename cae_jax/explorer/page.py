@@ -226,8 +226,9 @@ class ExplorerPage:
         self._quiet = False
         self._bars.data["value"] = [float(p) for p in view.probabilities]
         answer = self._names[int(view.probabilities.argmax())]
+        (own,) = codes.take(np.asarray([self._row]))
         tiles = {
-            f"{codes.names[self._row]}: {self._names[codes.predictions[self._row]]}": codes.images[self._row],
+            f"{codes.names[self._row]}: {self._names[codes.predictions[self._row]]}": own,
             f"with this code: {answer}": view.image,
             "red added, blue removed": saliency_tile(view.saliency, view.image),
         }

@@ -32,6 +32,6 @@ def write_tensor_file(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> 
     """Writes tensors by name; in a file of PyTorch's under the published key, 'ab'."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
-        np.savez(path, allow_pickle=False, **tensors)
+        np.savez(path, **tensors)
     else:
         write_tensors(path, tensors, "ab")

@@ -5,12 +5,20 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+ROWS = 4096  # asked about at once, since each answer has a probability for every class
+
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Row numbers of individual codes `[M]` and class codes `[M, size]` to the classifier's probabilities `[M, K]`."""
 
 
 def pervasiveness(
-    answer: Answer, class_codes: np.ndarray, predictions: np.ndarray, classes: int, seed: int, swaps: int = 100
+    answer: Answer,
+    class_codes: np.ndarray,
+    predictions: np.ndarray,
+    classes: int,
+    seed: int,
+    swaps: int = 100,
+    most: int = 200_000,
 ) -> np.ndarray:
     """How often a swap takes the donor's class, for each pair of classes.
 
@@ -21,17 +29,24 @@ def pervasiveness(
         classes: K.
         seed: of the draw.
         swaps: random pairs of exemplar and donor for each pair of classes.
+        most: swaps in all. Where there are more, each pair of classes gets fewer, one at least; where there are more
+            pairs of classes than that, a random choice of them is asked about.
 
     Returns:
-        `[K, K]` in [0, 1], exemplar's class by donor's class; NaN where a class has no image. The diagonal swaps codes
-        within a class.
+        `[K, K]` in [0, 1], exemplar's class by donor's class; NaN where a class has no image, or the pair was not asked
+        about. The diagonal swaps codes within a class.
     """
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(predictions == c) for c in range(classes)]
     pairs = [(a, b) for a in range(classes) for b in range(classes) if len(members[a]) and len(members[b])]
+    swaps = max(min(swaps, most // len(pairs)), 1)
+    if len(pairs) > most:
+        pairs = [pairs[i] for i in np.sort(rng.permutation(len(pairs))[:most])]
     exemplars = np.concatenate([rng.choice(members[a], swaps) for a, _ in pairs])
     donors = np.concatenate([rng.choice(members[b], swaps) for _, b in pairs])
-    hits = answer(exemplars, class_codes[donors]).argmax(-1) == predictions[donors]
+    parts = np.split(np.arange(len(donors)), range(ROWS, len(donors), ROWS))
+    answers = [answer(exemplars[part], class_codes[donors[part]]).argmax(-1) for part in parts]
+    hits = np.concatenate(answers) == predictions[donors]
     table = np.full((classes, classes), np.nan)
     for (a, b), share in zip(pairs, hits.reshape(len(pairs), swaps).mean(1), strict=True):
         table[a, b] = share
@@ -124,7 +139,10 @@ def path_roughness(
     paths: int = 30,
     steps: int = 32,
 ) -> np.ndarray:
-    """How often the answer changes along straight lines between codes of two classes, beyond the once that it must.
+    """How often the answer changes along straight lines between codes of two classes, per unit of their length.
+
+    The one change that every such line needs is counted too: of a smooth manifold it is the less the farther its
+    classes are apart, and never 0.
 
     Args:
         answer: see `Answer`.

@@ -61,7 +61,7 @@ def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
     if flat.shape[1] <= len(flat):
         model = make_pipeline(StandardScaler(), regression).fit(flat, labels)
         return lambda held_out: model.predict(held_out.reshape(len(held_out), -1))
-    products = functools.partial(_products, others=flat)
+    products = functools.partial(_products, others=flat, moments=_moments(flat))
     squares, axes = np.linalg.eigh(products(flat))
     there = squares > squares[-1] * len(flat) * np.finfo(np.float32).eps
     axes = axes[:, there] / np.sqrt(squares[there])
@@ -69,14 +69,25 @@ def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
     return lambda held_out: regression.predict(products(held_out.reshape(len(held_out), -1)) @ axes)
 
 
-def _products(codes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Dot products `[M, N]` of codes with others, standardised as these are, summed over a few numbers at a time."""
-    total, step = np.zeros((len(codes), len(others))), 4096
-    for start in range(0, others.shape[1], step):
-        theirs = others[:, start : start + step].astype(np.float64)
-        mean, deviation = theirs.mean(0), theirs.std(0)
-        scale = np.where(deviation > 0, deviation, 1.0)
-        total += ((codes[:, start : start + step] - mean) / scale) @ ((theirs - mean) / scale).T
+def _blocks(size: int) -> list[slice]:
+    return [slice(start, start + 4096) for start in range(0, size, 4096)]
+
+
+def _moments(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of every number of codes `[N, D]`; 1 where it does not vary."""
+    blocks = _blocks(codes.shape[1])
+    means = [codes[:, block].mean(0, dtype=np.float64) for block in blocks]
+    variances = np.concatenate([codes[:, block].var(0, dtype=np.float64) for block in blocks])
+    return np.concatenate(means), np.where(variances > 0, variances, 1.0)
+
+
+def _products(codes: np.ndarray, others: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Dot products `[M, N]` of codes with others, both standardised, without a copy of either as a whole."""
+    mean, variance = moments
+    total = np.zeros((len(codes), len(others)))
+    for block in _blocks(len(mean)):
+        weights = (codes[:, block] - mean[block]) / variance[block]
+        total += weights.astype(np.float32) @ others[:, block].T - (weights @ mean[block])[:, None]
     return total
 
 

@@ -1,7 +1,7 @@
 """The class-code manifold as one self-contained HTML page: scatter, topology graph, claims, directions, ways."""
 
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -11,6 +11,7 @@ from cae_jax.report.grids import data_uri
 
 THUMBNAIL = 56  # largest side of a picture under the mouse
 MOST_POINTS = 6000  # drawn in the scatter
+MOST_CLASSES = 50  # of the heat map
 PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222255", "#ee8866", "#44bb99"
 )  # fmt: skip
@@ -21,7 +22,7 @@ class Points(NamedTuple):
 
     Attributes:
         names: `[N]`.
-        images: `[N, height, width, channels]` uint8.
+        images: rows to their images `[rows, height, width, channels]`, uint8.
         labels: `[N]`, class numbers of the data set.
         predictions: `[N]`, of the classifier.
         confidences: `[N]` in [0, 1].
@@ -29,7 +30,7 @@ class Points(NamedTuple):
     """
 
     names: np.ndarray
-    images: np.ndarray
+    images: Callable[[np.ndarray], np.ndarray]
     labels: np.ndarray
     predictions: np.ndarray
     confidences: np.ndarray
@@ -88,7 +89,7 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
             "label": [class_names[int(c)] for c in points.labels[rows]],
             "prediction": [class_names[int(c)] for c in points.predictions[rows]],
             "confidence": points.confidences[rows].astype(np.float32),
-            "picture": [data_uri(image, THUMBNAIL) for image in points.images[rows]],
+            "picture": [data_uri(points.images(rows[i : i + 1])[0], THUMBNAIL) for i in range(len(rows))],
         }
     )
     plot = figure(width=760, height=560, tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom")
@@ -199,7 +200,7 @@ def manifold_page(
         correlations: P names of image properties, and `[D, P]` in [-1, 1].
         graph: `nodes` and `edges` as plain data, see `manifold.TopologyGraph.to_dict`.
         positions: `[V, 2]`, where its nodes are drawn.
-        pictures: `[V, height, width, channels]` in [0, 1], an image for each node.
+        pictures: `[V, height, width, channels]` in [0, 1] or uint8, an image for each node.
         directions: images along principal directions.
         ways: images along ways through the graph.
     """
@@ -217,7 +218,7 @@ def manifold_page(
         classes=[(name, class_colour(i)) for i, name in enumerate(class_names)],
         numbers=numbers,
         per_class=per_class,
-        heat=[[_cell(float(value)) for value in row] for row in pervasiveness],
+        heat=[[_cell(float(value)) for value in row] for row in pervasiveness if len(class_names) <= MOST_CLASSES],
         explained=explained,
         properties=correlations[0],
         correlations=correlations[1],

@@ -22,11 +22,14 @@ def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
 
 
 def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Writes a compressed `.npz`."""
+    """Writes a compressed `.npz`; raises TypeError for an array of Python objects, which would be pickled."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:  # numpy's own keyword for that is written as an array before 2.2
+            raise TypeError(f"{name} is an array of Python objects, not of numbers or texts")
     draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
     try:
         with draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
