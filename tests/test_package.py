@@ -205,6 +205,7 @@ def test_a_classifier_of_another_framework_is_named_and_checked(trained_explaine
     record["config"]["classifier"] |= {"path": "model.onnx"}
     record["config"]["classifier"]["input"] |= {"range": [-1.0, 1.0], "layout": "NCHW"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run" / "classifier_identity.json").unlink()  # as if it had been trained for that one
     explainer = Explainer.load(tmp_path / "run")
     explainer._table = trained_explainer.code_table
     explainer.save_package(tmp_path / "given")
