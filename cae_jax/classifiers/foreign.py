@@ -86,10 +86,12 @@ def _kind(reference: Reference) -> str:
 
 def reference_settings(reference: Reference) -> dict[str, str]:
     """How a classifier is asked and read, as its identity keeps it."""
-    given = asdict(reference)
-    given |= {f"input.{key}": value for key, value in given.pop("preparation").items()}
-    function = "" if pathlib.Path(reference.path).is_file() else reference.path.rpartition(":")[2]
-    return {key: str(value) for key, value in given.items() if key not in PLACES} | {"function": function}
+    settings = {"function": "" if pathlib.Path(reference.path).is_file() else reference.path.rpartition(":")[2]}
+    for part, value in asdict(reference).items():
+        for key, inner in (value if isinstance(value, dict) else {part: value}).items():
+            if key not in PLACES:
+                settings[f"input.{key}" if part == "preparation" else key] = str(inner)
+    return settings
 
 
 def _named(reference: Reference, predict: Callable[[Any], Any], traceable: bool, shape: Any) -> Foreign:
