@@ -159,7 +159,7 @@ def test_data_of_one_s_own_are_read_as_the_tutorial_says(reader):
 
 
 def test_an_explainer_is_shared_as_the_tutorial_says(reader):
-    follow(blocks_of("own_classifier.md", "JAX"))
+    follow(blocks_of("own_classifier.md", "ONNX"))
     follow(blocks_of("sharing.md"))
     assert (reader / "explainer" / "README.md").exists()
 

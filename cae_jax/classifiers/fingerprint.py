@@ -79,10 +79,9 @@ def differences(kept: Identity, now: Identity) -> list[str]:
                 found.append(f"{name} is new")
             elif kept.files[name] != now.files[name]:
                 found.append(f"{name} has other contents")
-    for key in sorted(kept.settings.keys() | now.settings.keys()):
-        before, after = (settings.get(key, "(absent)") for settings in (kept.settings, now.settings))
-        if before != after:
-            found.append(f"{key} was {before} and is {after}")
+    for key in sorted(kept.settings.keys() & now.settings.keys()):
+        if kept.settings[key] != now.settings[key]:
+            found.append(f"{key} was {kept.settings[key]} and is {now.settings[key]}")
     if not same_answers(kept, now):
         found.append(f"its answers to {len(now.answers)} fixed images are others{_by_how_much(kept, now)}")
         if len(found) == 1:

@@ -11,8 +11,9 @@ example:
   python -m cae_jax.cli.package --workdir runs/mnist --out mnist_explainer
   python explain.py --workdir mnist_explainer --input my_digits/
 
-The folder holds the weights (safetensors), the config, the classifier or its name and hash, the class codes of the
-training images, the metrics and a model card; no training images, no pickle. Loading checks every file's SHA-256.
+The folder holds the weights (safetensors), the config, the classifier or its name and what it is known again by, the
+class codes of the training images, the metrics and a model card; no training images, no pickle. Loading checks every
+file's SHA-256 and runs no code: a classifier that is neither in it nor an .onnx file must be handed in, in Python.
 """
 
 

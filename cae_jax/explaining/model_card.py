@@ -18,6 +18,12 @@ SHOWN = (
 )
 
 
+def _not_included(classifier: Mapping[str, Any]) -> str:
+    path = classifier["path"]
+    how = "put it here" if path.endswith(".onnx") else "hand it in: `Explainer.load(..., host_classifier=...)`"
+    return f"{path} (not included; {how})"
+
+
 def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     """Writes a model card in Markdown.
 
@@ -28,7 +34,7 @@ def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scor
         scores: the run's metrics; may be empty.
     """
     height, width, channels = record.image_shape
-    named = classifier.get("path") or f"included ({classifier['architecture']})"
+    named = f"included ({classifier['architecture']})" if "architecture" in classifier else _not_included(classifier)
     rows = [f"| `{name}` | {scores[name]:.3f} | {meaning} |" for name, meaning in SHOWN if name in scores]
     table = ["| | test split | |", "|---|---|---|", *rows] if rows else ["No metrics came with the run."]
     return "\n".join(

@@ -43,7 +43,7 @@ def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Itera
         arrays: by name, how many rows an array has, and its parts in order, at least one; they are asked for when it
             is written.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
     try:
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
             for name, (rows, parts) in arrays.items():
