@@ -59,7 +59,11 @@ def test_shipped_configs_pass_as_they_are(name):
         ("augment.max_shift", -1, "augment.max_shift must be 0 or more, not -1"),
         ("augment.max_rotation", 270, "augment.max_rotation must be from 0 to 180, not 270.0"),
         ("classifier.kind", "keras", "classifier.kind must be one of auto, jax, python, torch, onnx, not 'keras'"),
-        ("classifier.head", "relu", "classifier.head must be 'softmax', 'logit', 'sigmoid' or 'probabilities'"),
+        (
+            "classifier.head",
+            "relu",
+            "classifier.head must be one of softmax, logit, sigmoid, probabilities, probability, findings, not 'relu'",
+        ),
         ("classifier.input.layout", "CHW", "classifier.input.layout must be 'NHWC' or 'NCHW', not 'CHW'"),
         ("classifier.input.order", "GBR", "classifier.input.order must be 'RGB' or 'BGR', not 'GBR'"),
         ("classifier.input.mean", (), "classifier.input.mean takes one number, or one for each channel, not none"),
