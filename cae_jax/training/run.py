@@ -20,6 +20,7 @@ from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.files import write_whole
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
 from cae_jax.training.kept_steps import KeptSteps
+from cae_jax.training.run_record import FILE as RECORD
 from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
@@ -110,8 +111,16 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         console.rule(style="red")
     with first_one_first("workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
+        begun = (workdir / RECORD).exists()
         claim_workdir(workdir, config, dataset)
         if dataset.listing is not None and is_first():
+            if begun and not (workdir / LISTING).exists():
+                console.print(
+                    f"{workdir} was begun by a version that kept no {LISTING}. Splits that are drawn are drawn anew, so "
+                    f"that it may have trained on what are now test images; start again in another --workdir to be sure",
+                    style="bold red",
+                    markup=False,
+                )
             write_whole(workdir / LISTING, listing_bytes(dataset.listing))
     if dataset.skipped and is_first():
         lines = "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped)
