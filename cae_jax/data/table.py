@@ -163,5 +163,5 @@ def list_table(path: pathlib.Path, columns: Columns, order: Sequence[str] = ()) 
     groups = np.asarray([line.cells[columns.group] for line in lines]) if columns.group else None
     listing = Listing(path.parent, tuple(files), np.asarray(labels, np.int32), class_names, np.asarray(splits), groups)
     names = listing.names()
-    order = sorted(range(len(names)), key=names.__getitem__)  # that of the lines says nothing: they may move
-    return listing.keep(np.asarray(order))
+    rows = sorted(range(len(names)), key=names.__getitem__)  # the order of the lines says nothing: they may move
+    return listing.keep(np.asarray(rows))

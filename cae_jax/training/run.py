@@ -31,6 +31,7 @@ from cae_jax.training.errors import OneClass
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.files import write_whole
 from cae_jax.training.functions import Functions, make_functions, predicted_classes
+from cae_jax.training.run_record import FILE as RECORD
 from cae_jax.training.run_record import claim_workdir
 from cae_jax.training.settings import file_settings
 from cae_jax.training.sharding import data_mesh
@@ -161,8 +162,16 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     check_images(config, dataset.image_shape)
     with first_one_first("workdir"):
         make_workdir(workdir)
+        begun = (workdir / RECORD).exists()
         claim_workdir(workdir, config, dataset)
         if dataset.listing is not None and is_first():
+            if begun and not (workdir / LISTING).exists():
+                console.print(
+                    f"{workdir} was begun by a version that kept no {LISTING}: where splits are drawn, it may have trained "
+                    f"on what are test images now; to be sure, start again in another --workdir",
+                    style="bold red",
+                    markup=False,
+                )
             write_whole(workdir / LISTING, listing_bytes(dataset.listing))
     if dataset.skipped and is_first():
         lines = "".join(f"{path}\t{reason}\n" for path, reason in dataset.skipped)
