@@ -167,8 +167,8 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         if dataset.listing is not None and is_first():
             if begun and not (workdir / LISTING).exists():
                 console.print(
-                    f"{workdir} was begun by a version that kept no {LISTING}: where splits are drawn, it may have trained "
-                    f"on what are test images now; to be sure, start again in another --workdir",
+                    f"{workdir} was begun by a version that kept no {LISTING}: where splits are drawn, it may have "
+                    f"trained on what are test images now; to be sure, start again in another --workdir",
                     style="bold red",
                     markup=False,
                 )
