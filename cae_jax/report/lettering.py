@@ -5,34 +5,34 @@ import pathlib
 from collections.abc import Iterable
 
 import matplotlib
+from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
 from cae_jax.file_names import printable
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-NOWHERE = "\U0010fffe"  # no font has a glyph for it
+WIDE = pathlib.Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
 
 @functools.cache
 def _fonts(size: int) -> tuple[Font, Font]:
     """Pillow's own font, which has ASCII, and one with most alphabets; neither has Chinese or emoji."""
-    wide = pathlib.Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.load_default(size), ImageFont.truetype(wide, size)
+    return ImageFont.load_default(size), ImageFont.truetype(WIDE, size)
 
 
-@functools.lru_cache(10_000)
-def _has_glyph(font: Font, character: str) -> bool:
-    drawn, missing = font.getmask(character), font.getmask(NOWHERE)
-    return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
+@functools.cache
+def _alphabets() -> frozenset[int]:
+    """The characters that the second font has."""
+    return frozenset(FT2Font(str(WIDE)).get_charmap())
 
 
 def lettered(text: str, size: int) -> tuple[str, Font]:
     """Text as it can be drawn, and the font for it; a character that no font here has stands as its escape."""
     text = printable(text)
     plain, wide = _fonts(size)
-    if all(_has_glyph(plain, c) for c in set(text)):
+    if text.isascii():
         return text, plain
-    escape = lambda c: c if _has_glyph(wide, c) else c.encode("unicode_escape").decode()  # noqa: E731
+    escape = lambda c: c if ord(c) in _alphabets() else c.encode("unicode_escape").decode()  # noqa: E731
     return "".join(map(escape, text)), wide
 
 

@@ -133,6 +133,9 @@ class Page:
             totals=totals(endings, shifts),
             failures=[tuple(map(printable, failure)) for failure in failures],
             missing=missing,
-            fewer=[row | {name: printable(row[name]) for name in ("image", "target")} for row in fewer[:MOST_FEWER]],
+            fewer=[
+                {**row, "image": printable(row["image"]), "target": printable(row["target"])}
+                for row in fewer[:MOST_FEWER]
+            ],
             with_fewer=len(fewer),
         )

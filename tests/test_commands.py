@@ -1,0 +1,220 @@
+"""Every command that README, docs, `--help` and the shipped files name: run on a short run's workdir, and looked at.
+
+What cannot be run here is listed with its reason, and read by its program's parser. The tutorials' commands are
+followed in `test_docs.py`, in their order.
+"""
+
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_run import SMALL
+
+from cae_jax.cli import (
+    benchmark,
+    benchmark_search,
+    describe_manifold,
+    explain,
+    explore,
+    export_official,
+    extract_codes,
+    import_official,
+    package,
+    train,
+)
+from cae_jax.types import Ending
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROGRAMS = {
+    "train.py": train,
+    "explain.py": explain,
+    "cae_jax.cli.benchmark": benchmark,
+    "cae_jax.cli.benchmark_search": benchmark_search,
+    "cae_jax.cli.describe_manifold": describe_manifold,
+    "cae_jax.cli.explore": explore,
+    "cae_jax.cli.export_official": export_official,
+    "cae_jax.cli.extract_codes": extract_codes,
+    "cae_jax.cli.import_official": import_official,
+    "cae_jax.cli.package": package,
+}
+FOLLOWED = ("own_classifier.md", "own_data.md", "sharing.md")
+TEXTS = {
+    **{path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))},
+    **{f"--help of {name}": program.EXAMPLES for name, program in PROGRAMS.items()},
+    **{
+        path.name: path.read_text()
+        for folder in ("configs", "benchmarks")
+        for path in sorted((ROOT / folder).glob("*.py"))
+    },
+}
+NOT_RUN = {
+    r"^make ": "installs an environment, or runs these tests",
+    r"^python (-m )?benchmarks[./]": "measures for minutes",
+    r"--distributed": "needs several hosts; test_processes.py has two processes",
+    r"cli\.explore ": "serves until it is interrupted; test_explorer.py serves",
+    r"--profile": "runs 23 steps; test_profiling.py has it",
+    r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
+    r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
+    r"seed=S$": "S stands for a number",
+    r"configs/bench_(synthetic|shortcut|chest_xray)\.py": "trains for long",
+    r"configs/folder\.py|my_config|runs/(folder|oct)|--out runs/oct": "is followed in test_docs.py, or like what is",
+}
+TINY = {
+    "train.py": [f"--config.{key}={value}" for key, value in SMALL.items()],
+    "explain.py": ["--limit", "2", "--confidence", "0.11", "--overwrite"],
+    "cae_jax.cli.describe_manifold": ["--limit", "60"],
+    "cae_jax.cli.benchmark_search": ["--num", "4", "--sample", "2"],
+    "cae_jax.cli.benchmark": [
+        *(f"--config.train.{key}={value}" for key, value in SMALL.items()),
+        *(f"--config.protocol.{key}={value}" for key, value in {"images": 4, "steps": 4, "patch": 7}.items()),
+        *("--config.protocol.bootstrap=20", "--config.protocol.road_shares=0.2", "--config.protocol.confidence=0.11"),
+    ],
+}
+
+
+def commands():
+    """All commands in code, by line, without comments; those of the tutorials are left out."""
+    found = {}
+    for name, text in TEXTS.items():
+        whole = text.replace("\\\n", " ")
+        lines = re.findall(r"^ *((?:python|make) .*)$", whole, re.MULTILINE)
+        lines += re.findall(r"`(python [^`\n]*--(?:config|workdir) [^`\n]*)`", whole)
+        for line in lines if name not in FOLLOWED else ():
+            words = shlex.split(line.replace("\\", " "), comments=True)
+            found[shlex.join(words)] = words
+    return found
+
+
+COMMANDS = commands()
+
+
+def reason(line):
+    """Why a command is not run here, or None."""
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, line)), None)
+
+
+def program_of(words):
+    """The program's name and its arguments."""
+    words = words[2:] if words[1] == "-m" else words[1:]
+    return words[0], words[1:]
+
+
+RUN = [line for line in COMMANDS if reason(line) is None]
+LISTED = [line for line in COMMANDS if reason(line) is not None]
+
+
+def test_there_are_commands_and_every_reason_is_needed():
+    assert len(RUN) > 15
+    assert not [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in LISTED)]
+
+
+@pytest.mark.parametrize("line", LISTED)
+def test_what_is_not_run_exists_and_can_be_read(line):
+    words = COMMANDS[line]
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return
+    name, arguments = program_of(words)
+    if "benchmarks" in name:
+        source = (ROOT / (name if name.endswith(".py") else name.replace(".", "/") + ".py")).read_text()
+        assert all(f'"{word}"' in source for word in arguments if word.startswith("--"))
+        return
+    PROGRAMS[name].parse(arguments)
+    for word in arguments:
+        assert not word.startswith("configs/") or (ROOT / word).exists()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, trained, digits):
+    """A folder with a short run in `runs/mnist`, and pictures."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copytree(trained[0], folder / "runs" / "mnist")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    (folder / "my_digits").mkdir()
+    seven, nine = (int(np.flatnonzero(digits.test.labels == label)[0]) for label in (7, 9))
+    for name, row in (("my_digits/a", 0), ("my_digits/b", 1), ("seven", seven), ("nine", nine)):
+        Image.fromarray(digits.test.take(np.asarray([row]))[0, ..., 0]).save(folder / f"{name}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def few(small_data):
+    """Whatever opens a data set gets the few digits."""
+
+
+def files_of(name, options):
+    """What a program has to leave behind."""
+    if name == "train.py":
+        default = pathlib.Path("runs") / pathlib.Path(options.config).stem
+        return [] if options.list else [(options.workdir or default) / "metrics.json"]
+    if name == "explain.py":
+        out = options.out or explain._default_out(options)
+        return [out / file for file in ("index.html", "explanations.json", "explanations.npz")]
+    if name == "cae_jax.cli.describe_manifold":
+        return [options.workdir / "manifold" / file for file in ("index.html", "manifold.json", "codes.parquet")]
+    if name == "cae_jax.cli.benchmark_search":
+        return [options.workdir / "benchmark" / file for file in ("search.csv", "search.json", "search.png")]
+    if name == "cae_jax.cli.benchmark":
+        return [(options.workdir or pathlib.Path("runs/bench_mnist")) / f for f in ("summary.md", "index.html")]
+    return [options.out / "README.md" if name.endswith("package") else options.out]
+
+
+def prepared(name, arguments):
+    """The same command on tiny settings; what follows wins."""
+    tiny = TINY.get(name, [])
+    if name == "cae_jax.cli.benchmark_search" and "--memory" in arguments:
+        tiny = [*tiny, "--memory", "8"]
+    if name == "cae_jax.cli.benchmark" and not any("methods" in word for word in arguments):
+        tiny = [*tiny, "--config.methods=CAE,control: random map"]
+    return [*arguments, *tiny]
+
+
+@pytest.mark.parametrize("line", RUN)
+def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
+    name, arguments = program_of(COMMANDS[line])
+    arguments = prepared(name, arguments)
+    parsed = PROGRAMS[name].parse(arguments)
+    options = parsed[0] if isinstance(parsed, tuple) else parsed
+    if options.workdir == pathlib.Path("mnist_explainer") and not options.workdir.exists():
+        monkeypatch.setattr(sys, "argv", ["package", "--workdir", "runs/mnist", "--out", "mnist_explainer"])
+        assert package.main() == 0
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    assert PROGRAMS[name].main() == 0, capsys.readouterr().out
+    for file in files_of(name, options):
+        assert file.stat().st_size > 100, file
+    if name == "explain.py":
+        rows = json.loads(files_of(name, options)[1].read_text())["explanations"]
+        assert {row["ending"] for row in rows} <= {ending.name for ending in Ending}
+        assert len({row["image"] for row in rows}) == (1 if "seven" in line else 2)
+        assert all((files_of(name, options)[0].parent / row["picture"]).exists() for row in rows)
+    elif name == "train.py":
+        assert ("data.name" if options.list else "held-out test split") in capsys.readouterr().out
+
+
+def readme_python():
+    """The snippets of Python in the README."""
+    return re.findall(r"^```python\n(.*?)^```$", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_s_python_runs(place, digits):
+    from_python, config = readme_python()
+    images = digits.test.take(np.arange(4))
+    scope = {"images": images, "f": lambda batch: np.full((len(batch), 10), 0.1, np.float32)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*answers were asked for")  # the run is too short to give so many
+        exec(from_python, scope)
+    assert scope["probabilities"].shape == (4, 10)
+    assert scope["swapped"].shape == images.shape
+    assert scope["record"].image_index.tolist() == [0, 1, 2, 3]
+    exec(config, scope)
+    found = scope["get_config"]()
+    assert (found.classifier.path, found.data.size, found.classifier.input.layout) == ("model.onnx", (64, 64), "NCHW")
