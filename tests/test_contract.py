@@ -530,3 +530,15 @@ def test_kind_auto_asks_what_a_function_of_a_file_is(elsewhere):
         load_foreign(Reference("run_12:30/net.py:plain"))
     with pytest.raises(ValueError, match="is a Python file; name a function of it"):
         load_foreign(Reference("run_12:30/net.py"))
+
+
+def test_losses_leave_samples_without_an_answer_out_and_say_so_if_there_are_none_with_one():
+    from cae_jax.training.objectives import _of_answered
+
+    answers = jnp.asarray([[0.5, 0.5], [np.nan, np.nan], [0.1, 0.9], [0.3, 0.7]])
+    others = jnp.asarray([[0.5, 0.5], [0.2, 0.8], [0.4, 0.6], [np.nan, 0.7]])
+    values = jnp.asarray([1.0, np.nan, 2.0, np.nan])
+    assert float(_of_answered(values, answers, others).mean()) == pytest.approx(1.5)
+    sound = jnp.asarray([1.0, 3.0])
+    np.testing.assert_array_equal(_of_answered(sound, others[:2]), sound)
+    assert np.isnan(_of_answered(values[1:2], answers[1:2]).mean())
