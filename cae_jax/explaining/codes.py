@@ -51,7 +51,7 @@ class CodePart(NamedTuple):
         return self.reconstructed.argmax(-1) == self.probabilities.argmax(-1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SplitCodes:
     """Encoded images of a data set, N rows; an `ImageSource`.
 

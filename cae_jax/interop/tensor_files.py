@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def write_tensor_file(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> 
     """Writes tensors by name; in a file of PyTorch's under the published key, 'ab'."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
-        np.savez(path, **tensors)
+        arrays: dict[str, Any] = dict(tensors)
+        np.savez(path, **arrays)
     else:
         write_tensors(path, tensors, "ab")

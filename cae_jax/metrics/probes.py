@@ -60,13 +60,13 @@ def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
     flat = codes.reshape(len(codes), -1)
     if flat.shape[1] <= len(flat):
         model = make_pipeline(StandardScaler(), regression).fit(flat, labels)
-        return lambda held_out: model.predict(held_out.reshape(len(held_out), -1))
+        return lambda held_out: np.asarray(model.predict(held_out.reshape(len(held_out), -1)))
     products = functools.partial(_products, others=flat, moments=_moments(flat))
     squares, axes = np.linalg.eigh(products(flat))
     there = squares > squares[-1] * len(flat) * np.finfo(np.float32).eps
     axes = axes[:, there] / np.sqrt(squares[there])
     regression.fit(products(flat) @ axes, labels)
-    return lambda held_out: regression.predict(products(held_out.reshape(len(held_out), -1)) @ axes)
+    return lambda held_out: np.asarray(regression.predict(products(held_out.reshape(len(held_out), -1)) @ axes))
 
 
 def _blocks(size: int) -> list[slice]:

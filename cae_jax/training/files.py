@@ -5,6 +5,7 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
+def write_npz(path: pathlib.Path, **arrays: Any) -> None:
     """Writes a compressed `.npz`; raises TypeError for an array of Python objects, which would be pickled."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:  # numpy's own keyword for that is written as an array before 2.2
