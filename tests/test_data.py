@@ -1,6 +1,7 @@
 """Pairs, splits, IDX files, and opening data sets by name."""
 
 import gzip
+import pathlib
 import struct
 
 import numpy as np
@@ -231,6 +232,17 @@ def test_a_prepared_data_set_is_read_by_its_path(tmp_path):
         np.testing.assert_array_equal(by_path.split(split).labels, by_name.split(split).labels)
     rows = np.arange(10)
     np.testing.assert_array_equal(by_path.test.take(rows), by_name.test.take(rows))
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_prepared_data_set_cannot_name_code_to_run(tmp_path, monkeypatch, by_name):
+    path = pathlib.Path(prepared(tmp_path, "Stranger", {"train": 40, "test": 10}))
+    features = path / "features.json"
+    features.write_text(features.read_text().replace("tensorflow_datasets.core.features.image_feature", "evil_features"))
+    (tmp_path / "evil_features.py").write_text("raise SystemExit('code of the data set was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataUnavailable, match=r"features\.json names evil_features\.Image, which is code"):
+        open_dataset(*(("stranger", str(tmp_path)) if by_name else (str(path),)))
 
 
 def test_mnist_that_is_prepared_is_read_again_without_its_files(tmp_path, monkeypatch):

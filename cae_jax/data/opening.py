@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from cae_jax.data.mnist import FILES, FashionMnist, Mnist
 from cae_jax.data.mnist_5k import Mnist5k
 from cae_jax.data.npz import open_npz
 from cae_jax.data.phantom_builder import Phantom, read_variant
-from cae_jax.data.prepared import read_prepared
+from cae_jax.data.prepared import read_prepared, refuse_foreign_features
 from cae_jax.data.published_layout import is_published_layout, list_published_layout
 from cae_jax.data.table import list_table
 from cae_jax.errors import UserError
@@ -68,6 +69,7 @@ def _own(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
 
 
 def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+    _or_unavailable(refuse_foreign_features, folder / re.split("[/:]", name)[0])
     try:
         builder = tfds.builder(name, data_dir=folder)
     except tfds.core.registered.DatasetNotFoundError as error:
@@ -138,6 +140,7 @@ def _open_files(name: str, settings: FileSettings) -> Dataset:
     if not path.is_dir():
         raise DataUnavailable(f"{path} is neither a folder nor a file ending in .npz or .csv")
     if (path / "dataset_info.json").exists():
+        refuse_foreign_features(path)
         return read_prepared(tfds.builder_from_directory(path), name, settings.format)
     layout = list_published_layout if is_published_layout(path) else list_class_folders
     return open_listing(name, layout(path, settings.classes), settings)

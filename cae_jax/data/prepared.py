@@ -1,6 +1,8 @@
 """Data sets that TFDS has prepared as ArrayRecord."""
 
+import json
 import logging
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,40 @@ from cae_jax.data.listing import class_order
 from cae_jax.data.sources import RecordSource, held_if_small, settled
 from cae_jax.data.split_names import splits_of
 
+FEATURES = "features.json"
+OF_TFDS = "tensorflow_datasets."
 log = logging.getLogger(__name__)
+
+
+def _named_classes(features: Any) -> set[str]:
+    """Names of the Python classes that a description of features names, at any depth."""
+    if isinstance(features, list):
+        return {name for inner in features for name in _named_classes(inner)}
+    if not isinstance(features, dict):
+        return set()
+    own = {features[key] for key in ("type", "pythonClassName") if isinstance(features.get(key), str)}
+    return own.union(*(_named_classes(inner) for inner in features.values()))
+
+
+def refuse_foreign_features(folder: pathlib.Path) -> None:
+    """Refuses a prepared data set whose features are of other packages: TFDS would import, and so run, their modules.
+
+    Args:
+        folder: with a `features.json` in it or somewhere below it, or none.
+
+    Raises:
+        ValueError: naming the file and the class.
+    """
+    for path in sorted(folder.rglob(FEATURES)):
+        try:
+            names = _named_classes(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        if foreign := sorted(name for name in names if "." in name and not name.startswith(OF_TFDS)):
+            raise ValueError(
+                f"{path} names {foreign[0]}, which is code of another package and is not run for a data set; prepare "
+                f"it with TFDS's own features, 'image' and 'label'"
+            )
 
 
 def _raw_labels(builder: Any, split: str) -> list[Any]:
