@@ -238,7 +238,9 @@ def test_a_prepared_data_set_is_read_by_its_path(tmp_path):
 def test_a_prepared_data_set_cannot_name_code_to_run(tmp_path, monkeypatch, by_name):
     path = pathlib.Path(prepared(tmp_path, "Stranger", {"train": 40, "test": 10}))
     features = path / "features.json"
-    features.write_text(features.read_text().replace("tensorflow_datasets.core.features.image_feature", "evil_features"))
+    features.write_text(
+        features.read_text().replace("tensorflow_datasets.core.features.image_feature", "evil_features")
+    )
     (tmp_path / "evil_features.py").write_text("raise SystemExit('code of the data set was run')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DataUnavailable, match=r"features\.json names evil_features\.Image, which is code"):

@@ -26,6 +26,10 @@ class Toy:
         self.record = SimpleNamespace(data="toy", class_names=("dark", "light"))
         self.asked = []
 
+    def answered(self, images):
+        """The classifier has an answer to all images."""
+        return np.full(len(images), True)
+
     def explain_batches(self, images, target, *, reference=None, **options):
         """As `Explainer.explain_batches`, for all images at once."""
         self.asked.append(len(images))
@@ -47,6 +51,9 @@ class Toy:
             path_shifts=np.asarray([0.0, 1.0]),
             path_images=np.stack([images, 1 - images], axis=1),
             path_probabilities=np.stack([halves, halves], axis=1),
+            answer=np.zeros(rows, int),
+            tried=np.ones(rows, int),
+            confident=np.ones(rows, int),
         )
 
 
@@ -149,7 +156,7 @@ def test_a_failure_that_has_nothing_to_do_with_the_file_is_tried_again(small_par
     with monkeypatch.context() as patch:
         patch.setattr(FileInputs, "read", without_2)
         assert "2.png" not in explain(folder, tmp_path / "out")[0]
-    assert explain(folder, tmp_path / "out") == (ALL, [1, 2])
+    assert explain(folder, tmp_path / "out") == (ALL, [2])
 
 
 def test_another_reference_is_another_job_whatever_its_file_is_called(folder, tmp_path):
@@ -158,6 +165,16 @@ def test_another_reference_is_another_job_whatever_its_file_is_called(folder, tm
     explain(folder, tmp_path / "out", reference=reference, reference_name="renamed.png")
     with pytest.raises(InputError, match=r"differs in: reference\); add --overwrite"):
         explain(folder, tmp_path / "out", reference=reference - 1, reference_name="reference.png")
+
+
+@pytest.mark.parametrize("name", ["parts", "index.html"])
+def test_a_folder_that_is_no_earlier_job_s_is_not_written_over(folder, tmp_path, name):
+    theirs = tmp_path / "out" / name
+    theirs.parent.mkdir()
+    theirs.write_text("of another program")
+    with pytest.raises(InputError, match=rf"{name} is no result of an earlier job"):
+        explain(folder, tmp_path / "out", overwrite=True)
+    assert theirs.read_text() == "of another program"
 
 
 @pytest.mark.parametrize("name", ["fingerprint", "record", "cae_jax"])

@@ -10,7 +10,7 @@ from rich.console import Console
 from small_run import SMALL
 
 from cae_jax.data import LISTING, DataChanged
-from cae_jax.training.config import apply_overrides
+from cae_jax.training.config import ConfigError, apply_overrides
 from cae_jax.training.errors import OneClass
 from cae_jax.training.presets import black_box
 from cae_jax.training.run import prepare
@@ -81,3 +81,23 @@ def test_a_validation_split_that_is_too_small_is_to_blame_and_not_the_classifier
         OneClass, match=r"all 2 validation images of \./images the class dark, .*\(it is 1\.000 accurate"
     ):
         start("second")
+
+
+def test_a_folder_with_checkpoints_of_another_program_is_no_workdir(start, tmp_path):
+    theirs = tmp_path / "run" / "checkpoints" / "1000" / "weights"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("of another program")
+    with pytest.raises(ConfigError, match=r"checkpoints is of no run of ours \(run\.json is missing\)"):
+        start()
+    assert theirs.read_text() == "of another program"
+
+
+def test_a_run_does_not_go_on_with_other_classes(start, tmp_path):
+    start()
+    for folder in ("light", "dark"):
+        (tmp_path / "images" / folder).rename(tmp_path / "images" / f"very {folder}")
+    (tmp_path / "run" / LISTING).unlink()
+    with pytest.raises(
+        ConfigError, match=r"the classes dark, light, but \./images has .* and very dark, very light now"
+    ):
+        start()

@@ -28,7 +28,8 @@ from cae_jax.training.files import write_npz, write_npz_in_parts, write_whole
 from cae_jax.training.workdir_lock import FILE as LOCK
 from cae_jax.types import Ending, Explanation
 
-OURS = ("request.json", "parts", "strips", "explanations.npz", "explanations.json", "index.html")
+REQUEST = "request.json"
+OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html")
 JOINT = "_to_"  # between an image and a class, in a picture's name
 FIELDS = tuple(field.name for field in dataclasses.fields(Explanation))
 
@@ -106,7 +107,7 @@ class ResultFolder:
 
         Raises:
             InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off;
-                if the path is a file; if two images have the same name.
+                if it holds files of our names without a job; if the path is a file; if two images have the same name.
         """
         self.path, self._class_names, self._count = path, class_names, len(names)
         self._stems, self._aims = _file_stems(names), [*safe_names(class_names, JOINT), "none"]
@@ -114,12 +115,19 @@ class ResultFolder:
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; name a folder as --out")
         if overwrite:
-            for name in OURS:
-                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
+            self._clear()
         self._claim(overwrite)
 
+    def _clear(self) -> None:
+        """Deletes the results of an earlier job, what tells that they are one's last; of no other folder anything."""
+        there = [self.path / name for name in OURS if (self.path / name).exists()]
+        if there and not (self.path / REQUEST).exists():
+            raise InputError(f"{there[0]} is no result of an earlier job ({REQUEST} is missing); name another --out")
+        for path in reversed(there):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def _claim(self, overwrite: bool) -> None:
-        path = self.path / "request.json"
+        path = self.path / REQUEST
         if path.exists():
             try:
                 earlier = json.loads(path.read_text())

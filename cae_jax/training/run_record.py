@@ -14,6 +14,7 @@ from cae_jax.training.files import write_whole
 from cae_jax.training.presets import official
 
 FILE = "run.json"
+CHECKPOINTS = "checkpoints"
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 
@@ -115,14 +116,22 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> No
     """Writes the record of a new run, or checks that the present one may go on.
 
     Raises:
-        ConfigError: if the workdir holds a run of other settings or data.
+        ConfigError: if the workdir holds a run of other settings, data or classes, or somebody else's checkpoints.
     """
     if (workdir / FILE).exists():
         record = read_record(workdir)
         check_resumable(record.config, config, workdir)
         if record.data != dataset.name:
             raise ConfigError(f"{workdir} holds a run on {record.data}, but this one would use {dataset.name}")
+        if (record.class_names, record.image_shape) != (dataset.class_names, dataset.image_shape):
+            raise ConfigError(
+                f"{workdir} holds a run of images {record.image_shape} and the classes "
+                f"{', '.join(record.class_names)}, but {dataset.name} has {dataset.image_shape} and {', '.join(dataset.class_names)} now; put the data "
+                f"back, or name another --workdir"
+            )
         return
+    if any((workdir / CHECKPOINTS).glob("*")):
+        raise ConfigError(f"{workdir / CHECKPOINTS} is of no run of ours ({FILE} is missing); name another --workdir")
     write_record(workdir, RunRecord(config, dataset.name, dataset.class_names, dataset.image_shape, dataset.note))
 
 
