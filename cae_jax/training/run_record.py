@@ -126,8 +126,8 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> No
         if (record.class_names, record.image_shape) != (dataset.class_names, dataset.image_shape):
             raise ConfigError(
                 f"{workdir} holds a run of images {record.image_shape} and the classes "
-                f"{', '.join(record.class_names)}, but {dataset.name} has {dataset.image_shape} and {', '.join(dataset.class_names)} now; put the data "
-                f"back, or name another --workdir"
+                f"{', '.join(record.class_names)}, but {dataset.name} has {dataset.image_shape} and "
+                f"{', '.join(dataset.class_names)} now; put the data back, or name another --workdir"
             )
         return
     if any((workdir / CHECKPOINTS).glob("*")):
