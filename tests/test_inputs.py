@@ -129,7 +129,7 @@ def test_pictures_are_read_as_arrays_and_palettes_refused():
     images = make_images()[..., 0]
     pictures = [Image.fromarray(image) for image in images]
     np.testing.assert_array_equal(check_images(pictures, GREY), check_images(images, GREY))
-    with pytest.raises(InputError, match="mode P"):
+    with pytest.raises(InputError, match="grey or RGB, not P"):
         check_images([picture.convert("P") for picture in pictures], GREY)
 
 

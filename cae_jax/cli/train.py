@@ -26,7 +26,7 @@ EXAMPLES = """\
 examples:
   python train.py --config configs/mnist.py
       trains on MNIST (or, without a network, on the 5,000 digits that come along) into runs/mnist
-  python train.py --config mnist_5k --workdir runs/seed1 --config.seed=1
+  python train.py --config mnist_5k --workdir runs/mnist_5k_seed1 --config.seed=1
       a shipped config by name, another seed
   python train.py --config mnist --list
       shows every key of a config and its value

@@ -30,9 +30,7 @@ def as_array(values: Any) -> np.ndarray:
         return np.asarray(values.float() if "float" in str(values.dtype) else values)
     if isinstance(values, Image.Image):
         if values.mode not in ("L", "RGB"):
-            raise InputError(
-                f'pictures are grey or RGB, not of mode {values.mode}; take convert("L") or convert("RGB")'
-            )
+            raise InputError(f'pictures are grey or RGB, not {values.mode}; take convert("L") or convert("RGB")')
         return np.asarray(values)
     several = isinstance(values, (list, tuple)) and any(hasattr(v, "shape") or hasattr(v, "mode") for v in values)
     if not several:
