@@ -1,5 +1,6 @@
 """The shipped config, shrunk, on a few real digits: train, interrupt, go on, break."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -18,6 +19,7 @@ from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.training.classifier_store import load_classifier
 from cae_jax.training.config import ConfigError
 from cae_jax.training.errors import NonFiniteLoss, Terminated
+from cae_jax.training.interruption import Interruption
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
@@ -87,61 +89,52 @@ def assert_same_end(workdir, other):
     assert facts[0] == facts[1]
 
 
-def interrupt_at(monkeypatch, step, number):
-    """Raises a signal while the step after one runs."""
-    original = loop.check_finite
+def interrupt_after(patch, calls, number):
+    """Raises a signal after some calls of the step."""
+    count = itertools.count(1)
 
-    def interrupt(terms, now):
-        if now == step:
-            signal.raise_signal(number)
-        return original(terms, now)
+    class Interrupted(Interruption):
+        """Signals itself."""
 
-    monkeypatch.setattr(loop, "check_finite", interrupt)
+        def take(self):
+            super().take()
+            if next(count) == calls:
+                signal.raise_signal(number)
+
+    patch.setattr(loop, "Interruption", Interrupted)
 
 
-SIGNALS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
-
-
-@pytest.mark.parametrize(("number", "error"), SIGNALS)
-def test_an_interrupted_run_goes_on_to_the_same_end(number, error, trained, tmp_path, monkeypatch, caplog):
-    """At steps that have a checkpoint anyway (4), and have none (3)."""
+@pytest.mark.parametrize(
+    ("number", "error", "step"),
+    [
+        (signal.SIGTERM, Terminated, 1),  # before anything was validated
+        (signal.SIGINT, KeyboardInterrupt, 3),
+        (signal.SIGTERM, Terminated, 4),  # where there is a checkpoint anyway
+        (signal.SIGTERM, Terminated, 6),  # at the end
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_end(number, error, step, trained, tmp_path, monkeypatch, caplog):
     workdir = tmp_path / "cut"
     store = CheckpointStore(workdir / "checkpoints")
-    for step in (3, 4):
-        with monkeypatch.context() as patch:
-            interrupt_at(patch, step - 1, number)
-            if step == 3:  # nothing is validated before
-                patch.setattr(loop.Checkpointer, "due", lambda self, number: False)
-            patch.setattr(loop.Checkpointer, "validate", lambda self, state: None)
-            with pytest.raises(error):
-                loop.train(small_config(), workdir, Console(quiet=True))
-        assert not (workdir / "metrics.json").exists()
-        assert store.newest() == step
-        facts = store.facts(step)
-        assert facts["validated"] is False
-        assert "score" not in facts
-        if step == 3:
-            shutil.copytree(workdir, tmp_path / "never_validated")
-    assert Explainer.load(tmp_path / "never_validated").predict(np.zeros((1, 28, 28))).shape == (1, 10)
-    assert "step 3 was saved when training was interrupted and was never validated" in caplog.text
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, step, number)
+        with pytest.raises(error):
+            loop.train(small_config(), workdir, Console(quiet=True))
+    assert not (workdir / "metrics.json").exists()
+    assert store.newest() == step
+    facts = store.facts(step)
+    assert facts["validated"] is False
+    assert "score" not in facts
+    lines = [json.loads(line) for line in log_of(workdir).splitlines()]
+    assert (lines[-1]["step"], lines[-1]["kind"]) == (step, "train")
+    if step == 1:
+        assert Explainer.load(workdir).predict(np.zeros((1, 28, 28))).shape == (1, 10)
+        assert "step 1 was saved when training was interrupted and was never validated" in caplog.text
     console = Console(record=True, width=200)
     loop.train(small_config(), workdir, console)
     text = console.export_text()
-    assert "continuing from the checkpoint of step 4" in text
-    assert text.index("continuing") < text.index("step 4: of swaps") < text.index("step 6: of swaps")
-    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM])
-@pytest.mark.parametrize("step", [3, 4, 6])
-def test_an_interruption_changes_nothing_in_what_is_chosen_and_logged(number, step, trained, tmp_path, monkeypatch):
-    workdir = tmp_path / "cut"
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, step - 1, number)
-        with pytest.raises(Terminated):
-            loop.train(small_config(), workdir, Console(quiet=True))
-    assert [line["step"] for line in map(json.loads, log_of(workdir).splitlines())][-1] == step
-    loop.train(small_config(), workdir, Console(quiet=True))
+    assert f"continuing from the checkpoint of step {step}" in text
+    assert (f"step {step}: of swaps" in text) == (step % 2 == 0)
     assert_same_end(workdir, trained[0])
 
 
@@ -169,7 +162,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_even_when_interrupted(tmp_p
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    interrupt_after(monkeypatch, 1, signal.SIGTERM)
     monkeypatch.setattr(checkpoints, "_seal", full)
     with pytest.raises(CheckpointError, match=r"could not be written: .*No space left"):
         loop.train(small_config(), tmp_path / "full", Console(quiet=True))
@@ -184,19 +177,19 @@ def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, traine
     def after(self, step, state):
         if self._facts["steps"] == steps:
             seen.append(step)
-            if step == 2 + len(cuts):
+            if step == 2 + 2 * len(cuts):  # the second step of a start: before the first nothing is held up
                 signal.raise_signal(signal.SIGTERM)
         original(self, step, state)
 
     monkeypatch.setattr(unfinished.Unfinished, "after", after)
     cuts = []
-    for cut in (2, 3):
+    for cut in (2, 4):
         with pytest.raises(Terminated):
             loop.train(small_config(), workdir, Console(quiet=True))
         assert kept.newest() == cut
         cuts.append(cut)
     monkeypatch.setattr(unfinished.Unfinished, "after", original)
-    assert seen == [1, 2, 3]
+    assert seen == [1, 2, 3, 4]
     loop.train(small_config(), workdir, Console(quiet=True))
     assert_same_end(workdir, trained[0])
     assert_same(*(load_classifier(folder / name).params for folder in (workdir, trained[0])))

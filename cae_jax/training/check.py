@@ -45,6 +45,7 @@ DTYPE = _one_of("float32", "bfloat16")
 CLASSIFIER = {
     "head": _one_of(*HEADS),
     "finding": NOT_NEGATIVE,
+    "batch_size": NOT_NEGATIVE,
     "device": NOT_EMPTY,
     "architecture": _one_of(*ARCHITECTURES),
     "steps": POSITIVE,
@@ -119,9 +120,6 @@ def check_settings(config: Config) -> Config:
     for name in ("classifier", "oracle"):
         classifier_reference(config[name], name)
     _check_values(flatten(config))
-    for name in ("classifier", "oracle"):
-        if not config[name].path and config[name].batch_size < 1:
-            raise ConfigError(f"{name}.batch_size must be 1 or more, not {config[name].batch_size}")
     if not config.data.name:
         raise ConfigError("data.name is empty; name a data set, a folder of images, a .csv or a .npz")
     train = config.train
