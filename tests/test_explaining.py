@@ -443,7 +443,7 @@ def test_an_image_that_is_named_twice_is_refused(trained, tmp_path):
 def test_a_file_is_no_folder_for_results(trained, tmp_path):
     (tmp_path / "out").write_text("mine")
     for more in ((), ("--overwrite",)):
-        with pytest.raises(InputError, match="out is a file; name a folder"):
+        with pytest.raises(ConfigError, match="out is a file; name a folder as --out"):
             run_program(trained[0], tmp_path / "out", "--index", "3", *more)
     assert (tmp_path / "out").read_text() == "mine"
 

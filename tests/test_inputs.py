@@ -254,11 +254,6 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
     np.testing.assert_array_equal(read[0, ..., 0], np.round(levels / 257))
 
 
-def test_images_of_a_list_that_differ_in_size_are_named():
-    with pytest.raises(InputError, match=r"image 1 is \(4, 4, 1\), but image 0 is \(8, 6, 1\)"):
-        check_images([np.zeros(GREY, np.uint8), np.zeros((4, 4, 1), np.uint8)], GREY)
-
-
 def test_what_else_is_in_a_folder_is_counted(tmp_path, caplog):
     save(tmp_path, "a.png", make_images(1)[0])
     for name in ("notes.txt", "more.txt", ".hidden.png", "Thumbs.db"):

@@ -62,12 +62,9 @@ def _counterfactuals(setting: Setting, residual: bool, diverse: bool) -> Counter
     found = setting.explainer.explain(setting.images, setting.targets, **asked)
     several = None
     if diverse:
-        more = setting.explainer.explain(setting.images, setting.targets, diverse=DIVERSE, **asked)
         several = np.full((len(setting.images), DIVERSE, *setting.images.shape[1:]), np.nan, np.float32)
-        place = np.zeros(len(setting.images), int)
-        for image, counterfactual in zip(more.image_index, more.counterfactual, strict=True):
-            several[image, place[image]] = counterfactual
-            place[image] += 1
+        for more in setting.explainer.explain_batches(setting.images, setting.targets, diverse=DIVERSE, **asked):
+            several[more.image_index, more.answer] = more.counterfactual  # an image may have fewer
     return Counterfactuals(found.counterfactual, found.path_images[:, 0], found.shift, several)
 
 

@@ -107,13 +107,11 @@ class ResultFolder:
 
         Raises:
             InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off;
-                if it holds files of our names without a job; if the path is a file; if two images have the same name.
+                if it holds files of our names without a job; if two images have the same name.
         """
         self.path, self._class_names, self._count = path, class_names, len(names)
         self._stems, self._aims = _file_stems(names), [*safe_names(class_names, JOINT), "none"]
         self._request = json.loads(json.dumps(request | {"names": list(names)}))
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; name a folder as --out")
         if overwrite:
             self._clear()
         self._claim(overwrite)

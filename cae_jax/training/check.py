@@ -45,7 +45,6 @@ DTYPE = _one_of("float32", "bfloat16")
 CLASSIFIER = {
     "head": _one_of(*HEADS),
     "finding": NOT_NEGATIVE,
-    "batch_size": NOT_NEGATIVE,
     "device": NOT_EMPTY,
     "architecture": _one_of(*ARCHITECTURES),
     "steps": POSITIVE,

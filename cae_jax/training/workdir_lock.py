@@ -19,6 +19,8 @@ def make_workdir(folder: pathlib.Path, option: str = "--workdir") -> None:
     """Makes a folder that an option names, if need be; raises `ConfigError` if it cannot be one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{folder} is a file; name a folder as {option}") from error
     except OSError as error:
         raise _not_to_be_written(folder, option, error) from error
 
