@@ -98,9 +98,11 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 
 def _nearest(key: str, known: Iterable[str]) -> list[str]:
-    """Known keys that a misspelt one may stand for: those that look like it, or else end like it."""
+    """Known keys and sections that a misspelt one may stand for: those that look like it, or else end like it."""
     known, last = list(known), key.rpartition(".")[2]
-    return difflib.get_close_matches(key, known, n=3) or [other for other in known if other.split(".")[-1] == last]
+    sections = dict.fromkeys(other.rpartition(".")[0] for other in known if "." in other)
+    alike = difflib.get_close_matches(key, [*known, *sections], n=3)
+    return alike or [other for other in known if other.split(".")[-1] == last]
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
