@@ -154,7 +154,12 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     console.print(table)
     counts = {ending.name: sum(row["ending"] == ending.name for row in rows) for ending in Ending}
     console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
-    if fewer := json.loads((out / "explanations.json").read_text())["fewer_answers"]:
+    summary = json.loads((out / "explanations.json").read_text())
+    if failures := summary["failures"]:
+        images, first = "image" if len(failures) == 1 else "images", failures[0]
+        text = f"{len(failures)} {images} could not be explained, such as {first['name']}: {first['reason']}"
+        console.print(Text(printable(text), "bold red"), soft_wrap=True)
+    if fewer := summary["fewer_answers"]:
         requests = "1 request has" if len(fewer) == 1 else f"{len(fewer)} requests have"
         console.print(f"{fewer[0]['asked']} different answers were asked for; {requests} fewer, and the page says why")
     console.print(Text(printable(f"open {out / 'index.html'}")), soft_wrap=True)
