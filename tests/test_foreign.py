@@ -407,7 +407,7 @@ def test_tensors_of_a_function_are_read(torch_folder):
 )
 @pytest.mark.parametrize("function", ["plain", "wrapped"])
 def test_usual_checkpoints_are_unwrapped(torch_folder, wrap, function, tmp_path):
-    import torch
+    torch = pytest.importorskip("torch")
 
     torch.save(wrap(torch_folder), tmp_path / "c.pt")
     foreign = load_foreign(torch_reference(function, "c.pt"))
@@ -426,7 +426,7 @@ def test_safetensors_are_read(torch_folder, tmp_path):
 
 
 def test_what_was_unwrapped_is_logged(torch_folder, tmp_path, caplog):
-    import torch
+    torch = pytest.importorskip("torch")
 
     torch.save({"model": torch_folder, "ema": torch_folder}, tmp_path / "c.pt")
     with caplog.at_level("INFO"):
@@ -435,7 +435,7 @@ def test_what_was_unwrapped_is_logged(torch_folder, tmp_path, caplog):
 
 
 def test_states_that_cannot_be_told_apart_or_do_not_fit_are_named_briefly(torch_folder, tmp_path):
-    import torch
+    torch = pytest.importorskip("torch")
 
     torch.save({"student": torch_folder, "teacher": torch_folder}, tmp_path / "c.pt")
     with pytest.raises(ValueError, match=r"c\.pt holds several state dicts \(student, teacher\)"):
@@ -464,7 +464,7 @@ def test_advice_that_is_followed_already_is_not_given(torch_folder, tmp_path):
 
 
 def exported(module, name, shape=(2, 3, 4, 4), open_batch=True):
-    import torch
+    torch = pytest.importorskip("torch")
 
     shapes = {"x": {0: torch.export.Dim("batch")}} if open_batch else None
     torch.export.save(torch.export.export(module, (torch.zeros(shape),), dynamic_shapes=shapes), name)
