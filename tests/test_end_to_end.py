@@ -68,9 +68,13 @@ def log_of(workdir):
 
 
 def files_of(workdir):
-    """Names of all files but those that every start, or Orbax, calls by other names."""
+    """Names of all files of training but those that every start, or Orbax, calls by other names.
+
+    What explaining leaves is no part of it: other tests explain with the run that this one compares with.
+    """
     names = (path.relative_to(workdir) for path in workdir.rglob("*") if path.is_file())
-    return {str(name) for name in names if not {"tensorboard", "state", "ema", "params"} & set(name.parts)}
+    others = {"tensorboard", "state", "ema", "params", "code_table.npz", "explained"}
+    return {str(name) for name in names if not others & set(name.parts)}
 
 
 def assert_same_end(workdir, other):
