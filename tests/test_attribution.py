@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cae_jax.explaining import Attribution, InputError, attribute, quantus_explain_func
+from cae_jax.explaining import Aim, Attribution, InputError, attribute, quantus_explain_func
 
 ANSWERS = np.asarray([0, 2, 1, 0])
 IMAGES = np.tile((ANSWERS / 4)[:, None, None, None], (1, 5, 3, 1)).astype(np.float32)
@@ -26,6 +26,7 @@ class Toy:
 
     def explain_batches(self, images, target, **options):
         """Maps toward all other classes or one for each image, an image at a time, and notes how it was asked."""
+        assert isinstance(target, (Aim, np.ndarray))  # a plain text may be the name of a class
         self.asked.append(options)
         for row, answer in enumerate(self.predict(images).argmax(-1)):
             toward = [c for c in range(3) if c != answer] if isinstance(target, str) else [int(target[row])]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cae_jax.data import DataUnavailable, FileSettings, Format, open_dataset, resize
-from cae_jax.training.files import write_npz
+from cae_jax.training.files import write_npz, write_npz_in_parts
 
 
 def write(path, **changes):
@@ -156,6 +156,16 @@ def test_arrays_in_fortran_s_order_are_read(tmp_path):
     np.savez(path, **{name: np.asfortranarray(array) for name, array in arrays.items()})
     found = open_dataset(str(path))
     np.testing.assert_array_equal(found.train.take(np.arange(6))[..., 0], arrays["train_images"])
+
+
+def test_a_draft_that_could_not_be_finished_is_gone_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "a.npz"
+    write_npz(path, codes=np.ones(2))
+    with pytest.raises(ZeroDivisionError):
+        write_npz_in_parts(path, {"codes": (2, (np.ones(1) / (1 // row) for row in range(1, -1, -1)))})
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+    with np.load(path) as file:
+        np.testing.assert_array_equal(file["codes"], [1, 1])
 
 
 def test_an_archive_of_ours_has_its_arrays_and_nothing_else(tmp_path):

@@ -6,7 +6,7 @@ from cae_jax import baselines
 from cae_jax.benchmark.answers import Counterfactuals
 from cae_jax.benchmark.published import published_maps
 from cae_jax.benchmark.setting import Setting
-from cae_jax.explaining import ExplainOptions, attribute
+from cae_jax.explaining import Aim, ExplainOptions, attribute
 
 DIVERSE = 3
 PUBLISHED = {"strategy": "medoid", "references": 1}  # for a reference that was picked by hand: of the nearest class
@@ -20,7 +20,7 @@ def cae(setting: Setting) -> np.ndarray:
 def cae_change(setting: Setting) -> np.ndarray:
     """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
     options = setting.cae | {"confidence": setting.protocol.confidence, "saliency": "reconstruction", "residual": False}
-    return np.abs(setting.explainer.explain(setting.images, "any", **options).saliency)
+    return np.abs(setting.explainer.explain(setting.images, Aim.ANY, **options).saliency)
 
 
 def cae_published(setting: Setting) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from cae_jax.data import resize
 from cae_jax.explaining.explainer import IMAGES, Explainer
 from cae_jax.explaining.inputs import InputError, as_array, check_images
-from cae_jax.explaining.requests import Target, check_target
+from cae_jax.explaining.requests import Aim, Target, check_target
 from cae_jax.types import Explanation
 
 MAP_OPTIONS: dict[str, Any] = {
@@ -92,7 +92,7 @@ def attribute(
         chosen = np.flatnonzero((asked == answers) == own)
         for start in range(0, len(chosen), IMAGES):
             rows = chosen[start : start + IMAGES]
-            found = explainer.explain_batches(images[rows], "all" if own else asked[rows], **options)
+            found = explainer.explain_batches(images[rows], Aim.ALL if own else asked[rows], **options)
             maps[rows] = _mean_maps(found, len(rows), signed)
             if signed and not own:
                 maps[rows] *= -1

@@ -2,7 +2,6 @@
 
 import logging
 import pathlib
-import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from cae_jax.batching import map_batches
 from cae_jax.classifiers import classes_of
 from cae_jax.counterfactual import CodeTable
-from cae_jax.training.files import write_npz
+from cae_jax.training.files import DAMAGED, write_npz
 from cae_jax.types import ImageSource
 
 FILE = "code_table.npz"
@@ -66,7 +65,7 @@ def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = 
                 log.warning("the training images have changed since %s was made; it is made again", path)
                 return None
             return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         log.warning("%s is damaged (%s) and is made again", path, error)
     return None
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import pathlib
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from cae_jax.training.checkpoints import (
     save_trees,
 )
 from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.files import write_npz, write_whole
+from cae_jax.training.files import DAMAGED, write_npz, write_whole
 from cae_jax.training.functions import make_answer, predicted_classes
 from cae_jax.training.settings import classifier_reference
 from cae_jax.training.unfinished import Unfinished
@@ -263,16 +262,15 @@ def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pat
 def _kept_or_asked(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:
     counts = {split: len(dataset.split(split)) for split in SPLITS}
     key = f"{loaded.fingerprint} {dataset.name} {dataset.fingerprint} {list(counts.values())}"
-    try:
-        with np.load(cache, allow_pickle=False) as kept:
-            if str(kept["key"]) == key:
-                classes = {split: kept[split] for split in SPLITS}
-                if all(classes[split].shape == (counts[split],) for split in SPLITS):
-                    return classes
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("%s is damaged (%s); the classifier is asked again", cache, error)
+    if cache.exists():
+        try:
+            with np.load(cache, allow_pickle=False) as kept:
+                if str(kept["key"]) == key:
+                    classes = {split: kept[split] for split in SPLITS}
+                    if all(classes[split].shape == (counts[split],) for split in SPLITS):
+                        return classes
+        except DAMAGED as error:
+            log.warning("%s is damaged (%s); the classifier is asked again", cache, error)
     classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
     write_npz(cache, key=np.asarray(key), **classes)
     return classes

@@ -1,15 +1,19 @@
 """Writes files so that a reader sees the old contents or the new ones, never a part."""
 
+import contextlib
 import itertools
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 DRAFT = ".draft"  # ending of what is not whole yet
+DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
+"""What reading a damaged `.npz`, or one of other arrays, raises."""
 
 
 def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
@@ -22,18 +26,24 @@ def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _drafted(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A file of this process's to write to, which takes the place of `path` once the block has ended well."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def write_npz(path: pathlib.Path, **arrays: Any) -> None:
     """Writes a compressed `.npz`; raises TypeError for an array of Python objects, which would be pickled."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:  # numpy's own keyword for that is written as an array before 2.2
             raise TypeError(f"{name} is an array of Python objects, not of numbers or texts")
-    draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
-    try:
-        with draft.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _drafted(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Iterable[np.ndarray]]]) -> None:
@@ -44,21 +54,16 @@ def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Itera
         arrays: by name, how many rows an array has, and its parts in order, at least one; they are asked for when it
             is written.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, (rows, parts) in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    remaining = iter(parts)
-                    first = next(remaining)
-                    header = {
-                        "descr": np.lib.format.dtype_to_descr(first.dtype),
-                        "fortran_order": False,
-                        "shape": (rows, *first.shape[1:]),
-                    }
-                    np.lib.format.write_array_header_2_0(member, header)
-                    for part in itertools.chain([first], remaining):
-                        member.write(np.ascontiguousarray(part, first.dtype).tobytes())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _drafted(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, (rows, parts) in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                remaining = iter(parts)
+                first = next(remaining)
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(first.dtype),
+                    "fortran_order": False,
+                    "shape": (rows, *first.shape[1:]),
+                }
+                np.lib.format.write_array_header_2_0(member, header)
+                for part in itertools.chain([first], remaining):
+                    member.write(np.ascontiguousarray(part, first.dtype).tobytes())
