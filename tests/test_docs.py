@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from onnx_files import mean_model
 from PIL import Image
 from small_run import SMALL
 
@@ -54,24 +55,10 @@ def write_images(folder):
 def write_model(folder):
     """The weights that the tutorials' classifiers read, and the same as ONNX."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     kernel = np.asarray([[-4.0, 4.0]] * 3, np.float32)
     np.savez(folder / "weights.npz", kernel=kernel, bias=np.zeros(2, np.float32))
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "kernel"], ["scores"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 32])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2])],
-        [numpy_helper.from_array(kernel, "kernel")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, str(folder / "model.onnx"))
+    onnx.save(mean_model(kernel, (3, 32, 32)), str(folder / "model.onnx"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from onnx_files import mean_model
 from rich.progress import Progress
 
 from cae_jax.classifiers import Identity, Reference, differences, load_foreign, read_identity
@@ -45,21 +46,7 @@ def load(kind="python"):
 
 def write_onnx(folder, kernel, external=True):
     onnx = pytest.importorskip("onnx")
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "kernel"], ["scores"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 8, 8, 3])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2])],
-        [numpy_helper.from_array(np.concatenate([kernel] * 3)[:8], "kernel")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = mean_model(np.concatenate([kernel] * 3)[:8], (8, 8, 3))
     (folder / "model.onnx.data").unlink(missing_ok=True)
     options = {"save_as_external_data": True, "location": "model.onnx.data", "size_threshold": 0} if external else {}
     onnx.save_model(model, str(folder / "model.onnx"), **options)
