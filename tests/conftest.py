@@ -36,6 +36,22 @@ def quick_probe():
         yield
 
 
+@pytest.fixture
+def bucket():
+    """An empty bucket, `memory://`: fsspec's memory, which belongs to the whole process, folders included."""
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+
+    def empty():
+        memory.store.clear()
+        memory.pseudo_dirs[:] = [""]
+
+    empty()
+    yield memory
+    empty()
+
+
 # What follows imports the package when it is used, after the run-time type checks of pyproject.toml are in place.
 
 

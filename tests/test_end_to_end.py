@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 
-import fsspec
 import jax
 import numpy as np
 import pytest
@@ -241,8 +240,7 @@ def test_a_damaged_checkpoint_is_skipped_by_name(trained, tmp_path, caplog):
     assert store.newest() == newest
 
 
-def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, tmp_path, monkeypatch):
-    bucket = fsspec.filesystem("memory")
+def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, bucket, monkeypatch):
     bucket.put(str(trained[0]), "/run", recursive=True)
     bucket.rm("/run/checkpoints/00000006", recursive=True)
     bucket.rm("/run/metrics.json")
@@ -257,7 +255,6 @@ def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, tmp_path,
     mirror.push_all()
     assert bucket.exists("/run/metrics.json")
     assert_same(state_of(trained[0], 6), state_of(workdir, 6))
-    bucket.store.clear()
 
 
 def test_another_config_is_refused(trained):

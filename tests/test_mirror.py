@@ -2,20 +2,11 @@
 
 import shutil
 
-import fsspec
 import pytest
 
 from cae_jax import mirror
 from cae_jax.cli import train
 from cae_jax.mirror import BucketError, Mirror
-
-
-@pytest.fixture
-def bucket():
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    yield memory
-    memory.store.clear()
 
 
 @pytest.fixture
