@@ -13,8 +13,8 @@ import sys
 from rich.console import Console
 
 from cae_jax.cli import console as program
+from cae_jax.config.reading import apply_overrides, find_config, load_config
 from cae_jax.training import loop
-from cae_jax.training.config import apply_overrides, find_config, load_config
 from cae_jax.training.run import prepare
 
 

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.rows import draw_bars, write_rows
-from cae_jax.training import presets
+from cae_jax.config import presets
+from cae_jax.config.reading import apply_overrides
+from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import build_trainer
-from cae_jax.training.config import apply_overrides
-from cae_jax.training.sharding import data_mesh
 
 CASES = tuple(itertools.product(((256, 1), (64, 16)), ("float32", "bfloat16"), (False, True)))
 CLASSES = 4

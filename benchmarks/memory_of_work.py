@@ -23,16 +23,16 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.rows import write_rows
+from cae_jax.config import presets
+from cae_jax.config.reading import apply_overrides
 from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining import Explainer, attribute
 from cae_jax.metrics import probes
-from cae_jax.training import presets
-from cae_jax.training.build import build_model, parameter_shapes
-from cae_jax.training.classifier_store import LoadedClassifier
-from cae_jax.training.config import apply_overrides
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import Functions
-from cae_jax.training.run_record import RunRecord
+from cae_jax.workdir.classifier_store import LoadedClassifier
+from cae_jax.workdir.generator import build_model, parameter_shapes
+from cae_jax.workdir.record import RunRecord
 
 SMALL = {"width": "4", "class_width": "4", "residual_blocks": "1", "mlp_width": "16"}
 CLASSES = 1000

@@ -24,8 +24,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cae_jax.training.checkpoints import CheckpointStore
 from cae_jax.training.unfinished import EVERY, FOLDER
+from cae_jax.workdir.checkpoints import CheckpointStore
 
 STEPS = 6  # before and beside the busy processes
 

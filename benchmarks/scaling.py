@@ -43,11 +43,11 @@ def work(devices: int) -> dict[str, Any]:
     """In a process with so many devices: speeds by pairs, and the losses of `CURVE` steps."""
     import jax
 
+    from cae_jax.config import presets
+    from cae_jax.config.reading import apply_overrides
     from cae_jax.data import PairSampler, open_dataset
-    from cae_jax.training import presets
+    from cae_jax.parallel.sharding import data_mesh, split_batches
     from cae_jax.training.build import build_trainer
-    from cae_jax.training.config import apply_overrides
-    from cae_jax.training.sharding import data_mesh, split_batches
 
     assert jax.device_count() == devices
     mesh, source = data_mesh(), open_dataset("mnist_5k").train

@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from benchmarks import torch_recipe
-from cae_jax.benchmark import report
-from cae_jax.benchmark.search import Paths, largest_difference, make_search, measure, time_torch
+from benchmarks import path_search_report, torch_recipe
+from benchmarks.path_search import Paths, largest_difference, make_search, measure, time_torch
 from cae_jax.cli import console as program
 from cae_jax.models import CAE, apply
 
@@ -78,12 +77,12 @@ def main() -> int:
             measure("ours, one at a time", one, sample, repetitions=1),
             *time_torch(torch_recipe, draw, classify, sample, TOLERANCE),
         ]
-        console.print(report.table(timings, TOLERANCE))
+        console.print(path_search_report.table(timings, TOLERANCE))
         for other in timings[1:]:
             difference = largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
             console.print(f"{other.name}: shifts differ by at most {difference:.4f}")
         options.out.mkdir(parents=True, exist_ok=True)
-        report.write_csv(options.out / "search_official.csv", timings)
+        path_search_report.write_csv(options.out / "search_official.csv", timings)
 
     return program.run(benchmark)
 

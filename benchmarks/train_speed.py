@@ -22,16 +22,16 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.profiling import measure_ceiling
 from benchmarks.rows import draw_bars, write_rows
 from benchmarks.torch_training import PublishedStep
 from cae_jax.cli.console import cache_folder
 from cae_jax.cli.large_pages import use_large_pages
+from cae_jax.config import presets
+from cae_jax.config.reading import Config, apply_overrides
 from cae_jax.images import to_model
-from cae_jax.training import presets
+from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import Trainer, build_trainer
-from cae_jax.training.config import Config, apply_overrides
-from cae_jax.training.profiling import measure_ceiling
-from cae_jax.training.sharding import data_mesh
 
 CASES = {  # name: height and width, channels, pairs, and turns of each side
     "256x256, 1 pair": (256, 3, 1, 3),

@@ -3,3 +3,15 @@
 
 class UserError(Exception):
     """What a person can put right. Its message says what is wrong, where, and what to do: programs show that only."""
+
+
+class OneClass(UserError, RuntimeError):
+    """The images, or the classifier's answers to them, are all of one class, so that no pair can be formed."""
+
+
+class NonFiniteLoss(UserError, RuntimeError):
+    """A loss term is infinite or not a number; the message names the step and the terms."""
+
+
+class Terminated(BaseException):
+    """SIGTERM has come and what was done is saved; like KeyboardInterrupt no Exception, so that nothing holds it up."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cae_jax.processes import first_one_first, is_first, start
+from cae_jax.parallel.processes import first_one_first, is_first, start
 
 
 def main(address: str, workdir: pathlib.Path) -> None:

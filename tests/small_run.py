@@ -3,11 +3,11 @@
 import numpy as np
 from rich.console import Console
 
+from cae_jax.config.reading import apply_overrides, find_config, load_config
 from cae_jax.data import ArraySource, Dataset, open_dataset
 from cae_jax.explaining import explainer
 from cae_jax.training import loop
 from cae_jax.training import run as assembly
-from cae_jax.training.config import apply_overrides, find_config, load_config
 
 SMALL = {
     "data.name": "mnist_5k",

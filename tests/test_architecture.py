@@ -10,13 +10,13 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"errors"},
-    {"types", "images", "mirror", "file_names"},
-    {"processes"},
-    {"batching"},
+    {"types", "images", "file_names"},
+    {"parallel"},
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},
-    {"training", "interop"},
-    {"explaining"},
-    {"benchmark", "explorer"},
+    {"config"},
+    {"workdir", "interop"},
+    {"training", "explaining"},
+    {"comparison", "explorer"},
     {"cli"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks import search as benchmark_search
+from benchmarks.path_search import Paths, largest_difference, make_search, measure, quality
 from cae_jax import Explainer, classifiers, models
-from cae_jax.benchmark.search import Paths, largest_difference, make_search, measure, quality
-from cae_jax.cli import benchmark_search
 from cae_jax.counterfactual import Crossings
 
 

@@ -12,11 +12,9 @@ import pytest
 from rich.console import Console
 
 from cae_jax.cli import train as train_program
-from cae_jax.models import Discriminator
-from cae_jax.training import check, presets, run
-from cae_jax.training.build import build_model, padded_shape, parameter_shapes
-from cae_jax.training.check import check_devices, check_differentiable, check_images, check_settings
-from cae_jax.training.config import (
+from cae_jax.config import check, presets
+from cae_jax.config.check import check_devices, check_differentiable, check_images, check_settings
+from cae_jax.config.reading import (
     ConfigError,
     apply_overrides,
     conform,
@@ -25,7 +23,10 @@ from cae_jax.training.config import (
     load_config,
     shipped_configs,
 )
-from cae_jax.training.run_record import RunRecord, read_record, write_record
+from cae_jax.models import Discriminator
+from cae_jax.training import run
+from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
+from cae_jax.workdir.record import RunRecord, read_record, write_record
 
 
 def changed(**values):
@@ -297,7 +298,7 @@ def test_a_wrong_argument_is_named_before_anything_begins(arguments, message, tm
 
 
 PRESET = """\
-from cae_jax.training import presets
+from cae_jax.config import presets
 def get_config():
     config = presets.default()
     {}

@@ -11,8 +11,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from cae_jax.training import checkpoints
-from cae_jax.training.checkpoints import (
+from cae_jax.parallel.sharding import data_mesh, replicated
+from cae_jax.workdir import checkpoints
+from cae_jax.workdir.checkpoints import (
     MANIFEST,
     CheckpointError,
     CheckpointStore,
@@ -20,7 +21,6 @@ from cae_jax.training.checkpoints import (
     read_facts,
     save_trees,
 )
-from cae_jax.training.sharding import data_mesh, replicated
 
 
 def make_tree(seed=0):

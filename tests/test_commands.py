@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 from small_run import SMALL
 
+from benchmarks import search
 from cae_jax import Explainer
 from cae_jax.cli import (
-    benchmark,
-    benchmark_search,
+    compare,
     describe_manifold,
     explain,
     explore,
@@ -36,8 +36,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
     "train.py": train,
     "explain.py": explain,
-    "cae_jax.cli.benchmark": benchmark,
-    "cae_jax.cli.benchmark_search": benchmark_search,
+    "cae_jax.cli.compare": compare,
+    "benchmarks.search": search,
     "cae_jax.cli.describe_manifold": describe_manifold,
     "cae_jax.cli.explore": explore,
     "cae_jax.cli.export_official": export_official,
@@ -57,7 +57,7 @@ TEXTS = {
 }
 NOT_RUN = {
     r"^make ": "installs an environment, or runs these tests",
-    r"^python (-m )?benchmarks[./]": "measures for minutes",
+    r"^python (-m )?benchmarks[./](?!search)": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
     r"cli\.explore ": "serves until it is interrupted; test_explorer.py serves",
     r"--profile": "runs 23 steps; test_profiling.py has it",
@@ -71,8 +71,8 @@ TINY = {
     "train.py": [f"--config.{key}={value}" for key, value in SMALL.items()],
     "explain.py": ["--limit", "2", "--confidence", "0.11", "--overwrite"],
     "cae_jax.cli.describe_manifold": ["--limit", "60"],
-    "cae_jax.cli.benchmark_search": ["--num", "4", "--sample", "2"],
-    "cae_jax.cli.benchmark": [
+    "benchmarks.search": ["--num", "4", "--sample", "2"],
+    "cae_jax.cli.compare": [
         *(f"--config.train.{key}={value}" for key, value in SMALL.items()),
         *(f"--config.protocol.{key}={value}" for key, value in {"images": 4, "steps": 4, "patch": 7}.items()),
         *("--config.protocol.bootstrap=20", "--config.protocol.road_shares=0.2", "--config.protocol.confidence=0.11"),
@@ -162,9 +162,9 @@ def files_of(name, options):
         return [out / file for file in ("index.html", "explanations.json", "explanations.npz")]
     if name == "cae_jax.cli.describe_manifold":
         return [options.workdir / "manifold" / file for file in ("index.html", "manifold.json", "codes.parquet")]
-    if name == "cae_jax.cli.benchmark_search":
+    if name == "benchmarks.search":
         return [options.workdir / "benchmark" / file for file in ("search.csv", "search.json", "search.png")]
-    if name == "cae_jax.cli.benchmark":
+    if name == "cae_jax.cli.compare":
         return [(options.workdir or pathlib.Path("runs/bench_mnist")) / f for f in ("summary.md", "index.html")]
     return [options.out / "README.md" if name.endswith("package") else options.out]
 
@@ -172,9 +172,9 @@ def files_of(name, options):
 def prepared(name, arguments):
     """The same command on tiny settings; what follows wins."""
     tiny = TINY.get(name, [])
-    if name == "cae_jax.cli.benchmark_search" and "--memory" in arguments:
+    if name == "benchmarks.search" and "--memory" in arguments:
         tiny = [*tiny, "--memory", "8"]
-    if name == "cae_jax.cli.benchmark" and not any("methods" in word for word in arguments):
+    if name == "cae_jax.cli.compare" and not any("methods" in word for word in arguments):
         tiny = [*tiny, "--config.methods=CAE,control: random map"]
     return [*arguments, *tiny]
 
@@ -188,7 +188,7 @@ def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
     if options.workdir == pathlib.Path("mnist_explainer") and not options.workdir.exists():
         monkeypatch.setattr(sys, "argv", ["package", "--workdir", "runs/mnist", "--out", "mnist_explainer"])
         assert package.main() == 0
-    if name == "cae_jax.cli.benchmark_search":
+    if name == "benchmarks.search":
         table = Explainer.load(options.workdir).code_table  # of a model that is hardly trained: let it be sure
         sure = table._replace(predictions=table.labels, confidences=np.ones(len(table.labels)))
         monkeypatch.setattr(Explainer, "code_table", sure)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cae_jax import baselines
-from cae_jax.benchmark import methods, suite, tables
-from cae_jax.benchmark.suite import Result
-from cae_jax.cli import benchmark as program
+from cae_jax.cli import compare as program
+from cae_jax.comparison import methods, suite, tables
+from cae_jax.comparison.suite import Result
 
 SMALL = {
     "protocol.images": "10",

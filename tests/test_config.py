@@ -5,7 +5,8 @@ import pathlib
 import pytest
 from ml_collections import ConfigDict
 
-from cae_jax.training.config import (
+from cae_jax.config.presets import default, official
+from cae_jax.config.reading import (
     ConfigError,
     apply_overrides,
     check_resumable,
@@ -14,7 +15,6 @@ from cae_jax.training.config import (
     load_config,
     shipped_configs,
 )
-from cae_jax.training.presets import default, official
 
 ROOT = pathlib.Path(__file__).parents[1]
 

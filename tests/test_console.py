@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from cae_jax.cli.console import run
-from cae_jax.training.files import write_whole
+from cae_jax.workdir.files import write_whole
 
 
 @pytest.fixture(autouse=True)

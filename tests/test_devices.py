@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.training.sharding import each_device_by_itself, split_over_devices
+from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 
 EIGHT = "--xla_force_host_platform_device_count=8"
 

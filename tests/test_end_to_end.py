@@ -11,14 +11,16 @@ import pytest
 from rich.console import Console
 from small_run import small_config
 
-from cae_jax import Explainer, mirror
+from cae_jax import Explainer
 from cae_jax.cli import train as train_program
-from cae_jax.training import checkpoints, loop, unfinished
-from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
-from cae_jax.training.classifier_store import load_classifier
-from cae_jax.training.config import ConfigError
-from cae_jax.training.errors import NonFiniteLoss, Terminated
+from cae_jax.config.reading import ConfigError
+from cae_jax.errors import NonFiniteLoss, Terminated
+from cae_jax.parallel import bucket as bucket_copies
+from cae_jax.training import loop, unfinished
 from cae_jax.training.interruption import Interruption
+from cae_jax.workdir import checkpoints
+from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.workdir.classifier_store import load_classifier
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
@@ -244,15 +246,15 @@ def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, bucket, m
     bucket.put(str(trained[0]), "/run", recursive=True)
     bucket.rm("/run/checkpoints/00000006", recursive=True)
     bucket.rm("/run/metrics.json")
-    monkeypatch.setattr(mirror, "_mirrors", [])
-    workdir = mirror.folder("memory://run")
-    mirror.pull_all()
+    monkeypatch.setattr(bucket_copies, "_copies", [])
+    workdir = bucket_copies.folder("memory://run")
+    bucket_copies.pull_all()
     console = Console(record=True, width=200)
     result = loop.train(small_config(), workdir, console)
     assert "continuing from the checkpoint of step 4" in console.export_text()
     assert json.loads((trained[0] / "metrics.json").read_text())["swap_probability"] == result["swap_probability"]
     assert bucket.exists("/run/checkpoints/00000006/manifest.json")
-    mirror.push_all()
+    bucket_copies.push_all()
     assert bucket.exists("/run/metrics.json")
     assert_same(state_of(trained[0], 6), state_of(workdir, 6))
 

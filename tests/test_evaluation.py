@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax import batching
 from cae_jax.data import ArraySource
 from cae_jax.metrics import balanced_rate, draw_swaps
+from cae_jax.parallel import batching
 from cae_jax.training.checkpointer import validation_score
 from cae_jax.training.evaluation import Evaluator, collapse_reason
 from cae_jax.training.functions import Functions

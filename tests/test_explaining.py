@@ -17,6 +17,7 @@ from rich.console import Console
 from cae_jax import Ending, Explainer
 from cae_jax.classifiers import check_answers
 from cae_jax.cli import explain as explain_program
+from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource
 from cae_jax.explaining import (
     Aim,
@@ -30,8 +31,7 @@ from cae_jax.explaining import (
     job,
 )
 from cae_jax.models import draw_on
-from cae_jax.training.checkpoints import CheckpointError
-from cae_jax.training.config import ConfigError
+from cae_jax.workdir.checkpoints import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("small_data")
 EASY = {"confidence": 0.11}  # the model is hardly trained: of what it draws, all ten classes are about as likely

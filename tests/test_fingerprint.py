@@ -11,10 +11,12 @@ from rich.progress import Progress
 
 from cae_jax.classifiers import Identity, Reference, differences, load_foreign, read_identity
 from cae_jax.classifiers.fingerprint import ask, classifier_files, external_data, fixed_images
+from cae_jax.config import presets
+from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource, Dataset, make_augment
-from cae_jax.training import classifier_store, presets
-from cae_jax.training.classifier_store import label_dataset, train_or_load
-from cae_jax.training.config import ConfigError
+from cae_jax.training import classifiers as own_classifiers
+from cae_jax.training.classifiers import label_dataset, train_or_load
+from cae_jax.workdir import classifier_store
 
 SHAPE = (8, 8, 3)
 KERNEL = np.asarray([[-4.0, 4.0]] * 3, np.float32)
@@ -196,7 +198,7 @@ def test_labels_are_asked_for_again_when_the_classifier_is_another(folder, monke
     assert ask_for() == [0, 1] * 5
     np.savez(folder / "weights.npz", kernel=-KERNEL)  # nothing has been trained with the other one
     assert ask_for() == [1, 0] * 5
-    monkeypatch.setattr(classifier_store, "predicted_classes", lambda *_: pytest.fail("the answers are known"))
+    monkeypatch.setattr(own_classifiers, "predicted_classes", lambda *_: pytest.fail("the answers are known"))
     assert ask_for() == [1, 0] * 5
 
 
@@ -205,8 +207,8 @@ def test_labels_are_asked_for_again_when_the_data_are_others_or_the_file_is_dama
     cache, loaded = folder / "run" / "answers.npz", start(folder)
     first = label_dataset(loaded, bright_data(), cache)
     asked = []
-    original = classifier_store.predicted_classes
-    monkeypatch.setattr(classifier_store, "predicted_classes", lambda *rest: (asked.append(1), original(*rest))[1])
+    original = own_classifiers.predicted_classes
+    monkeypatch.setattr(own_classifiers, "predicted_classes", lambda *rest: (asked.append(1), original(*rest))[1])
     label_dataset(loaded, bright_data("second"), cache)
     assert len(asked) == 3
     for damage in (b"", b"PK\x03\x04", cache.read_bytes()[:200]):

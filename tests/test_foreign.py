@@ -13,11 +13,11 @@ from small_run import small_config, use_digits
 
 from benchmarks.twins import torch_state, write_module, write_onnx
 from cae_jax.classifiers import ClassifierError, Contract, Preparation, Reference, load_foreign
+from cae_jax.config.reading import ConfigError
+from cae_jax.errors import OneClass
 from cae_jax.explaining import Explainer
 from cae_jax.training import loop
-from cae_jax.training.classifier_store import load_classifier
-from cae_jax.training.config import ConfigError
-from cae_jax.training.errors import OneClass
+from cae_jax.workdir.classifier_store import load_classifier
 
 EASY = {"confidence": 0.11, "residual": True, "saliency": "reconstruction"}
 NCHW = Preparation(range=(-1.0, 1.0), layout="NCHW")
@@ -136,7 +136,7 @@ def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(fol
     found = Explainer.load(folder / "run").explain(digits.test.take(np.arange(4)), "any", **EASY)
     np.testing.assert_array_equal(found.prediction, labels[:4])
     asked = []
-    monkeypatch.setattr("cae_jax.training.classifier_store.predicted_classes", lambda *args: asked.append(args))
+    monkeypatch.setattr("cae_jax.training.classifiers.predicted_classes", lambda *args: asked.append(args))
     again = loop.prepare(config, folder / "run", Console(quiet=True))
     np.testing.assert_array_equal(again.predictions["test"], labels)
     assert not asked

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls
 from cae_jax.images import from_model, padded_side, to_model, to_uint8, to_unit
+from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from cae_jax.training.config import ConfigError
-from cae_jax.training.errors import Terminated
+from cae_jax.config.reading import ConfigError
+from cae_jax.errors import Terminated
 from cae_jax.training.interruption import Interruption
-from cae_jax.training.workdir_lock import hold
+from cae_jax.workdir.lock import hold
 
 BOTH = pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
 
@@ -121,7 +121,7 @@ def test_sigterm_ends_a_program_that_does_not_come_back_to_python_for_long():
 def test_sigterm_is_left_to_whoever_has_something_to_save():
     work = """
 from cae_jax.training.interruption import Interruption
-from cae_jax.training.errors import Terminated
+from cae_jax.errors import Terminated
 try:
     with Interruption() as interruption:
         interruption.take()
@@ -154,7 +154,7 @@ def test_in_a_thread_nothing_is_taken():
 def test_a_second_run_on_a_workdir_is_refused_until_the_first_one_ends_however_it_does(tmp_path):
     workdir = tmp_path / "runs" / "mine"
     program = (
-        "import pathlib, sys, time; from cae_jax.training.workdir_lock import hold\n"
+        "import pathlib, sys, time; from cae_jax.workdir.lock import hold\n"
         "with hold(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program, workdir], stdout=subprocess.PIPE) as other:

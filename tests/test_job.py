@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource, Format
 from cae_jax.explaining import FileInputs, InputError, SplitInputs, explain_to_folder, job
 from cae_jax.explaining.sources import Failure
-from cae_jax.training.config import ConfigError
-from cae_jax.training.workdir_lock import hold
 from cae_jax.types import Ending, Explanation
+from cae_jax.workdir.lock import hold
 
 SIDE = 8
 

@@ -7,10 +7,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from cae_jax import batching
 from cae_jax.data import ArraySource
 from cae_jax.metrics import individual_code_leakage, leakage
 from cae_jax.metrics.probes import fit_convolutional_probe, fit_linear_probe
+from cae_jax.parallel import batching
 
 
 def source_of(classes, seed):

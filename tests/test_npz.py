@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cae_jax.data import DataUnavailable, FileSettings, Format, open_dataset, resize
-from cae_jax.training.files import write_npz, write_npz_in_parts
+from cae_jax.workdir.files import write_npz, write_npz_in_parts
 
 
 def write(path, **changes):

@@ -11,7 +11,7 @@ from PIL import Image
 from cae_jax import interop
 from cae_jax.cli import explain, export_official, extract_codes, import_official
 from cae_jax.explaining import Explainer
-from cae_jax.training.run_record import read_record
+from cae_jax.workdir.record import read_record
 
 DATA = pathlib.Path(__file__).parent / "data"
 CLASSIFIER = """

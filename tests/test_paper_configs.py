@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from test_layouts import draw, published
 
+from cae_jax.config.reading import find_config, load_config
+from cae_jax.config.settings import file_settings
 from cae_jax.data import open_dataset
+from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import build_trainer
-from cae_jax.training.config import find_config, load_config
-from cae_jax.training.settings import file_settings
-from cae_jax.training.sharding import data_mesh
 
 SIZES = [(300, 270), (496, 512), (260, 340)]  # as those images, none is square or of another's size
 

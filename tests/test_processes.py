@@ -12,9 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from cae_jax import Explainer, processes
-from cae_jax.batching import map_batches
+from cae_jax import Explainer
 from cae_jax.explaining import SplitInputs, encode_splits, explain_to_folder
+from cae_jax.parallel import processes
+from cae_jax.parallel.batching import map_batches
 
 HERE = pathlib.Path(__file__).parent
 ROUNDING = {"rtol": 1e-5, "atol": 1e-5}  # two devices of a process share rows, one does not
@@ -105,7 +106,7 @@ def test_processes_share_batches_and_each_gets_all_rows(count, monkeypatch):
     def run(index, gather):
         monkeypatch.setattr("jax.process_count", lambda: 3)
         monkeypatch.setattr("jax.process_index", lambda: index)
-        monkeypatch.setattr("cae_jax.batching.gather", gather)
+        monkeypatch.setattr("cae_jax.parallel.batching.gather", gather)
         return map_batches(lambda batch: {"ten": batch + 1}, rows, batch_size=4, spread=True)
 
     def hand_in(index):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from cae_jax.training.profiling import (
+from benchmarks.profiling import (
     REST,
     UNTIMED,
     Event,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cae_jax.benchmark.protocol import bench_config, check_bench_config, read_protocol
 from cae_jax.cli import train as train_program
-from cae_jax.training.config import ConfigError, apply_overrides, find_config, load_config, shipped_configs
+from cae_jax.comparison.protocol import bench_config, check_bench_config, read_protocol
+from cae_jax.config.reading import ConfigError, apply_overrides, find_config, load_config, shipped_configs
 
 BENCH = [name for name in shipped_configs() if name.startswith("bench_")]
 

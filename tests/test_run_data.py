@@ -9,10 +9,10 @@ from PIL import Image
 from rich.console import Console
 from small_run import SMALL
 
+from cae_jax.config.presets import black_box
+from cae_jax.config.reading import ConfigError, apply_overrides
 from cae_jax.data import LISTING, DataChanged
-from cae_jax.training.config import ConfigError, apply_overrides
-from cae_jax.training.errors import OneClass
-from cae_jax.training.presets import black_box
+from cae_jax.errors import OneClass
 from cae_jax.training.run import prepare
 
 CLASSIFIER = """

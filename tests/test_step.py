@@ -16,8 +16,9 @@ from jax.sharding import AxisType
 
 from cae_jax import losses
 from cae_jax.data import make_augment
+from cae_jax.errors import NonFiniteLoss
 from cae_jax.models import CAE, Discriminator, draw_on
-from cae_jax.training.errors import NonFiniteLoss
+from cae_jax.parallel.sharding import data_mesh, replicated, split_batches
 from cae_jax.training.loop import check_finite
 from cae_jax.training.objectives import (
     Networks,
@@ -27,7 +28,6 @@ from cae_jax.training.objectives import (
     generate,
     generator_loss,
 )
-from cae_jax.training.sharding import data_mesh, replicated, split_batches
 from cae_jax.training.state import TrainState
 from cae_jax.training.step import in_turn, make_train_step, update_ema
 

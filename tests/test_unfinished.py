@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cae_jax.errors import Terminated
 from cae_jax.training import unfinished
-from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.errors import Terminated
 from cae_jax.training.unfinished import Unfinished, forget_unfinished
+from cae_jax.workdir.checkpoints import CheckpointStore
 
 STEPS = 7
 

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 from small_run import small_config
 
+from cae_jax.errors import Terminated
 from cae_jax.images import to_model
 from cae_jax.metrics import knn_accuracy
 from cae_jax.training import loop, unfinished
-from cae_jax.training.errors import Terminated
 from cae_jax.training.warmup import warm_up
 
 pytestmark = pytest.mark.usefixtures("small_data")

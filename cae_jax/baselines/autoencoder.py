@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from cae_jax.baselines.inputs import Array, check_positive, unit_images
-from cae_jax.batching import map_batches
 from cae_jax.images import from_model, to_model
+from cae_jax.parallel.batching import map_batches
 
 _STRIDE = 4
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, unit_images
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 
 Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """Images and an offset to scores before the softmax `[batch, K]` and a layer's output `[batch, h, w, features]`.

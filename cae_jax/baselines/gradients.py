@@ -29,7 +29,7 @@ from cae_jax.baselines.inputs import (
     colour_image,
     unit_images,
 )
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 
 
 def gradient(logits: Logits, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:

@@ -17,7 +17,7 @@ from cae_jax.baselines.inputs import (
     class_numbers,
     unit_images,
 )
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
 _LENGTHS = np.concatenate([[0.0], 4.0 * 2.0 ** np.arange(-12.0, 0.25, 0.25)]).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, colour_image, unit_images
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
 

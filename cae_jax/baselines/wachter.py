@@ -18,7 +18,7 @@ from cae_jax.baselines.inputs import (
     class_numbers,
     unit_images,
 )
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 
 _FIRST_WEIGHT, _GROWTH, _ROUNDS = 0.1, 4.0, 8  # the last weight is 1,638
 _LEARNING_RATE = 0.02

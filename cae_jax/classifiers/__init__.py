@@ -1,6 +1,7 @@
 """Image classifiers: the small ones that we train ourselves, and those of other frameworks. No named data."""
 
 from cae_jax.classifiers.answers import ClassifierError, check_answers, classes_of
+from cae_jax.classifiers.asking import make_answer, predicted_classes
 from cae_jax.classifiers.contract import ASKED, Classifier, Contract
 from cae_jax.classifiers.fingerprint import (
     Identity,
@@ -42,11 +43,13 @@ __all__ = [
     "fit_classifier",
     "last_convolution",
     "load_foreign",
+    "make_answer",
     "make_classifier",
     "make_head",
     "make_logits",
     "make_predict",
     "make_tap",
+    "predicted_classes",
     "read_identity",
     "read_tensors",
     "same_answers",

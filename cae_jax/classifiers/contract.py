@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import map_batches
 from cae_jax.classifiers.answers import ClassifierError, check_answers, words_of
 from cae_jax.classifiers.callables import importable
 from cae_jax.classifiers.heads import HEADS, make_head
 from cae_jax.classifiers.outputs import as_rows, describe, pick_output
 from cae_jax.classifiers.preparation import AS_IT_IS, Preparation
+from cae_jax.parallel.batching import map_batches
 
 ASKED = 16  # images that the check asks about
 FEW = 8  # images of which less is said

@@ -13,10 +13,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from cae_jax.cli.termination import TERMINATED
-from cae_jax.errors import UserError
-from cae_jax.mirror import named, pull_all, push_all
-from cae_jax.processes import is_first, start
-from cae_jax.training.errors import Terminated
+from cae_jax.errors import Terminated, UserError
+from cae_jax.parallel.bucket import named, pull_all, push_all
+from cae_jax.parallel.processes import is_first, start
 
 NOT_TO_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 

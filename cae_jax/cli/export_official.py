@@ -39,9 +39,10 @@ def _discriminator(record, store, step: int) -> Any:
     import jax
 
     from cae_jax.models import Discriminator
-    from cae_jax.training.build import build_model, build_trainer, padded_shape, parameter_shapes
-    from cae_jax.training.checkpoints import CheckpointError
-    from cae_jax.training.sharding import data_mesh
+    from cae_jax.parallel.sharding import data_mesh
+    from cae_jax.training.build import build_trainer
+    from cae_jax.workdir.checkpoints import CheckpointError
+    from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
 
     classes = len(record.class_names)
     if not store.facts(step).get("imported"):
@@ -59,9 +60,9 @@ def export_official(options: argparse.Namespace, console) -> None:
     """Reads the workdir and writes the weights."""
     from cae_jax import interop
     from cae_jax.explaining import InputError
-    from cae_jax.training.build import load_generator
-    from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
-    from cae_jax.training.run_record import read_record
+    from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
+    from cae_jax.workdir.generator import load_generator
+    from cae_jax.workdir.record import read_record
 
     for path in filter(None, (options.out, options.dis)):
         if path.exists():

@@ -42,7 +42,7 @@ def extract(options: argparse.Namespace, console) -> None:
 
     from cae_jax.data import SPLITS
     from cae_jax.explaining import Explainer, code_parts, codes_file
-    from cae_jax.processes import is_first
+    from cae_jax.parallel.processes import is_first
 
     explainer = Explainer.load(options.workdir)
     splits = SPLITS if options.split == "all" else (options.split,)

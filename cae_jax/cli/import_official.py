@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from cae_jax.cli.options import folder
-from cae_jax.training.config import Config, ConfigError, apply_overrides, split_overrides
-from cae_jax.training.presets import official
+from cae_jax.config.presets import official
+from cae_jax.config.reading import Config, ConfigError, apply_overrides, split_overrides
 
 NOTE = "imported from "  # how the note of an import's record begins
 
@@ -57,8 +57,8 @@ def _config(options: argparse.Namespace, changes: dict[str, str], channels: int)
 
 def _check_free(out: pathlib.Path) -> None:
     """Raises `ConfigError` unless a folder is new, empty, or holds an earlier import and nothing of a run."""
-    from cae_jax.training.checkpoints import CheckpointStore
-    from cae_jax.training.run_record import FILE, read_record
+    from cae_jax.workdir.checkpoints import CheckpointStore
+    from cae_jax.workdir.record import FILE, read_record
 
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -76,13 +76,13 @@ def _check_free(out: pathlib.Path) -> None:
 def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
     """Reads the weights and writes the workdir."""
     from cae_jax import interop
+    from cae_jax.config.settings import file_settings
     from cae_jax.data import LISTING, listing_bytes, open_dataset
     from cae_jax.models import Discriminator
-    from cae_jax.training.build import build_model, padded_shape, parameter_shapes
-    from cae_jax.training.checkpoints import CheckpointStore
-    from cae_jax.training.files import write_whole
-    from cae_jax.training.run_record import RunRecord, write_record
-    from cae_jax.training.settings import file_settings
+    from cae_jax.workdir.checkpoints import CheckpointStore
+    from cae_jax.workdir.files import write_whole
+    from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
+    from cae_jax.workdir.record import RunRecord, write_record
 
     _check_free(options.out)
     folder = options.out / "checkpoints"

@@ -3,14 +3,14 @@
 import argparse
 import pathlib
 
-from cae_jax import mirror
+from cae_jax.parallel import bucket
 
 
 def folder(text: str) -> pathlib.Path:
-    """The type of options that name a folder, here or on a bucket; see `mirror.folder`."""
+    """The type of options that name a folder, here or on a bucket; see `bucket.folder`."""
     try:
-        return mirror.folder(text)
-    except mirror.BucketError as error:
+        return bucket.folder(text)
+    except bucket.BucketError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

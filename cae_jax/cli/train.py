@@ -10,7 +10,8 @@ from typing import NoReturn
 from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.options import add_distributed, folder
 from cae_jax.cli.termination import ends_on_sigterm, leave
-from cae_jax.training.config import (
+from cae_jax.config.presets import official
+from cae_jax.config.reading import (
     ConfigError,
     apply_overrides,
     conform,
@@ -20,7 +21,6 @@ from cae_jax.training.config import (
     shipped_configs,
     split_overrides,
 )
-from cae_jax.training.presets import official
 
 EXAMPLES = """\
 examples:
@@ -82,7 +82,7 @@ def main() -> int:
         return 0
 
     from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
-    from cae_jax.training.check import check_settings
+    from cae_jax.config.check import check_settings
     from cae_jax.training.loop import train
 
     def checked_first(console) -> None:

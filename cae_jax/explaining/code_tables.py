@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cae_jax.batching import map_batches
 from cae_jax.classifiers import classes_of
 from cae_jax.counterfactual import CodeTable
-from cae_jax.training.files import DAMAGED, write_npz
+from cae_jax.parallel.batching import map_batches
 from cae_jax.types import ImageSource
+from cae_jax.workdir.files import DAMAGED, write_npz
 
 FILE = "code_table.npz"
 SIZE = 20_000  # training images whose codes are kept, drawn by the run's seed where there are more

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cae_jax.batching import map_batches, rows_of_a_call
 from cae_jax.data import SPLITS
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
+from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.types import ImageSource
 
 CALLS = 8  # compiled calls whose images are read at once

@@ -8,7 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import (
+from cae_jax.classifiers import check_answers
+from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
+from cae_jax.explaining.code_tables import make_code_table
+from cae_jax.images import to_unit
+from cae_jax.models import carried_exemplars, draw_on, make_codec
+from cae_jax.parallel.batching import (
     Picked,
     Rows,
     first_call_alone,
@@ -17,16 +22,10 @@ from cae_jax.batching import (
     parallel_calls,
     rows_of_a_call,
 )
-from cae_jax.classifiers import check_answers
-from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
-from cae_jax.explaining.code_tables import make_code_table
-from cae_jax.images import to_unit
-from cae_jax.models import carried_exemplars, draw_on
-from cae_jax.training.build import build_model
-from cae_jax.training.functions import make_codec
-from cae_jax.training.run_record import RunRecord
-from cae_jax.training.sharding import each_device_by_itself, split_over_devices
+from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
+from cae_jax.workdir.generator import build_model
+from cae_jax.workdir.record import RunRecord
 
 HOST_BATCHES = 16  # as many go to a classifier that JAX cannot trace, which knows best how to divide them
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cae_jax.batching import Picked, Rows, map_batches
 from cae_jax.counterfactual import (
     Candidates,
     CodeTable,
@@ -29,6 +28,7 @@ from cae_jax.counterfactual import (
 )
 from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.parallel.batching import Picked, Rows, map_batches
 from cae_jax.types import Ending, Explanation
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from cae_jax.classifiers import ASKED, ClassifierError, classes_of
+from cae_jax.config.reading import ConfigError
+from cae_jax.config.settings import file_settings
 from cae_jax.counterfactual import STRATEGIES, CodeTable
 from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
@@ -31,11 +33,9 @@ from cae_jax.explaining.options import ExplainOptions, read_options
 from cae_jax.explaining.package import Parts, is_package, write_package
 from cae_jax.explaining.requests import Aim, Requests, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import carry_exemplars
-from cae_jax.training.classifier_store import LoadedClassifier, handed_in
-from cae_jax.training.config import ConfigError
-from cae_jax.training.run_record import RunRecord
-from cae_jax.training.settings import file_settings
 from cae_jax.types import Ending, Explanation
+from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
+from cae_jax.workdir.record import RunRecord
 
 IMAGES = 64  # explained at once
 

@@ -21,9 +21,9 @@ from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
 from cae_jax.explaining.sources import Failure, Inputs
 from cae_jax.images import to_unit
-from cae_jax.processes import first_one_first, is_first, wait_for_all
-from cae_jax.training.run_record import versions
-from cae_jax.training.workdir_lock import hold
+from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
+from cae_jax.workdir.lock import hold
+from cae_jax.workdir.record import versions
 
 UNANSWERED = "the classifier has no finite answer to it"
 log = logging.getLogger(__name__)

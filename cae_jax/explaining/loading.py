@@ -6,16 +6,16 @@ import pathlib
 from cae_jax.explaining.compiled_model import HostClassifier
 from cae_jax.explaining.package import Parts, is_package
 from cae_jax.explaining.unpacking import read_package
-from cae_jax.training.build import load_generator
-from cae_jax.training.checkpoints import CheckpointError, CheckpointStore
-from cae_jax.training.classifier_store import (
+from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.workdir.classifier_store import (
     LoadedClassifier,
     handed_in,
     kept_identity,
     load_named,
     other_classifier,
 )
-from cae_jax.training.run_record import RunRecord, read_record
+from cae_jax.workdir.generator import load_generator
+from cae_jax.workdir.record import RunRecord, read_record
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cae_jax.training.run_record import RunRecord
+from cae_jax.workdir.record import RunRecord
 
 SHOWN = (
     ("classifier_accuracy", "the classifier is right"),

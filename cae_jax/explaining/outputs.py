@@ -23,9 +23,9 @@ from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
 from cae_jax.file_names import safe_names
 from cae_jax.report import Page, class_name, draw_explanation
-from cae_jax.training.files import DAMAGED, write_npz, write_npz_in_parts, write_whole
-from cae_jax.training.workdir_lock import FILE as LOCK
 from cae_jax.types import Ending, Explanation
+from cae_jax.workdir.files import DAMAGED, write_npz, write_npz_in_parts, write_whole
+from cae_jax.workdir.lock import FILE as LOCK
 
 REQUEST = "request.json"
 OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html")

@@ -15,7 +15,7 @@ from cae_jax.explaining.overview import STAGES, Overview, describe, to_json
 from cae_jax.images import to_uint8
 from cae_jax.manifold import PROPERTIES, MapperOptions
 from cae_jax.report.manifold_page import Points, Strip, manifold_page
-from cae_jax.training.files import write_whole
+from cae_jax.workdir.files import write_whole
 
 MARK = "manifold.json"  # of a folder of ours
 

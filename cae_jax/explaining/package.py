@@ -16,10 +16,10 @@ from flax.traverse_util import flatten_dict
 from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining.code_tables import keep_code_table
 from cae_jax.explaining.model_card import model_card
-from cae_jax.training.checkpoints import file_digest
-from cae_jax.training.classifier_store import LoadedClassifier
-from cae_jax.training.files import write_whole
-from cae_jax.training.run_record import RunRecord, write_record
+from cae_jax.workdir.checkpoints import file_digest
+from cae_jax.workdir.classifier_store import LoadedClassifier
+from cae_jax.workdir.files import write_whole
+from cae_jax.workdir.record import RunRecord, write_record
 
 MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"

@@ -18,17 +18,17 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cae_jax import classifiers
 from cae_jax.classifiers import Identity, read_identity
+from cae_jax.config.presets import official
+from cae_jax.config.reading import Config, ConfigError, flatten
 from cae_jax.explaining.code_tables import FILE as CODE_TABLE
 from cae_jax.explaining.code_tables import load_code_table
 from cae_jax.explaining.compiled_model import HostClassifier
 from cae_jax.explaining.package import CLASSIFIER, LISTING, MANIFEST, MODEL, VERSION, Parts
-from cae_jax.training.build import build_model, padded_shape, parameter_shapes
-from cae_jax.training.checkpoints import CheckpointError, file_digest
-from cae_jax.training.classifier_store import LoadedClassifier, classifier_of, handed_in, load_named
-from cae_jax.training.config import Config, ConfigError, flatten
-from cae_jax.training.presets import official
-from cae_jax.training.run_record import FILE as RECORD
-from cae_jax.training.run_record import RunRecord, read_record
+from cae_jax.workdir.checkpoints import CheckpointError, file_digest
+from cae_jax.workdir.classifier_store import LoadedClassifier, classifier_of, handed_in, load_named
+from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
+from cae_jax.workdir.record import FILE as RECORD
+from cae_jax.workdir.record import RunRecord, read_record
 
 log = logging.getLogger(__name__)
 

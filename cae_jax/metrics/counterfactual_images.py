@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
 BATCH = 128

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.batching import map_batches
 from cae_jax.metrics.fills import Fill, noisy_linear_imputation
+from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
 BATCH = 128  # images a call

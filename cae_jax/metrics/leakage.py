@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from cae_jax.batching import map_batches, rows_of_a_call
 from cae_jax.metrics import probes
 from cae_jax.metrics.swaps import majority_share
+from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.types import ImageSource
 
 SAMPLE_BYTES = 512 * 2**20  # that a probe's codes take, and its weights with what fitting them needs, at most

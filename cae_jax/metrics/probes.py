@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cae_jax.batching import map_batches
+from cae_jax.parallel.batching import map_batches
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """A fitted probe: codes `[M, ...]` to classes `[M]`."""

@@ -3,6 +3,7 @@
 from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 from cae_jax.models.class_encoder import ClassEncoder
+from cae_jax.models.codec import make_codec
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
 from cae_jax.models.exemplars import carried_exemplars, carry_exemplars, draw_on
@@ -18,4 +19,5 @@ __all__ = [
     "carried_exemplars",
     "carry_exemplars",
     "draw_on",
+    "make_codec",
 ]

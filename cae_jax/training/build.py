@@ -2,26 +2,22 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flax.linen as nn
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from cae_jax.config.reading import Config
 from cae_jax.data import make_augment
-from cae_jax.images import padded_side
-from cae_jax.models import CAE, Discriminator
-from cae_jax.training.check import check_model
-from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.config import Config
+from cae_jax.models import Discriminator
+from cae_jax.parallel.sharding import replicated
 from cae_jax.training.objectives import Networks, Weights
 from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
-from cae_jax.training.sharding import replicated
 from cae_jax.training.state import TrainState, create_state
 from cae_jax.training.step import TrainStep, in_turn, make_train_step
 from cae_jax.types import Predict
+from cae_jax.workdir.generator import build_model, padded_shape
 
 
 class Trainer(NamedTuple):
@@ -42,34 +38,6 @@ class Trainer(NamedTuple):
     def shapes(self) -> TrainState:
         """What `init` makes, as shapes with their shardings."""
         return self.init.eval_shape()
-
-
-def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
-    """Builds the generator for images of a height, width and channels; raises `ConfigError` as `check_model` does."""
-    check_model(config, image_shape)
-    return CAE(channels=image_shape[2], **config.model.to_dict())
-
-
-def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Height, width and channels that the networks see for images of `image_shape`."""
-    height, width, channels = image_shape
-    return padded_side(height, model.stride), padded_side(width, model.stride), channels
-
-
-def parameter_shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> Any:
-    """The shapes of a module's parameters for images of a height, width and channels, without computing any."""
-    images = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
-    return jax.eval_shape(module.init, jax.random.key(0), images)["params"]
-
-
-def load_generator(config: Config, image_shape: tuple[int, int, int], store: CheckpointStore, step: int) -> Any:
-    """Reads the generator's averaged parameters of a whole checkpoint.
-
-    Raises:
-        CheckpointError: if they are of another model.
-    """
-    model = build_model(config, image_shape)
-    return store.load(step, "ema", parameter_shapes(model, padded_shape(model, image_shape)))
 
 
 def build_trainer(

@@ -6,11 +6,11 @@ import numpy as np
 
 from cae_jax import metrics, report
 from cae_jax.images import to_unit
-from cae_jax.processes import is_first, wait_for_all
+from cae_jax.parallel.processes import is_first, wait_for_all
+from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.journal import Journal
 from cae_jax.training.run import Run
-from cae_jax.training.sharding import on_this_process
 from cae_jax.training.state import TrainState
 
 GRID_COLUMNS = 12

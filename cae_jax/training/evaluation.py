@@ -7,10 +7,10 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax import metrics
-from cae_jax.batching import map_batches, rows_of_a_call
 from cae_jax.classifiers import classes_of
+from cae_jax.parallel.batching import map_batches, rows_of_a_call
+from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.functions import Functions
-from cae_jax.training.sharding import on_this_process
 from cae_jax.types import ImageSource
 
 VALIDATION_SWAPS = 1000

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from cae_jax.training.errors import Terminated
+from cae_jax.errors import Terminated
 
 
 class Interruption:

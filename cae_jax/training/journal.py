@@ -7,8 +7,8 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
-from cae_jax.processes import is_first
-from cae_jax.training.files import write_whole
+from cae_jax.parallel.processes import is_first
+from cae_jax.workdir.files import write_whole
 
 
 class Journal:

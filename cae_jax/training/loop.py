@@ -12,24 +12,24 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.profiling import StepProfile
 from cae_jax import report
+from cae_jax.config.reading import Config
 from cae_jax.data import PairSampler, pair_batches
-from cae_jax.processes import as_the_first_has_it, is_first
+from cae_jax.errors import NonFiniteLoss
+from cae_jax.parallel.processes import as_the_first_has_it, is_first
+from cae_jax.parallel.sharding import split_batches
 from cae_jax.training.checkpointer import Checkpointer
-from cae_jax.training.config import Config
-from cae_jax.training.errors import NonFiniteLoss
-from cae_jax.training.files import write_whole
 from cae_jax.training.interruption import Interruption
 from cae_jax.training.journal import Journal
 from cae_jax.training.pace import Pace
-from cae_jax.training.profiling import StepProfile
 from cae_jax.training.run import Run, prepare
-from cae_jax.training.run_record import versions
-from cae_jax.training.sharding import split_batches
 from cae_jax.training.state import TrainState
 from cae_jax.training.unfinished import forget_unfinished
 from cae_jax.training.warmup import warm_up
-from cae_jax.training.workdir_lock import hold
+from cae_jax.workdir.files import write_whole
+from cae_jax.workdir.lock import hold
+from cae_jax.workdir.record import versions
 
 
 def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from cae_jax.classifiers import with_sound_gradients
+from cae_jax.classifiers import predicted_classes, with_sound_gradients
+from cae_jax.config.check import check_devices, check_differentiable, check_images, check_settings
+from cae_jax.config.reading import Config, ConfigError
+from cae_jax.config.settings import file_settings
 from cae_jax.data import (
     LISTING,
     SPLITS,
@@ -20,23 +23,21 @@ from cae_jax.data import (
     make_augment,
     open_dataset,
 )
+from cae_jax.errors import OneClass
 from cae_jax.metrics import majority_share
-from cae_jax.processes import first_one_first, is_first
+from cae_jax.parallel.processes import first_one_first, is_first
+from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import Trainer, build_trainer
-from cae_jax.training.check import check_devices, check_differentiable, check_images, check_settings
-from cae_jax.training.checkpoints import CheckpointStore
-from cae_jax.training.classifier_store import LoadedClassifier, label_dataset, train_or_load
-from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.errors import OneClass
+from cae_jax.training.classifiers import label_dataset, train_or_load
 from cae_jax.training.evaluation import Evaluator
-from cae_jax.training.files import write_whole
-from cae_jax.training.functions import Functions, make_functions, predicted_classes
-from cae_jax.training.run_record import FILE as RECORD
-from cae_jax.training.run_record import claim_workdir
-from cae_jax.training.settings import file_settings
-from cae_jax.training.sharding import data_mesh
-from cae_jax.training.workdir_lock import make_workdir
+from cae_jax.training.functions import Functions, make_functions
 from cae_jax.types import ImageSource
+from cae_jax.workdir.checkpoints import CheckpointStore
+from cae_jax.workdir.classifier_store import LoadedClassifier
+from cae_jax.workdir.files import write_whole
+from cae_jax.workdir.lock import make_workdir
+from cae_jax.workdir.record import FILE as RECORD
+from cae_jax.workdir.record import claim_workdir
 
 SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 
-from cae_jax.mirror import push_all
-from cae_jax.processes import as_the_first_has_it, is_first
-from cae_jax.training.checkpoints import CheckpointStore
+from cae_jax.parallel.bucket import push_all
+from cae_jax.parallel.processes import as_the_first_has_it, is_first
+from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.interruption import Interruption
-from cae_jax.training.sharding import on_this_process
+from cae_jax.workdir.checkpoints import CheckpointStore
 
 FOLDER = "unfinished"  # in a workdir; a folder for each training
 EVERY = 30.0  # seconds

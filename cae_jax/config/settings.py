@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cae_jax.classifiers import Contract, Preparation, Reference
+from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import LISTING, Columns, FileSettings, Format, Keeping
-from cae_jax.training.config import Config, ConfigError
 
 
 def _pair(key: str, numbers: tuple[float, ...]) -> tuple[float, float]:

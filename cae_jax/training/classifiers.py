@@ -1,150 +1,32 @@
-"""Classifiers on disk: trained once into a workdir, or read from where a config says, and known again."""
+"""Classifier and oracle of a run: trained if they are not there, checked, known again, and asked for labels."""
 
 import json
 import logging
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 from rich.progress import Progress
 
 from cae_jax import classifiers
-from cae_jax.classifiers import Identity
+from cae_jax.classifiers import make_answer, predicted_classes
+from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import SPLITS, Augment, Dataset
 from cae_jax.images import to_unit
-from cae_jax.processes import first_one_first
-from cae_jax.training.checkpoints import (
-    MANIFEST,
-    CheckpointError,
-    CheckpointStore,
-    load_tree,
-    read_facts,
-    save_trees,
-)
-from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.files import DAMAGED, write_npz, write_whole
-from cae_jax.training.functions import make_answer, predicted_classes
-from cae_jax.training.settings import classifier_reference
+from cae_jax.parallel.processes import first_one_first
 from cae_jax.training.unfinished import Unfinished
-from cae_jax.types import Predict
+from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, CheckpointStore, save_trees
+from cae_jax.workdir.classifier_store import (
+    IDENTITY,
+    LoadedClassifier,
+    kept_identity,
+    load_classifier,
+    load_named,
+    other_classifier,
+)
+from cae_jax.workdir.files import DAMAGED, write_npz, write_whole
 
 BATCH_SIZE = 128  # images a step of one that is trained here, where the config leaves it open
-IDENTITY = "{}_identity.json"  # in a workdir, of its classifier and its oracle
 log = logging.getLogger(__name__)
-
-
-class LoadedClassifier(NamedTuple):
-    """A classifier and what is known of it.
-
-    Attributes:
-        predict: images in [0, 1] to probabilities, not finite where it has no answer; of numpy arrays where it is not
-            traceable.
-        answer: the same, compiled where that can be, of images that are uint8 or in [0, 1].
-        params: of its network; None if it was not trained here.
-        facts: of one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
-            split), `data`; of others, `path`; of a function that was handed in, nothing.
-        traceable: whether JAX can trace and differentiate it.
-        identity: what it is known again by.
-        check: asks one that was not trained here about images, see `Foreign`; None of others.
-    """
-
-    predict: Predict
-    answer: Callable[[Any], Any]
-    params: Any
-    facts: dict[str, Any]
-    traceable: bool
-    identity: Identity
-    check: Callable[[np.ndarray, Sequence[str]], bool] | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of its files, of how it is asked, and of its answers to a few fixed images."""
-        return self.identity.fingerprint
-
-
-def load_classifier(folder: pathlib.Path) -> LoadedClassifier:
-    """Reads a classifier that `train_or_load` saved.
-
-    Raises:
-        CheckpointError: if it is missing or damaged.
-    """
-    facts = read_facts(folder)
-    network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
-    shape = (1, *facts["image_shape"])
-    like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))["params"]
-    return classifier_of(load_tree(folder, "params", like), facts)
-
-
-def classifier_of(params: Any, facts: dict[str, Any]) -> LoadedClassifier:
-    """A classifier that was trained here, from its parameters and facts."""
-    network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
-    predict = classifiers.make_predict(network, params)
-    files = {"parameters": classifiers.array_digest(flatten_dict(params, sep="/"))}
-    identity = Identity(files, {"architecture": facts["architecture"]}, [])
-    return LoadedClassifier(predict, make_answer(predict, True), params, facts, True, identity)
-
-
-def handed_in(function: Callable[[Any], Any], image_shape: tuple[int, int, int]) -> LoadedClassifier:
-    """A classifier that is a function of images in [0, 1], numpy arrays; it is known by its answers alone."""
-    own = classifiers.wrap_function(function)
-    identity = Identity({}, {}, classifiers.ask(own.predict, image_shape))
-    return LoadedClassifier(own.predict, make_answer(own.predict, False), None, {}, False, identity, own.check)
-
-
-def load_named(
-    settings: Config, own: pathlib.Path, name: str, image_shape: tuple[int, int, int] | None = None
-) -> LoadedClassifier:
-    """Reads the classifier that a config names, or else a workdir's own.
-
-    Args:
-        settings: the config's `classifier` or `oracle` part.
-        own: folder of the workdir's own.
-        name: of that part, for messages.
-        image_shape: height, width, channels of the run's images; None where nobody knows yet.
-
-    Raises:
-        CheckpointError: if it was trained here and is missing or damaged.
-        ConfigError: if it is of another framework and is missing or not what the config says.
-    """
-    if not settings.path:
-        return load_classifier(own)
-    if pathlib.Path(settings.path).is_dir():
-        return load_classifier(pathlib.Path(settings.path))
-    try:
-        foreign = classifiers.load_foreign(classifier_reference(settings, name), image_shape)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from error
-    answer = make_answer(foreign.predict, foreign.traceable)
-    facts = {"path": settings.path}
-    return LoadedClassifier(foreign.predict, answer, None, facts, foreign.traceable, foreign.identity, foreign.check)
-
-
-def kept_identity(workdir: pathlib.Path, name: str) -> Identity | None:
-    """What a run's 'classifier' or 'oracle' was when the run began; None where the workdir does not say."""
-    path = workdir / IDENTITY.format(name)
-    try:
-        return classifiers.read_identity(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        log.warning("%s is damaged (%s): nobody can tell whether the %s is still the same", path, error, name)
-        return None
-
-
-def other_classifier(kept: Identity, now: Identity, name: str, path: str, where: pathlib.Path) -> str:
-    """A sentence that says how a run's classifier differs from the one that it began with; '' if it does not."""
-    found = classifiers.differences(kept, now)
-    if not found:
-        return ""
-    text = f"the {name} {path} is not the one that {where} was made for: {'; '.join(found)}. Put that one back"
-    if now.answers and classifiers.same_answers(kept, now):
-        text += f" (its answers to {len(now.answers)} fixed images are the same; if you know that it is, delete "
-        text += f"{where / IDENTITY.format(name)})"
-    return text
 
 
 def _known_again(loaded: LoadedClassifier, workdir: pathlib.Path, name: str, path: str) -> LoadedClassifier:

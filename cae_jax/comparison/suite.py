@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from cae_jax.benchmark.answers import Counterfactuals
-from cae_jax.benchmark.methods import ATTRIBUTIONS, COUNTERFACTUALS
-from cae_jax.benchmark.scores import AttributionScores, CounterfactualScores
-from cae_jax.benchmark.setting import Setting
+from cae_jax.comparison.answers import Counterfactuals
+from cae_jax.comparison.methods import ATTRIBUTIONS, COUNTERFACTUALS
+from cae_jax.comparison.scores import AttributionScores, CounterfactualScores
+from cae_jax.comparison.setting import Setting
+from cae_jax.config.reading import ConfigError
 from cae_jax.file_names import safe_name
-from cae_jax.training.config import ConfigError
 
 VERSION = 4  # of what is kept; raise it when a method or a score changes
 

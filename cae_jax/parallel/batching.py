@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cae_jax.processes import gather
+from cae_jax.parallel.processes import gather
 
 PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
 MOST_ROWS = 64  # that it takes however small they are

@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
 from cae_jax.errors import UserError
-from cae_jax.mirror import pull_all, push_all
+from cae_jax.parallel.bucket import pull_all, push_all
 
 HEARTBEAT = 30  # seconds without a sign of life, or of waiting at the end, after which the others stop
 PATIENCE = 7 * 24 * 3600  # seconds: as long as the others live, what they do may take

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cae_jax.benchmark.setting import Setting
+from cae_jax.comparison.setting import Setting
 
 
 class Counterfactuals(NamedTuple):

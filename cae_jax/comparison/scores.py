@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from cae_jax import metrics
-from cae_jax.batching import map_batches
-from cae_jax.benchmark.answers import Counterfactuals
-from cae_jax.benchmark.protocol import Protocol
-from cae_jax.benchmark.setting import Setting
+from cae_jax.comparison.answers import Counterfactuals
+from cae_jax.comparison.protocol import Protocol
+from cae_jax.comparison.setting import Setting
 from cae_jax.data.phantom import mask_of_mark
+from cae_jax.parallel.batching import map_batches
 
 
 def _fills(protocol: Protocol, setting: Setting) -> dict[str, metrics.Fill]:

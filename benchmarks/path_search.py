@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import pathlib
 import resource
 import statistics
 import time
@@ -17,8 +16,6 @@ from rich.console import Console
 
 from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
 from cae_jax.explaining import Explainer, InputError
-from cae_jax.training.classifier_store import LoadedClassifier, load_named
-from cae_jax.training.run_record import read_record
 from cae_jax.types import Ending
 
 
@@ -191,11 +188,6 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
         predictions[image[candidates.request]].astype(np.int32),
         candidates.target.astype(np.int32),
     )
-
-
-def load_oracle(workdir: pathlib.Path) -> LoadedClassifier:
-    """The workdir's oracle."""
-    return load_named(read_record(workdir).config.oracle, workdir / "oracle", "oracle")
 
 
 def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from cae_jax.errors import UserError
-from cae_jax.training.files import DRAFT, write_whole
+from cae_jax.workdir.files import DRAFT, write_whole
 
 MANIFEST = "manifest.json"
 KEPT = 2  # newest validated checkpoints, besides the best one

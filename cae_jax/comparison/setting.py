@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.benchmark.protocol import read_protocol
-from cae_jax.benchmark.search import load_oracle
+from cae_jax.comparison.protocol import read_protocol
+from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
 from cae_jax.models import carried_exemplars
-from cae_jax.training.classifier_store import LoadedClassifier
-from cae_jax.training.config import Config, ConfigError
-from cae_jax.training.run_record import read_record
+from cae_jax.workdir.classifier_store import LoadedClassifier, load_oracle
+from cae_jax.workdir.record import read_record
 
 
 class Classifier(NamedTuple):

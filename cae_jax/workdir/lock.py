@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import filelock
 
-from cae_jax.training.config import ConfigError
+from cae_jax.config.reading import ConfigError
 
 FILE = ".lock"
 

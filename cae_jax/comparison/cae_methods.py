@@ -3,9 +3,9 @@
 import numpy as np
 
 from cae_jax import baselines
-from cae_jax.benchmark.answers import Counterfactuals
-from cae_jax.benchmark.published import published_maps
-from cae_jax.benchmark.setting import Setting
+from cae_jax.comparison.answers import Counterfactuals
+from cae_jax.comparison.published import published_maps
+from cae_jax.comparison.setting import Setting
 from cae_jax.explaining import Aim, ExplainOptions, attribute
 
 DIVERSE = 3

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from cae_jax.config.presets import official
+from cae_jax.config.reading import Config, ConfigError, check_resumable, conform, flatten
 from cae_jax.data import Dataset
-from cae_jax.training.config import Config, ConfigError, check_resumable, conform, flatten
-from cae_jax.training.files import write_whole
-from cae_jax.training.presets import official
+from cae_jax.workdir.files import write_whole
 
 FILE = "run.json"
 CHECKPOINTS = "checkpoints"

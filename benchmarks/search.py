@@ -1,16 +1,17 @@
-"""`python -m cae_jax.cli.benchmark_search`: how fast and how well the search of a trained workdir answers."""
+"""`python -m benchmarks.search`: how fast and how well the search of a trained workdir answers."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks import path_search, path_search_report
 from cae_jax.cli.options import folder
 
 EXAMPLES = """\
 examples:
-  python -m cae_jax.cli.benchmark_search --workdir runs/mnist --num 512
+  python -m benchmarks.search --workdir runs/mnist --num 512
       speed and quality on 512 random pairs of a test image and another class, against one at a time
-  python -m cae_jax.cli.benchmark_search --workdir runs/mnist --num 9000 --tolerance 0.00390625
+  python -m benchmarks.search --workdir runs/mnist --num 9000 --tolerance 0.00390625
       all 1,000 test images toward all 9 other classes
 
 Run in a checkout with PyTorch installed, it also times benchmarks/torch_recipe.py: the published search in eager
@@ -21,7 +22,7 @@ PyTorch with the same weights, on the same paths. Writes search.csv, search.json
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m cae_jax.cli.benchmark_search",
+        prog="python -m benchmarks.search",
         description="Measures the path search: counterfactuals per second, decodes per image, validity, memory.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,52 +44,52 @@ def benchmark(options: argparse.Namespace, console) -> None:
 
     import jax
 
-    from cae_jax.batching import map_batches
-    from cae_jax.benchmark import report, search
     from cae_jax.explaining import Explainer, InputError
+    from cae_jax.parallel.batching import map_batches
+    from cae_jax.workdir.classifier_store import load_oracle
 
     if options.num < 1 or options.sample < 1:
         raise InputError("--num and --sample must be 1 or more")
-    explainer, oracle = Explainer.load(options.workdir), search.load_oracle(options.workdir)
+    explainer, oracle = Explainer.load(options.workdir), load_oracle(options.workdir)
     for name, loaded in (("classifier", explainer.classifier), ("oracle", oracle)):
         if not loaded.traceable:
             raise InputError(
                 f"the {name} of {options.workdir} is none that JAX can trace; the search is timed compiled"
             )
     with console.status("choosing paths"):
-        many = search.draw_paths(explainer, max(options.num, options.memory), options.seed)
+        many = path_search.draw_paths(explainer, max(options.num, options.memory), options.seed)
     paths = many.rows(slice(options.num))
     decode, predict = explainer.traceable
     sample = paths.rows(slice(options.sample))
-    timings = [search.measure("ours", lambda p: explainer.search(*p, tolerance=options.tolerance), paths)]
-    memory = {str(options.num): search.peak_memory()}
+    timings = [path_search.measure("ours", lambda p: explainer.search(*p, tolerance=options.tolerance), paths)]
+    memory = {str(options.num): path_search.peak_memory()}
     if options.memory:
         explainer.search(*many, tolerance=options.tolerance)
-        memory[str(options.memory)] = search.peak_memory()
+        memory[str(options.memory)] = path_search.peak_memory()
     with console.status("one at a time"):
-        one = search.make_search(decode, predict, 1, 1, options.tolerance)
-        timings.append(search.measure("ours, one at a time", one, sample, repetitions=1))
+        one = path_search.make_search(decode, predict, 1, 1, options.tolerance)
+        timings.append(path_search.measure("ours, one at a time", one, sample, repetitions=1))
     with console.status("PyTorch"):
-        timings += search.measure_torch(explainer, sample, options.tolerance, console)
+        timings += path_search.measure_torch(explainer, sample, options.tolerance, console)
     batches = []
     for size in (size for size in (1, 4, 16, 64, 128, 256) if size <= options.num):
         with console.status(f"batches of {size}"):
-            run = search.make_search(decode, predict, min(8 * size, len(paths)), size, options.tolerance)
+            run = path_search.make_search(decode, predict, min(8 * size, len(paths)), size, options.tolerance)
             rows = paths.rows(slice(min(len(paths), max(8 * size, 32))))
-            batches.append(search.measure(f"batches of {size}", run, rows, repetitions=1))
+            batches.append(path_search.measure(f"batches of {size}", run, rows, repetitions=1))
     agreement = {
-        other.name: search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
+        other.name: path_search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
         for other in timings[1:]
     }
     answer, found = functools.partial(map_batches, jax.jit(oracle.predict)), {}
     for strategy in ("medoid", "geodesic"):
         with console.status(f"what an oracle thinks: {strategy}"):
-            many = search.draw_paths(explainer, options.num, options.seed, strategy)
+            many = path_search.draw_paths(explainer, options.num, options.seed, strategy)
             crossings = explainer.search(*many, tolerance=options.tolerance)
-            found[strategy] = search.quality(many, crossings, explainer.at, answer)
+            found[strategy] = path_search.quality(many, crossings, explainer.at, answer)
     out = options.out or options.workdir / "benchmark"
-    report.write(out, timings, batches, found, memory, agreement, options.tolerance)
-    console.print(report.table(timings, options.tolerance))
+    path_search_report.write(out, timings, batches, found, memory, agreement, options.tolerance)
+    console.print(path_search_report.table(timings, options.tolerance))
     for strategy, values in found.items():
         for name, value in values.items():
             text = value if isinstance(value, dict) else round(value, 4)

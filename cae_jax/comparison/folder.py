@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cae_jax.benchmark import tables
-from cae_jax.benchmark.setting import Setting
-from cae_jax.benchmark.suite import Result
+from cae_jax.comparison import tables
+from cae_jax.comparison.setting import Setting
+from cae_jax.comparison.suite import Result
 from cae_jax.report import Section, render_benchmark
-from cae_jax.training.files import write_whole
+from cae_jax.workdir.files import write_whole
 
 INTROS = {
     "attributions": "Which pixels made the classifier answer as it did? Cells of pixels are removed in the order of "

@@ -4,20 +4,20 @@ import shutil
 
 import pytest
 
-from cae_jax import mirror
 from cae_jax.cli import train
-from cae_jax.mirror import BucketError, Mirror
+from cae_jax.parallel import bucket as bucket_copies
+from cae_jax.parallel.bucket import BucketCopy, BucketError
 
 
 @pytest.fixture
 def two(bucket):
     """Two hosts' copies of one folder."""
-    return Mirror("memory://run"), Mirror("memory://run")
+    return BucketCopy("memory://run"), BucketCopy("memory://run")
 
 
 @pytest.fixture(autouse=True)
 def none_left(monkeypatch):
-    monkeypatch.setattr(mirror, "_mirrors", [])
+    monkeypatch.setattr(bucket_copies, "_copies", [])
 
 
 def contents(bucket):
@@ -69,7 +69,7 @@ def test_files_of_another_that_were_not_fetched_stay(bucket, two):
 
 
 def test_nothing_is_sent_or_fetched_twice(bucket, monkeypatch):
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     write(one.local, "a", "1")
     one.push()
     moved = []
@@ -91,7 +91,7 @@ def test_a_manifest_comes_after_what_it_vouches_for_and_goes_before_it(bucket, m
             return whole(self, *paths, **options)
 
         monkeypatch.setattr(type(bucket), verb, noted)
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     for name in ("1/manifest.json", "1/state", "1/zebra"):
         write(one.local, name, "")
     one.push()
@@ -105,7 +105,7 @@ def test_a_manifest_comes_after_what_it_vouches_for_and_goes_before_it(bucket, m
 
 
 def test_what_is_not_finished_is_not_sent(bucket):
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     for name in ("metrics.json.draft", ".lock", "metrics.json"):
         write(one.local, name, "")
     one.push()
@@ -113,20 +113,20 @@ def test_what_is_not_finished_is_not_sent(bucket):
 
 
 def test_a_path_is_a_path_and_a_url_is_called_by_its_name(bucket, tmp_path):
-    assert mirror.folder(str(tmp_path)) == tmp_path
-    local = mirror.folder("memory://run/")
+    assert bucket_copies.folder(str(tmp_path)) == tmp_path
+    local = bucket_copies.folder("memory://run/")
     write(local, "a", "1")
-    mirror.push_all()
+    bucket_copies.push_all()
     assert contents(bucket) == {"a": "1"}
     bucket.pipe("/run/b", b"2")
-    mirror.pull_all()
+    bucket_copies.pull_all()
     assert (local / "b").read_text() == "2"
-    assert mirror.named(f"{local}/b is damaged") == "memory://run/b is damaged"
+    assert bucket_copies.named(f"{local}/b is damaged") == "memory://run/b is damaged"
 
 
 def test_a_bucket_that_nothing_here_can_open_is_named(capsys):
     with pytest.raises(BucketError, match="nobodys://run cannot be opened"):
-        Mirror("nobodys://run")
+        BucketCopy("nobodys://run")
     with pytest.raises(SystemExit):
         train.parse(["--config", "mnist", "--workdir", "nobodys://run"])
     assert "nobodys://run cannot be opened" in capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_a_bucket_that_breaks_is_named_and_the_copy_stays(bucket, monkeypatch):
     def refuse(*_, **__):
         raise OSError("forbidden")
 
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     write(one.local, "a", "1")
     monkeypatch.setattr(type(bucket), "put_file", refuse)
     with pytest.raises(BucketError, match=r"memory://run cannot be brought .*, which is kept: forbidden"):
@@ -152,7 +152,7 @@ def test_a_bucket_that_breaks_is_named_and_the_copy_stays(bucket, monkeypatch):
 def test_an_object_whose_name_leaves_the_copy_is_named_and_nothing_is_fetched(bucket, name):
     bucket.pipe("/run/log.jsonl", b"1")
     bucket.store[f"/run/{name}"] = bucket.store["/run/log.jsonl"]
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     with pytest.raises(BucketError) as caught:
         one.pull()
     assert f"the object {name!r} is no file of that folder" in str(caught.value)
@@ -161,7 +161,7 @@ def test_an_object_whose_name_leaves_the_copy_is_named_and_nothing_is_fetched(bu
 
 
 def test_a_link_in_the_copy_leads_no_object_out_of_it(bucket, tmp_path):
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     (one.local / "linked").symlink_to(tmp_path)
     bucket.pipe("/run/linked/out", b"1")
     with pytest.raises(BucketError, match="the object 'linked/out'"):
@@ -174,7 +174,7 @@ def test_what_stands_for_a_folder_and_others_unfinished_files_are_let_be(bucket)
     bucket.pipe("/run/notes.draft", b"1")
     bucket.pipe("/run/pictures/one.png", b"2")
     bucket.store["/run/pictures/"] = bucket.store["/run/notes.draft"]
-    one = Mirror("memory://run")
+    one = BucketCopy("memory://run")
     one.pull()
     assert {path.name for path in one.local.rglob("*")} == {"pictures", "one.png"}
     one.push()

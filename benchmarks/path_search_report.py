@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from cae_jax.benchmark.search import Timing
+from benchmarks.path_search import Timing
 
 COLUMNS: tuple[str, ...] = ("name", "rows", "seconds", "compile_seconds", "per_second", "decodes", "ours_is_faster")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cae_jax.training.config import Config
+from cae_jax.config.reading import Config
 
 
 def _classifier(architecture: str, steps: int) -> dict[str, Any]:

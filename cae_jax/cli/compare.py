@@ -1,4 +1,4 @@
-"""`python -m cae_jax.cli.benchmark`: compares CAE with other explanation methods on the same held-out images."""
+"""`python -m cae_jax.cli.compare`: compares CAE with other explanation methods on the same held-out images."""
 
 import argparse
 import pathlib
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from cae_jax.cli.options import folder
 from cae_jax.cli.termination import ends_on_sigterm
-from cae_jax.training.config import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
+from cae_jax.config.reading import Config, ConfigError, apply_overrides, find_config, load_config, split_overrides
 
 EXAMPLES = """\
 examples:
-  python -m cae_jax.cli.benchmark --config configs/bench_mnist.py
+  python -m cae_jax.cli.compare --config configs/bench_mnist.py
       trains the model of the config into runs/bench_mnist/model, runs every method on 512 test images, writes
       benchmark.csv, benchmark.md, summary.md (the main columns) and index.html
-  python -m cae_jax.cli.benchmark --config bench_mnist --model runs/mnist --workdir runs/compared
+  python -m cae_jax.cli.compare --config bench_mnist --model runs/mnist --workdir runs/compared
       a model that is already trained
-  python -m cae_jax.cli.benchmark --config bench_mnist --config.methods='CAE,occlusion,control: random map'
+  python -m cae_jax.cli.compare --config bench_mnist --config.methods='CAE,occlusion,control: random map'
       some methods only
 
 Run again, it goes on: methods that are done are not run a second time.
@@ -26,7 +26,7 @@ Run again, it goes on: methods that are done are not run a second time.
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """Splits the command line into options and `--config.KEY=VALUE` changes."""
     parser = argparse.ArgumentParser(
-        prog="python -m cae_jax.cli.benchmark",
+        prog="python -m cae_jax.cli.compare",
         description="Compares CAE with other explanation methods, counterfactual ones too, and with controls.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,9 +49,9 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
     """Trains where needed, runs the methods, writes tables and page."""
     from rich.markdown import Markdown
 
-    from cae_jax.benchmark import protocol, suite
-    from cae_jax.benchmark.folder import write_folder
-    from cae_jax.benchmark.setting import Setting, check_classifiers
+    from cae_jax.comparison import protocol, suite
+    from cae_jax.comparison.folder import write_folder
+    from cae_jax.comparison.setting import Setting, check_classifiers
     from cae_jax.training.loop import train
 
     path = find_config(options.config)

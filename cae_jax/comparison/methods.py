@@ -3,9 +3,9 @@
 import numpy as np
 
 from cae_jax import baselines
-from cae_jax.benchmark import cae_methods
-from cae_jax.benchmark.answers import Attribution, Counterfactual, Counterfactuals, without_path
-from cae_jax.benchmark.setting import Setting
+from cae_jax.comparison import cae_methods
+from cae_jax.comparison.answers import Attribution, Counterfactual, Counterfactuals, without_path
+from cae_jax.comparison.setting import Setting
 
 
 def _gradient(s: Setting) -> np.ndarray:

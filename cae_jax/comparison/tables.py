@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cae_jax import metrics
-from cae_jax.benchmark.scores import better
-from cae_jax.benchmark.suite import Result
+from cae_jax.comparison.scores import better
+from cae_jax.comparison.suite import Result
 
 OURS = "CAE"
 CONTROL = "control: "

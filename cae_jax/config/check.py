@@ -11,10 +11,10 @@ import jax
 
 from cae_jax.classifiers.heads import HEADS
 from cae_jax.classifiers.networks import ARCHITECTURES
+from cae_jax.config.presets import official
+from cae_jax.config.reading import Config, ConfigError, conform, flatten
+from cae_jax.config.settings import classifier_reference, file_settings
 from cae_jax.images import padded_side
-from cae_jax.training.config import Config, ConfigError, conform, flatten
-from cae_jax.training.presets import official
-from cae_jax.training.settings import classifier_reference, file_settings
 
 GREATEST_SEED = 2_000_000_000  # what is drawn from adds a little to it, and must stay below 2³¹
 

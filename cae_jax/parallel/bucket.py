@@ -35,7 +35,7 @@ def _check_name(name: str, local: pathlib.Path) -> None:
         raise BucketError(f"the object {name!r} is no file of that folder: rename it or delete it")
 
 
-class Mirror:
+class BucketCopy:
     """A folder on a bucket and its local copy.
 
     Attributes:
@@ -142,32 +142,32 @@ def _drop_empty(folder: pathlib.Path) -> None:
             path.rmdir()
 
 
-_mirrors: list[Mirror] = []
+_copies: list[BucketCopy] = []
 
 
 def folder(text: str) -> pathlib.Path:
     """A path as it is or, for a URL (gs://..., s3://...), an empty local copy of that folder; see `pull_all`."""
     if "://" not in text:
         return pathlib.Path(text)
-    mirror = Mirror(text)
-    _mirrors.append(mirror)
-    return mirror.local
+    copy = BucketCopy(text)
+    _copies.append(copy)
+    return copy.local
 
 
 def pull_all() -> None:
     """Fetches what others have sent to the buckets in use."""
-    for mirror in _mirrors:
-        mirror.pull()
+    for copy in _copies:
+        copy.pull()
 
 
 def push_all() -> None:
     """Sends what was written to the copies of the buckets in use."""
-    for mirror in _mirrors:
-        mirror.push()
+    for copy in _copies:
+        copy.push()
 
 
 def named(text: str) -> str:
     """A text for people in which copies are called by the buckets' names."""
-    for mirror in _mirrors:
-        text = text.replace(str(mirror.local), mirror.url.rstrip("/"))
+    for copy in _copies:
+        text = text.replace(str(copy.local), copy.url.rstrip("/"))
     return text

@@ -1,0 +1,1 @@
+"""Several hosts, devices and batches: what spreads work over them."""

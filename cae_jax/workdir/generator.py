@@ -1,0 +1,41 @@
+"""The generator of a run: its module, and its parameters from a checkpoint."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from cae_jax.config.check import check_model
+from cae_jax.config.reading import Config
+from cae_jax.images import padded_side
+from cae_jax.models import CAE
+from cae_jax.workdir.checkpoints import CheckpointStore
+
+
+def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
+    """Builds the generator for images of a height, width and channels; raises `ConfigError` as `check_model` does."""
+    check_model(config, image_shape)
+    return CAE(channels=image_shape[2], **config.model.to_dict())
+
+
+def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Height, width and channels that the networks see for images of `image_shape`."""
+    height, width, channels = image_shape
+    return padded_side(height, model.stride), padded_side(width, model.stride), channels
+
+
+def parameter_shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> Any:
+    """The shapes of a module's parameters for images of a height, width and channels, without computing any."""
+    images = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    return jax.eval_shape(module.init, jax.random.key(0), images)["params"]
+
+
+def load_generator(config: Config, image_shape: tuple[int, int, int], store: CheckpointStore, step: int) -> Any:
+    """Reads the generator's averaged parameters of a whole checkpoint.
+
+    Raises:
+        CheckpointError: if they are of another model.
+    """
+    model = build_model(config, image_shape)
+    return store.load(step, "ema", parameter_shapes(model, padded_shape(model, image_shape)))
