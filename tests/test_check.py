@@ -286,7 +286,6 @@ def say(arguments, monkeypatch, capsys):
         (["--config.seed=-1"], "error: --config.seed must be from 0 to 2,000,000,000, not -1"),
         (["--config.train.steps=abc"], "--config.train.steps takes int, not 'abc'"),
         (["--config.train=5"], "unknown config key 'train', which is a section with the keys train.balanced, "),
-        (["--config.seed=1", "--config.seed=2"], "--config.seed is given twice, as '1' and as '2'"),
         (["--config.data.name", "--config.seed=2"], "--config.data.name needs a value"),
         (["--config.labels=none"], "error: --config.labels must be 'classifier' or 'dataset', not 'none'"),
     ],

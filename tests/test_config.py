@@ -14,6 +14,7 @@ from cae_jax.config.reading import (
     flatten,
     load_config,
     shipped_configs,
+    split_overrides,
 )
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -88,6 +89,11 @@ def test_a_config_file_is_run(tmp_path):
     file = tmp_path / "good.py"
     file.write_text("import ml_collections\ndef get_config():\n    return ml_collections.ConfigDict({'a': {'b': 2}})\n")
     assert load_config(file).a.b == 2
+
+
+def test_of_a_key_given_twice_the_last_value_counts():
+    own, changes = split_overrides(["--config.seed=1", "--list", "--config.seed", "2"])
+    assert (own, changes) == (["--list"], {"seed": "2"})
 
 
 def test_flatten_joins_keys_by_dots():

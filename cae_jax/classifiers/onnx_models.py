@@ -37,7 +37,7 @@ def load_onnx(
         ValueError: if the file is no ONNX model or takes something else, or the device or onnxruntime is not there.
     """
     onnxruntime = _onnxruntime()
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device.lower())
     if provider not in onnxruntime.get_available_providers():
         raise ValueError(f"onnxruntime has no device {device!r} here; it has {onnxruntime.get_available_providers()}")
     try:

@@ -210,10 +210,11 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
     """Takes `--config.KEY=VALUE` and `--config.KEY VALUE` out of a command line.
 
     Returns:
-        The other arguments, and the values by dotted key.
+        The other arguments, and the values by dotted key; of a key that is given twice the last one counts, as for any
+        option.
 
     Raises:
-        ConfigError: if a key has no value, or two.
+        ConfigError: if a key has no value.
     """
     own, changes, rest = [], {}, list(arguments)
     while rest:
@@ -226,8 +227,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
             if not rest or rest[0].startswith("--"):
                 raise ConfigError(f"--config.{key} needs a value: --config.{key}=VALUE")
             value = rest.pop(0)
-        if changes.setdefault(key, value) != value:
-            raise ConfigError(f"--config.{key} is given twice, as {changes[key]!r} and as {value!r}")
+        changes[key] = value
     return own, changes
 
 
