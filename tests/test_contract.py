@@ -192,6 +192,10 @@ def test_columns_are_those_of_the_classes_and_share_the_probability():
         (lambda x: scores(x)[:, :1], {"head": "probability"}, "scores; say classifier.head = 'logit'"),
         (scores, {"head": "findings"}, "scores; say classifier.head = 'sigmoid'"),
         (lambda x: np.ones((len(x), 1)), {"head": "probabilities"}, "'probability'"),
+        (lambda x: 100 * softmax(scores(x)), {}, "percentages; divide them by 100, and say classifier.head = 'prob"),
+        (lambda x: 100 * softmax(scores(x)), {"head": "probabilities"}, "percentages; divide them by 100$"),
+        (lambda x: scores(x).argmax(-1), {}, "a whole number for each image: the class itself, it seems; scores"),
+        (lambda x: scores(x).argmax(-1)[:, None], {"head": "logit"}, "a whole number for each image"),
     ],
 )  # fmt: skip
 def test_a_head_or_columns_that_do_not_go_with_the_outputs_are_named(function, contract, message):
@@ -511,7 +515,7 @@ def test_a_function_of_a_file_works_with_what_it_imports_late(elsewhere, functio
     [
         ("run_12:30/absent.py:f", "run_12:30/absent.py does not exist"),
         ("run_12:30/net.py:absent", "run_12:30/net.py has no function 'absent'"),
-        ("run_12:30/net.py", "is no function; name module:function or path/to/file.py:function"),
+        ("run_12:30/net.py", "is a Python file; name a function of it, as in run_12:30/net.py:function"),
         ("run_12:30/absent.onnx", "run_12:30/absent.onnx does not exist"),
         ("some/folder/net:f", "some/folder/net is no module; name a file whole, as in path/to/file.py:f"),
         ("broken.py:f", "broken.py cannot be imported (SyntaxError"),

@@ -259,6 +259,11 @@ def test_bad_torch_files_are_named(folder, own):
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match=r"broken\.pt2 is no file of torch\.export\.save"):
         load_foreign(Reference(write(folder, "broken.pt2")))
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(3, 2), torch.zeros(1, 3)), folder / "script.pt")
+    with pytest.raises(ValueError, match=r"script\.pt is TorchScript, no file of torch\.export\.save: name a function"):
+        load_foreign(Reference(str(folder / "script.pt"), "torch"))
+    with pytest.raises(ValueError, match=r"net\.py is a Python file; name a function of it, as in .*net\.py:function"):
+        load_foreign(Reference(write(folder, "net.py"), "torch"))
     state = torch_state(own.params)
     state.pop("logits.bias")
     torch.save(state, folder / "part.pt")

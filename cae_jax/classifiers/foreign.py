@@ -74,15 +74,15 @@ class Foreign(NamedTuple):
 
 
 def _kind(reference: Reference) -> str:
+    suffix = pathlib.Path(reference.path).suffix
+    if suffix == ".py":
+        raise ValueError(f"{reference.path} is a Python file; name a function of it, as in {reference.path}:function")
     if reference.kind != "auto":
         return reference.kind
-    suffix = pathlib.Path(reference.path).suffix
     if named_function(reference.path) is not None:
         raise ValueError(f"{reference.path} may be anything; say with kind = 'jax', 'python' or 'torch' what it is")
     if suffix in BY_SUFFIX:
         return BY_SUFFIX[suffix]
-    if suffix == ".py":
-        raise ValueError(f"{reference.path} is a Python file; name a function of it, as in {reference.path}:function")
     raise ValueError(
         f"{reference.path} is neither a folder of ours nor a file ending in {' or '.join(BY_SUFFIX)}. Of PyTorch, name "
         f"a file of torch.export.save, or module:function that builds the model (torch.jit.load in it reads "

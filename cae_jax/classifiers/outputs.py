@@ -174,6 +174,11 @@ def as_rows(array: Any, images: int) -> Any:
             f"the classifier returned {array.dtype} {shape} for {images} images; a row of scores for each image, "
             f"({images}, scores), is expected{seems}"
         )
+    if rows.shape[1] == 1 and array.dtype.kind in "iu":
+        raise ClassifierError(
+            f"the classifier returned {describe(array)}, a whole number for each image: the class itself, it seems; "
+            f"scores of all classes are needed"
+        )
     if isinstance(rows, jax.Array):
         return rows.astype(jnp.float32)
     return np.array(rows, np.float32)  # its own memory: a classifier may use its buffer again

@@ -169,6 +169,13 @@ def write_tensors(path: pathlib.Path, arrays: Mapping[str, np.ndarray], key: str
 def _exported(path: pathlib.Path) -> tuple[Any, tuple[Any, ...], Any]:
     """The module of a `torch.export` file, and shape ('any' where that is open) and type of its input."""
     torch = _torch()
+    if _is_script(path):
+        raise ValueError(
+            f"{path} is TorchScript, no file of torch.export.save: name a function that returns "
+            f"torch.jit.load({path.name!r}) as path"
+        )
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no file of torch.export.save: it is no archive")
     try:
         program = torch.export.load(str(path))
     except Exception as error:  # depends on what is wrong with the file
