@@ -6,6 +6,7 @@ from scipy.stats import spearmanr
 
 from cae_jax.manifold import (
     PROPERTIES,
+    CodeSpace,
     coherency,
     intrinsic_dimension,
     measure_properties,
@@ -151,17 +152,19 @@ NAN = np.nan
     ],
 )
 def test_pervasiveness_is_by_exemplar_and_donor(answer, table):
-    np.testing.assert_array_equal(pervasiveness(answer, *make_sides(), CLASSES, 0), table)
+    np.testing.assert_array_equal(pervasiveness(CodeSpace(answer, *make_sides(), CLASSES), 0), table)
 
 
 def test_pervasiveness_is_a_share_of_the_swaps():
     codes, predictions = make_sides()
-    table = pervasiveness(lambda rows, codes: probabilities(rows % 8 < 4), codes, predictions, CLASSES, 0, swaps=4000)
+    table = pervasiveness(
+        CodeSpace(lambda rows, codes: probabilities(rows % 8 < 4), codes, predictions, CLASSES), 0, swaps=4000
+    )
     np.testing.assert_allclose(table[:2, :2], 0.5, atol=0.04)  # deviation 0.008
 
 
 def test_coherent_codes_have_all_of_the_share_and_no_spread():
-    share, spread = coherency(by_sign, *make_sides(), CLASSES, 0)
+    share, spread = coherency(CodeSpace(by_sign, *make_sides(), CLASSES), 0)
     np.testing.assert_array_equal(share, [1, 1, NAN])
     np.testing.assert_array_equal(spread, [0, 0, NAN])
 
@@ -171,7 +174,7 @@ def test_where_individuals_decide_coherency_is_their_share_and_spread():
         first = np.where(rows % 4 == 0, 0.6, 0.2)
         return np.stack([first, 1 - first, 0 * first], axis=1)
 
-    share, spread = coherency(answer, *make_sides(), CLASSES, 0, codes=20, individuals=2000)
+    share, spread = coherency(CodeSpace(answer, *make_sides(), CLASSES), 0, codes=20, individuals=2000)
     np.testing.assert_allclose(share, [0.25, 0.75, NAN], atol=0.02)  # deviation 0.002
     np.testing.assert_allclose(spread, [0.4 * np.sqrt(3 / 16)] * 2 + [NAN], atol=0.01)
 
@@ -181,23 +184,22 @@ def test_differences_between_codes_are_no_spread_over_individuals():
         right = 0.5 + codes[:, 0] / 8
         return np.stack([1 - right, right, 0 * right], axis=1)
 
-    share, spread = coherency(answer, *make_sides(), CLASSES, 0)
+    share, spread = coherency(CodeSpace(answer, *make_sides(), CLASSES), 0)
     np.testing.assert_array_equal(share, [1, 1, NAN])
     np.testing.assert_allclose(spread, [0, 0, NAN], atol=1e-7)
 
 
 def test_smoothness_where_the_class_is_convex_or_the_code_ignored():
-    np.testing.assert_array_equal(smoothness(by_sign, *make_sides(), CLASSES, 0), [1, 1, NAN])
+    np.testing.assert_array_equal(smoothness(CodeSpace(by_sign, *make_sides(), CLASSES), 0), [1, 1, NAN])
     late = lambda rows, codes: probabilities(rows >= 60)  # noqa: E731
-    ignored = smoothness(late, *make_sides(), CLASSES, 0, codes=4000)
+    ignored = smoothness(CodeSpace(late, *make_sides(), CLASSES), 0, codes=4000)
     np.testing.assert_allclose(ignored, [0.75, 0.25, NAN], atol=0.04)  # deviation 0.007
 
 
 def test_smoothness_is_the_share_of_the_class_between_two_codes():
     codes, predictions = np.asarray([[0.0], [1.0], [5.0]], np.float32), np.asarray([0, 0, 1])
-    share = smoothness(
-        lambda rows, codes: probabilities(codes[:, 0] > 0.25), codes, predictions, CLASSES, 0, codes=4000
-    )
+    space = CodeSpace(lambda rows, codes: probabilities(codes[:, 0] > 0.25), codes, predictions, CLASSES)
+    share = smoothness(space, 0, codes=4000)
     np.testing.assert_allclose(
         share, [0.25, NAN, NAN], atol=0.03
     )  # one code alone has nothing between; deviation 0.007
@@ -207,8 +209,8 @@ def test_smoothness_goes_no_farther_than_the_nearest_codes():
     codes = np.concatenate([np.linspace(0, 1, 7), np.linspace(9, 10, 7)]).astype(np.float32)[:, None]
     outside = lambda rows, codes: probabilities((codes[:, 0] > 1) & (codes[:, 0] < 9))  # noqa: E731
     predictions = np.zeros(14, int)
-    assert smoothness(outside, codes, predictions, 1, 0, neighbours=6)[0] == 1.0
-    assert smoothness(outside, codes, predictions, 1, 0, neighbours=7)[0] < 0.98
+    assert smoothness(CodeSpace(outside, codes, predictions, 1), 0, neighbours=6)[0] == 1.0
+    assert smoothness(CodeSpace(outside, codes, predictions, 1), 0, neighbours=7)[0] < 0.98
 
 
 @pytest.mark.parametrize(
@@ -222,20 +224,20 @@ def test_smoothness_goes_no_farther_than_the_nearest_codes():
 )
 def test_roughness_counts_changes_per_length(answer, changes):
     codes = np.asarray([[-1.0, 2.0], [3.0, 2.0]], np.float32)
-    found = path_roughness(answer, codes, np.asarray([0, 1]), CLASSES, 0)
+    found = path_roughness(CodeSpace(answer, codes, np.asarray([0, 1]), CLASSES), 0)
     np.testing.assert_allclose(found, [*changes, NAN])
 
 
 def test_roughness_weighs_paths_by_their_length():
     codes, predictions = make_sides()
     codes[:, 1] = 0.0
-    found = path_roughness(by_sign, codes, predictions, CLASSES, 0, paths=4000)
+    found = path_roughness(CodeSpace(by_sign, codes, predictions, CLASSES), 0, paths=4000)
     np.testing.assert_allclose(found[:2], 1 / (codes[1::2, 0].mean() - codes[::2, 0].mean()), rtol=0.02)
 
 
 def test_roughness_of_a_single_class_is_unknown():
     codes = make_sides()[0]
-    np.testing.assert_array_equal(path_roughness(by_sign, codes, np.ones(80, int), CLASSES, 0), [NAN] * 3)
+    np.testing.assert_array_equal(path_roughness(CodeSpace(by_sign, codes, np.ones(80, int), CLASSES), 0), [NAN] * 3)
 
 
 @pytest.mark.parametrize("claim", [pervasiveness, coherency, smoothness, path_roughness])
@@ -249,7 +251,7 @@ def test_claims_ask_the_same_by_seed_for_rows_that_exist(claim):
             questions.append((rows, codes))
             return by_sign(rows, codes)
 
-        claim(answer, codes, predictions, CLASSES, seed)
+        claim(CodeSpace(answer, codes, predictions, CLASSES), seed)
         return tuple(np.concatenate(parts) for parts in zip(*questions, strict=True))
 
     rows, drawn = asked(1)

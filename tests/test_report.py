@@ -10,8 +10,8 @@ from PIL import Image
 from rich.console import Console
 
 from cae_jax.file_names import printable
-from cae_jax.report import Page, draw_explanation, metrics_table, picture_grid
-from cae_jax.report.lettering import lettered, wrapped
+from cae_jax.report import ExplanationPage, draw_explanation, metrics_table, picture_grid
+from cae_jax.report.pictures import lettered, wrapped
 from cae_jax.report.strips import saliency_tile
 from cae_jax.types import Ending, Explanation
 
@@ -125,7 +125,7 @@ def test_what_no_font_has_stands_as_its_escape_and_other_scripts_as_they_are():
 def test_names_of_any_kind_are_drawn_and_escaped(name):
     explanation = make_explanation()
     draw_explanation(explanation, 0, np.zeros((8, 8, 1)), (name, *NAMES[1:]), name)
-    report = Page((name, *NAMES[1:]), {"target": name})
+    report = ExplanationPage((name, *NAMES[1:]), {"target": name})
     report.add(explanation, np.zeros((len(Ending), 8, 8, 1)), [name] * len(Ending))
     html = report.render(
         [(name, "unreadable")], 0, [{"image": name, "target": name, "asked": 2, "found": 1, "why": "!"}]
@@ -154,7 +154,7 @@ def test_a_saliency_tile_is_red_where_something_was_added_and_blue_where_removed
 
 
 def page(explanation, **arguments):
-    report = Page(NAMES, {"model": "<toy>"})
+    report = ExplanationPage(NAMES, {"model": "<toy>"})
     images = np.random.default_rng(1).random((len(Ending), 8, 8, 1))
     report.add(explanation, images, [f"image & {i}" for i in range(len(Ending))])
     return report.render(**arguments)
@@ -190,7 +190,7 @@ def test_the_pictures_of_a_page_hold_the_images_pixel_by_pixel():
 
 
 def test_a_page_without_explanations_is_still_a_page():
-    html = Page(NAMES, {}).render(failures=[("a.png", "broken")])
+    html = ExplanationPage(NAMES, {}).render(failures=[("a.png", "broken")])
     assert "0 explanations" in html
     assert "a.png" in html
 

@@ -8,7 +8,7 @@ import numpy as np
 from cae_jax.comparison import tables
 from cae_jax.comparison.setting import Setting
 from cae_jax.comparison.suite import Result
-from cae_jax.report import Section, render_benchmark
+from cae_jax.report import Section, comparison_page
 from cae_jax.workdir.files import write_whole
 
 INTROS = {
@@ -108,7 +108,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
     if setting.model_scores:
         facts |= {text: f"{setting.model_scores[key]:.3f}" for key, text in MODEL.items()}
     shown = slice(setting.protocol.pictures)
-    page = render_benchmark(
+    page = comparison_page(
         title,
         facts,
         [_section(setting, kind, rows) for kind, rows in kinds.items() if rows],

@@ -22,7 +22,7 @@ from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.inputs import InputError
 from cae_jax.explaining.sources import Failure
 from cae_jax.file_names import safe_names
-from cae_jax.report import Page, class_name, draw_explanation
+from cae_jax.report import ExplanationPage, class_name, draw_explanation
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.files import DAMAGED, write_npz, write_npz_in_parts, write_whole
 from cae_jax.workdir.lock import FILE as LOCK
@@ -268,7 +268,7 @@ class ResultFolder:
         Returns:
             The rows of the JSON.
         """
-        page = Page(self._class_names, facts)
+        page = ExplanationPage(self._class_names, facts)
         rows: list[dict[str, Any]] = []
         fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []

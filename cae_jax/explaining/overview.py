@@ -96,9 +96,9 @@ def _claims(
     answer: manifold.Answer, test: SplitCodes, classes: int, seed: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The method's claims on held-out images, for each class."""
-    rows = (test.class_codes, test.predictions, classes, seed)
-    table = manifold.pervasiveness(answer, *rows)
-    share, spread = manifold.coherency(answer, *rows)
+    space = manifold.CodeSpace(answer, test.class_codes, test.predictions, classes)
+    table = manifold.pervasiveness(space, seed)
+    share, spread = manifold.coherency(space, seed)
     others = np.where(np.eye(classes, dtype=bool), np.nan, table)
     present = ~np.isnan(others).all(0)
     toward = np.full(classes, np.nan)
@@ -107,8 +107,8 @@ def _claims(
         "pervasiveness": toward,
         "coherency": share,
         "spread of probability": spread,
-        "smoothness": manifold.smoothness(answer, *rows),
-        "changes per unit of length": manifold.path_roughness(answer, *rows),
+        "smoothness": manifold.smoothness(space, seed),
+        "changes per unit of length": manifold.path_roughness(space, seed),
     }
     return per_class, table
 

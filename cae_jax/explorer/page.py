@@ -23,8 +23,7 @@ from bokeh.plotting import figure
 
 from cae_jax.explaining import InputError
 from cae_jax.explorer.atlas import Atlas, Path
-from cae_jax.report.grids import data_uri
-from cae_jax.report.manifold_page import class_colour
+from cae_jax.report.html import class_colour, data_uri
 from cae_jax.report.strips import saliency_tile
 
 FRAME = 80  # milliseconds between two images of a played path

@@ -1,6 +1,6 @@
 """What class codes show of all images at once: projections, the topology graph, the method's claims as numbers."""
 
-from cae_jax.manifold.claims import Answer, coherency, path_roughness, pervasiveness, smoothness
+from cae_jax.manifold.claims import Answer, CodeSpace, coherency, path_roughness, pervasiveness, smoothness
 from cae_jax.manifold.projection import PrincipalComponents, intrinsic_dimension, principal_components, tsne
 from cae_jax.manifold.shortcuts import PROPERTIES, measure_properties, rank_correlations
 from cae_jax.manifold.topology import EmptyGraph, MapperOptions, TopologyGraph, build_topology
@@ -8,6 +8,7 @@ from cae_jax.manifold.topology import EmptyGraph, MapperOptions, TopologyGraph, 
 __all__ = [
     "PROPERTIES",
     "Answer",
+    "CodeSpace",
     "EmptyGraph",
     "MapperOptions",
     "PrincipalComponents",

@@ -1,6 +1,7 @@
 """What the method claims of class codes, as numbers: pervasive, coherent, smooth (Xie et al., arXiv 2406.07961)."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -11,33 +12,46 @@ Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Row numbers of individual codes `[M]` and class codes `[M, size]` to the classifier's probabilities `[M, K]`."""
 
 
-def pervasiveness(
-    answer: Answer,
-    class_codes: np.ndarray,
-    predictions: np.ndarray,
-    classes: int,
-    seed: int,
-    swaps: int = 100,
-    most: int = 200_000,
-) -> np.ndarray:
-    """How often a swap takes the donor's class, for each pair of classes.
+class CodeSpace(NamedTuple):
+    """The class codes of N images, and how to ask the classifier about images that are drawn from codes.
 
-    Args:
-        answer: see `Answer`.
+    Attributes:
+        answer: Draws individual codes, by their row, with any class codes, and asks the classifier; see `Answer`.
         class_codes: `[N, size]`.
         predictions: `[N]`, the classifier's classes of the images.
         classes: K.
-        seed: of the draw.
-        swaps: random pairs of exemplar and donor for each pair of classes.
-        most: swaps in all. Where there are more, each pair of classes gets fewer, one at least; where there are more
+    """
+
+    answer: Answer
+    class_codes: np.ndarray
+    predictions: np.ndarray
+    classes: int
+
+    def by_class(self, measure: Callable[[int], tuple[float, ...] | None], values: int = 1) -> np.ndarray:
+        """A measure's numbers for each class, `[values, K]`; NaN where it is None."""
+        found = np.full((values, self.classes), np.nan)
+        for c in range(self.classes):
+            if (numbers := measure(c)) is not None:
+                found[:, c] = numbers
+        return found
+
+
+def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 200_000) -> np.ndarray:
+    """How often a swap takes the donor's class, for each pair of classes.
+
+    Args:
+        space: Class codes and the classifier.
+        seed: Seed of the draw.
+        swaps: Random pairs of exemplar and donor for each pair of classes.
+        most: Swaps in all. Where there are more, each pair of classes gets fewer, one at least; where there are more
             pairs of classes than that, a random choice of them is asked about.
 
     Returns:
         `[K, K]` in [0, 1], exemplar's class by donor's class; NaN where a class has no image, or the pair was not asked
         about. The diagonal swaps codes within a class.
     """
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(predictions == c) for c in range(classes)]
+    rng, classes = np.random.default_rng(seed), space.classes
+    members = [np.flatnonzero(space.predictions == c) for c in range(classes)]
     pairs = [(a, b) for a in range(classes) for b in range(classes) if len(members[a]) and len(members[b])]
     swaps = max(min(swaps, most // len(pairs)), 1)
     if len(pairs) > most:
@@ -45,127 +59,101 @@ def pervasiveness(
     exemplars = np.concatenate([rng.choice(members[a], swaps) for a, _ in pairs])
     donors = np.concatenate([rng.choice(members[b], swaps) for _, b in pairs])
     parts = np.split(np.arange(len(donors)), range(ROWS, len(donors), ROWS))
-    answers = [answer(exemplars[part], class_codes[donors[part]]).argmax(-1) for part in parts]
-    hits = np.concatenate(answers) == predictions[donors]
+    answers = [space.answer(exemplars[part], space.class_codes[donors[part]]).argmax(-1) for part in parts]
+    hits = np.concatenate(answers) == space.predictions[donors]
     table = np.full((classes, classes), np.nan)
     for (a, b), share in zip(pairs, hits.reshape(len(pairs), swaps).mean(1), strict=True):
         table[a, b] = share
     return table
 
 
-def coherency(
-    answer: Answer,
-    class_codes: np.ndarray,
-    predictions: np.ndarray,
-    classes: int,
-    seed: int,
-    codes: int = 30,
-    individuals: int = 30,
-) -> tuple[np.ndarray, np.ndarray]:
+def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int = 30) -> tuple[np.ndarray, np.ndarray]:
     """Whether one class code means the same for many individuals.
 
     Args:
-        answer: see `Answer`.
-        class_codes: `[N, size]`.
-        predictions: `[N]`.
-        classes: K.
-        seed: of the draw.
-        codes: class codes drawn of each class.
-        individuals: individual codes that each of them is decoded with.
+        space: Class codes and the classifier.
+        seed: Seed of the draw.
+        codes: Class codes drawn of each class.
+        individuals: Individual codes that each of them is decoded with.
 
     Returns:
         For each class, `[K]`: the share of those images that are of the code's class, and the standard deviation of
         the probability of that class over the individuals, averaged over the codes. NaN where a class has no image.
     """
     rng = np.random.default_rng(seed)
-    share, spread = np.full((2, classes), np.nan)
-    for c in range(classes):
-        members = np.flatnonzero(predictions == c)
-        if len(members):
-            rows = np.repeat(rng.choice(members, codes), individuals)
-            probabilities = answer(rng.integers(len(predictions), size=len(rows)), class_codes[rows])
-            share[c] = (probabilities.argmax(-1) == c).mean()
-            spread[c] = probabilities[:, c].reshape(codes, individuals).std(1).mean()
+
+    def measure(c: int) -> tuple[float, float] | None:
+        members = np.flatnonzero(space.predictions == c)
+        if not len(members):
+            return None
+        rows = np.repeat(rng.choice(members, codes), individuals)
+        probabilities = space.answer(rng.integers(len(space.predictions), size=len(rows)), space.class_codes[rows])
+        spread = probabilities[:, c].reshape(codes, individuals).std(1).mean()
+        return (probabilities.argmax(-1) == c).mean(), spread
+
+    share, spread = space.by_class(measure, 2)
     return share, spread
 
 
-def smoothness(
-    answer: Answer,
-    class_codes: np.ndarray,
-    predictions: np.ndarray,
-    classes: int,
-    seed: int,
-    codes: int = 300,
-    neighbours: int = 5,
-) -> np.ndarray:
+def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int = 5) -> np.ndarray:
     """Whether what lies between class codes of a class is of that class: SMOTE-style codes with random individuals.
 
     A code is drawn between a random code and one of its nearest of the same class (Chawla et al. 2002).
 
     Args:
-        answer: see `Answer`.
-        class_codes: `[N, size]`.
-        predictions: `[N]`.
-        classes: K.
-        seed: of the draw.
-        codes: drawn for each class.
-        neighbours: to draw the other one from.
+        space: Class codes and the classifier.
+        seed: Seed of the draw.
+        codes: Codes drawn for each class.
+        neighbours: How many of the nearest codes the other end is drawn from.
 
     Returns:
         For each class, `[K]`, the share that the classifier sees as that class; NaN where a class has fewer than 2
         images.
     """
     rng = np.random.default_rng(seed)
-    share = np.full(classes, np.nan)
-    for c in range(classes):
-        own = class_codes[predictions == c]
-        if len(own) >= 2:
-            count = min(neighbours, len(own) - 1)
-            near = NearestNeighbors(n_neighbors=count).fit(own).kneighbors(return_distance=False)
-            first = rng.integers(len(own), size=codes)
-            second = near[first, rng.integers(count, size=codes)]
-            drawn = own[first] + rng.random((codes, 1)) * (own[second] - own[first])
-            individuals = rng.integers(len(predictions), size=codes)
-            share[c] = (answer(individuals, drawn.astype(np.float32)).argmax(-1) == c).mean()
-    return share
+
+    def measure(c: int) -> tuple[float] | None:
+        own = space.class_codes[space.predictions == c]
+        if len(own) < 2:
+            return None
+        count = min(neighbours, len(own) - 1)
+        near = NearestNeighbors(n_neighbors=count).fit(own).kneighbors(return_distance=False)
+        first = rng.integers(len(own), size=codes)
+        second = near[first, rng.integers(count, size=codes)]
+        drawn = own[first] + rng.random((codes, 1)) * (own[second] - own[first])
+        individuals = rng.integers(len(space.predictions), size=codes)
+        return ((space.answer(individuals, drawn.astype(np.float32)).argmax(-1) == c).mean(),)
+
+    return space.by_class(measure)[0]
 
 
-def path_roughness(
-    answer: Answer,
-    class_codes: np.ndarray,
-    predictions: np.ndarray,
-    classes: int,
-    seed: int,
-    paths: int = 30,
-    steps: int = 32,
-) -> np.ndarray:
+def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int = 32) -> np.ndarray:
     """How often the answer changes along straight lines between codes of two classes, per unit of their length.
 
     The one change that every such line needs is counted too: of a smooth manifold it is the less the farther its
     classes are apart, and never 0.
 
     Args:
-        answer: see `Answer`.
-        class_codes: `[N, size]`.
-        predictions: `[N]`.
-        classes: K.
-        seed: of the draw.
-        paths: from each class to random codes of other classes, decoded with the first one's individual code.
-        steps: of a path.
+        space: Class codes and the classifier.
+        seed: Seed of the draw.
+        paths: Lines from each class to random codes of other classes, decoded with the first one's individual code.
+        steps: Steps of a line.
 
     Returns:
         For each class, `[K]`, changes of the predicted class per unit of code length; NaN where a class, or every
         other one, has no image.
     """
-    rng = np.random.default_rng(seed)
-    changes = np.full(classes, np.nan)
-    for c in range(classes):
-        members, others = np.flatnonzero(predictions == c), np.flatnonzero(predictions != c)
-        if len(members) and len(others):
-            start, end = rng.choice(members, paths), rng.choice(others, paths)
-            shares = np.linspace(0.0, 1.0, steps + 1, dtype=np.float32)[None, :, None]
-            line = class_codes[start][:, None] * (1 - shares) + class_codes[end][:, None] * shares
-            answers = answer(np.repeat(start, steps + 1), line.reshape(-1, line.shape[-1])).argmax(-1)
-            lengths = np.linalg.norm(class_codes[end] - class_codes[start], axis=-1)
-            changes[c] = (np.diff(answers.reshape(paths, -1), axis=1) != 0).sum() / max(lengths.sum(), 1e-12)
-    return changes
+    rng, class_codes = np.random.default_rng(seed), space.class_codes
+
+    def measure(c: int) -> tuple[float] | None:
+        members, others = np.flatnonzero(space.predictions == c), np.flatnonzero(space.predictions != c)
+        if not len(members) or not len(others):
+            return None
+        start, end = rng.choice(members, paths), rng.choice(others, paths)
+        shares = np.linspace(0.0, 1.0, steps + 1, dtype=np.float32)[None, :, None]
+        line = class_codes[start][:, None] * (1 - shares) + class_codes[end][:, None] * shares
+        answers = space.answer(np.repeat(start, steps + 1), line.reshape(-1, line.shape[-1])).argmax(-1)
+        lengths = np.linalg.norm(class_codes[end] - class_codes[start], axis=-1)
+        return ((np.diff(answers.reshape(paths, -1), axis=1) != 0).sum() / max(lengths.sum(), 1e-12),)
+
+    return space.by_class(measure)[0]

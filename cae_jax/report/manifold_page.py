@@ -1,20 +1,15 @@
 """The class-code manifold as one self-contained HTML page: scatter, topology graph, claims, directions, ways."""
 
-import importlib.resources
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
-from cae_jax.report.grids import data_uri
+from cae_jax.report.html import class_colour, data_uri, fill_in
 
 THUMBNAIL = 56  # largest side of a picture under the mouse
 MOST_POINTS = 6000  # drawn in the scatter
 MOST_CLASSES = 50  # of the heat map
-PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222255", "#ee8866", "#44bb99"
-)  # fmt: skip
 
 
 class Points(NamedTuple):
@@ -51,11 +46,6 @@ class Strip(NamedTuple):
     images: np.ndarray
     under: Sequence[str]
     bridges: Sequence[bool]
-
-
-def class_colour(number: int) -> str:
-    """A class's colour, the same everywhere; beyond ten classes they come again."""
-    return PALETTE[number % len(PALETTE)]
 
 
 def _shade(confidence: float) -> str:
@@ -207,11 +197,10 @@ def manifold_page(
     from bokeh.embed import components
     from bokeh.resources import Resources
 
-    folder = importlib.resources.files("cae_jax.report").joinpath("templates")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     plots = {"scatter": _scatter(points, class_names), "graph": _graph(graph, positions, pictures, class_names)}
     script, places = components(plots)
-    return environment.from_string(folder.joinpath("manifold.html.j2").read_text("utf-8")).render(
+    return fill_in(
+        "manifold",
         facts=facts,
         shown=min(len(points.names), MOST_POINTS),
         count=len(points.names),

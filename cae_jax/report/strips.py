@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cae_jax.images import to_uint8
-from cae_jax.report.lettering import wrapped
+from cae_jax.report.pictures import wrapped
 from cae_jax.types import Ending, Explanation
 
 TILE = 84  # least side of a tile in a strip; larger images keep their size up to MOST

@@ -1,14 +1,12 @@
 """A comparison of methods as one self-contained HTML page: tables, differences, the same images side by side."""
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 
-from cae_jax.report.grids import data_uri
+from cae_jax.report.html import data_uri, fill_in
 
 SIDE = 96
 
@@ -48,7 +46,7 @@ def _picture(picture: np.ndarray) -> str:
     return data_uri(map_colours(picture) if picture.ndim == 2 else picture, SIDE)
 
 
-def render_benchmark(
+def comparison_page(
     title: str, facts: Mapping[str, str], sections: Sequence[Section], exemplars: np.ndarray, names: Sequence[str]
 ) -> str:
     """The page.
@@ -60,9 +58,8 @@ def render_benchmark(
         exemplars: `[P, height, width, channels]` in [0, 1], the images that are shown.
         names: of those.
     """
-    source = importlib.resources.files("cae_jax.report").joinpath("templates/benchmark.html.j2").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(source).render(
+    return fill_in(
+        "comparison",
         title=title,
         facts=facts,
         names=names,

@@ -1,33 +1,19 @@
 """Explanations as one self-contained HTML page: a card for every row, a table of totals on top."""
 
-import base64
-import importlib.resources
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
-from PIL import Image
 
 from cae_jax.file_names import printable
+from cae_jax.report.html import fill_in, tiles_uri
 from cae_jax.report.strips import answer_name, class_name, explanation_tiles, resize_tiles
 from cae_jax.types import Ending, Explanation
 
 MOST_CARDS = 2000
 MOST_FEWER = 50  # requests with fewer answers than asked for that are listed
 TILE = 96  # largest side of a picture in the page
-
-
-def _data_uri(tiles: np.ndarray) -> str:
-    """Tiles side by side as one PNG in a URI."""
-    buffer = io.BytesIO()
-    picture = Image.fromarray(np.concatenate(list(tiles), axis=1))
-    if (tiles[:-1, ..., 0] == tiles[:-1, ..., 1]).all():  # grey but for the map: a palette is a third of the size
-        picture = picture.quantize(256)
-    picture.save(buffer, "PNG", optimize=False)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
@@ -58,7 +44,7 @@ def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Page:
+class ExplanationPage:
     """Collects cards and renders the page.
 
     Attributes:
@@ -106,7 +92,7 @@ class Page:
             "ending": Ending(int(explanation.status[row])),
             "shift": shift if np.isfinite(shift) else None,
             "flip": flip if np.isfinite(flip) else None,
-            "sprite": _data_uri(tiles),
+            "sprite": tiles_uri(tiles),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
             "answers": [answer_name(self.class_names, p) for p in probabilities],
             "bars": [np.nan_to_num((p[prediction], p[max(target, 0)])).tolist() for p in probabilities],
@@ -122,11 +108,10 @@ class Page:
             missing: images that were asked for and are not explained yet.
             fewer: requests with fewer answers than asked for: `image`, `target`, `asked`, `found` and `why`.
         """
-        source = importlib.resources.files("cae_jax.report").joinpath("templates/page.html.j2").read_text("utf-8")
-        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         endings = np.concatenate([*self._endings, np.empty(0, int)])
         shifts = np.concatenate([*self._shifts, np.empty(0)])
-        return environment.from_string(source).render(
+        return fill_in(
+            "explanation",
             facts={name: printable(value) for name, value in self.facts.items()},
             cards=self._cards,
             count=len(endings),

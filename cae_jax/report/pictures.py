@@ -1,17 +1,52 @@
-"""Text on pictures: names of any script and length, whole."""
+"""Arrays to pictures, grids with a caption for every row, and text on pictures: names of any script, whole."""
 
 import functools
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import matplotlib
+import numpy as np
 from matplotlib.ft2font import FT2Font
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from cae_jax.file_names import printable
+from cae_jax.images import to_uint8
 
+GAP = 2
+CAPTION = 92
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 WIDE = pathlib.Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+
+
+def to_picture(image: np.ndarray, scale: int = 1) -> Image.Image:
+    """Turns `[height, width, channels]` in [0, 1] into an RGB picture, every pixel drawn `scale` times in both ways."""
+    pixels = to_uint8(image)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def enlargement(height: int, wanted: int = 56) -> int:
+    """How many times to draw a pixel so that small images can be seen."""
+    return max(1, wanted // height)
+
+
+def picture_grid(rows: Mapping[str, np.ndarray]) -> Image.Image:
+    """Draws images in captioned rows; those of a column belong together.
+
+    Args:
+        rows: by caption, `[columns, height, width, channels]` in [0, 1], all of one shape.
+    """
+    columns, height, width, _ = next(iter(rows.values())).shape
+    scale = enlargement(height)
+    cell_width, cell_height = width * scale + GAP, height * scale + GAP
+    sheet = Image.new("RGB", (CAPTION + columns * cell_width, len(rows) * cell_height + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (caption, images) in enumerate(rows.items()):
+        top = GAP + row * cell_height
+        draw.text((4, top + cell_height // 2 - 6), caption, fill="black")
+        for column, image in enumerate(images):
+            sheet.paste(to_picture(image, scale), (CAPTION + column * cell_width, top))
+    return sheet
 
 
 @functools.cache
