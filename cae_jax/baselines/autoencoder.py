@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from cae_jax.baselines.inputs import Array, check_positive, unit_images
+from cae_jax.descent import descend
 from cae_jax.images import from_model, to_model
 from cae_jax.parallel.batching import map_batches
 
@@ -111,18 +112,12 @@ def fit_autoencoder(
 
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
-    @jax.jit
-    def step(params: Any, state: optax.OptState, batch: jax.Array) -> tuple[Any, optax.OptState]:
-        updates, state = optimizer.update(jax.grad(loss)(params, batch), state, params)
-        return optax.apply_updates(params, updates), state
-
     keys = jax.random.split(jax.random.key(seed))
     params: Any = {
         "encoder": jax.jit(encoder.init)(keys[0], jnp.zeros((1, *padded)))["params"],
         "decoder": jax.jit(decoder.init)(keys[1], jnp.zeros((1, size)))["params"],
     }
     rng = np.random.default_rng(seed)
-    state = optimizer.init(params)
-    for _ in range(steps):
-        params, state = step(params, state, unit[rng.integers(len(unit), size=batch_size)])
+    batches = ((unit[rng.integers(len(unit), size=batch_size)],) for _ in range(steps))
+    params = descend(loss, optimizer, (params, optimizer.init(params)), batches)
     return Autoencoder(params, lambda batch: encode(params, batch), lambda codes: decode(params, codes))

@@ -10,23 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cae_jax.descent import descend
 from cae_jax.images import to_unit
 from cae_jax.types import ImageSource
-
-
-def _make_step(network: nn.Module, optimizer: optax.GradientTransformation, augment: Callable) -> Callable:
-    def loss(params, images, labels, key):
-        logits: Any = network.apply({"params": params}, images, train=True, rngs={"dropout": key})
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    @jax.jit
-    def step(params, state, images, labels, key):
-        dropout_key, augment_key = jax.random.split(key)
-        value, gradients = jax.value_and_grad(loss)(params, augment(augment_key, images), labels, dropout_key)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, value
-
-    return step
 
 
 def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
@@ -72,13 +58,21 @@ def fit_classifier(
     key = jax.random.key(seed)
     optimizer = optax.adamw(optax.cosine_onecycle_schedule(steps, learning_rate), weight_decay=1e-3)
     params = network.init(key, to_unit(jnp.asarray(source.take(np.arange(1)))))["params"]
-    step = _make_step(network, optimizer, augment)
-    done, (params, state) = resume((params, optimizer.init(params)))
-    batches = _batches(np.random.default_rng(seed), len(source), batch_size)
-    for number, rows in enumerate(itertools.islice(batches, done, steps), done):
-        inputs = source.take(rows), source.labels[rows]
-        params, state, value = step(params, state, *inputs, jax.random.fold_in(key, number))
-        after(number + 1, (params, state))
+
+    def loss(params: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+        dropout, turn = jax.random.split(key)
+        logits: Any = network.apply({"params": params}, augment(turn, images), train=True, rngs={"dropout": dropout})
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    done, start = resume((params, optimizer.init(params)))
+    rows = itertools.islice(_batches(np.random.default_rng(seed), len(source), batch_size), done, steps)
+    batches = ((source.take(r), source.labels[r], jax.random.fold_in(key, n)) for n, r in enumerate(rows, done))
+    numbers = itertools.count(done)
+
+    def look(state: tuple[Any, Any], value: jax.Array) -> None:
+        number = next(numbers)
+        after(number + 1, state)
         if number % 25 == 0:
             report(number, float(value))
-    return params
+
+    return descend(loss, optimizer, start, batches, look)

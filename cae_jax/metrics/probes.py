@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cae_jax.descent import descend
 from cae_jax.parallel.batching import map_batches
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -136,20 +137,14 @@ def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int,
     params = probe.init(jax.random.key(seed), jnp.asarray(standard(codes[:1])))
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
 
-    @jax.jit
-    def step(params, state, x, y):
-        def loss(p):
-            logits: Any = probe.apply(p, x)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        return optax.apply_updates(params, updates), state
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        logits: Any = probe.apply(params, x)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
     rng = np.random.default_rng(seed)
-    state = optimizer.init(params)
-    for _ in range(steps):
-        rows = rng.integers(len(codes), size=batch)
-        params, state = step(params, state, standard(codes[rows]), labels[rows])
+    drawn = (rng.integers(len(codes), size=batch) for _ in range(steps))
+    batches = ((standard(codes[rows]), labels[rows]) for rows in drawn)
+    params = descend(loss, optimizer, (params, optimizer.init(params)), batches)
     answer = jax.jit(lambda rows: probe.apply(params, rows).argmax(-1))
     return lambda held_out: map_batches(
         lambda rows: answer(standard(rows)), held_out, batch_size=min(batch, len(held_out))
