@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, apply_overrides, conform, find_config, load_config
 from cae_jax.data import SPLITS
-from cae_jax.explaining import MAP_OPTIONS
+from cae_jax.options import MAP_OPTIONS
 
 FILLS = ("mean", "blur", "imputation")
 

@@ -11,15 +11,8 @@ from cae_jax.data import resize
 from cae_jax.explaining.explainer import IMAGES, Explainer
 from cae_jax.explaining.inputs import InputError, as_array, check_images
 from cae_jax.explaining.requests import Aim, Target, check_target
+from cae_jax.options import MAP_OPTIONS
 from cae_jax.types import Explanation
-
-MAP_OPTIONS: dict[str, Any] = {
-    "saliency": "relevance",
-    "residual": True,
-    "strategy": "medoid",
-    "confidence": 0.5,  # just beyond the flip, where least has changed; docs/experiments.md
-}
-"""How `attribute` explains where nothing else is said: chosen for maps, not for pictures."""
 
 NOISE = 1.0  # how far beyond [0, 1] noise may take an input
 DECIDED = 0.1  # of two probabilities; answers that are closer may fall either way as numbers are rounded

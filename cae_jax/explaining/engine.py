@@ -26,8 +26,8 @@ from cae_jax.counterfactual import (
     smooth,
     straight,
 )
-from cae_jax.explaining.options import ExplainOptions
 from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.options import ExplainOptions
 from cae_jax.parallel.batching import Picked, Rows, map_batches
 from cae_jax.types import Ending, Explanation
 

@@ -29,10 +29,10 @@ from cae_jax.explaining.engine import (
 )
 from cae_jax.explaining.inputs import InputError, as_array, check_images
 from cae_jax.explaining.loading import load_parts
-from cae_jax.explaining.options import ExplainOptions, read_options
 from cae_jax.explaining.package import Parts, is_package, write_package
 from cae_jax.explaining.requests import Aim, Requests, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import carry_exemplars
+from cae_jax.options import ExplainOptions, read_options
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord

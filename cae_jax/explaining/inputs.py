@@ -10,13 +10,9 @@ import numpy as np
 from PIL import Image
 
 from cae_jax.data import SUFFIXES, Format, ImageError, describe, image_files, images_below, read_pixels, resize
-from cae_jax.errors import UserError
+from cae_jax.errors import InputError
 
 log = logging.getLogger(__name__)
-
-
-class InputError(UserError, ValueError):
-    """Images or arguments that cannot be used; the message names the file or index and says what to do."""
 
 
 def as_array(values: Any) -> np.ndarray:
