@@ -2,7 +2,7 @@
 
 import sys
 
-from cae_jax.cli.explain import main
+from cae_jax.cli.explain import PROGRAM
 
 if __name__ == "__main__":
-    sys.exit(main())
+    PROGRAM.start(sys.argv[1:], "explain.py")

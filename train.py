@@ -1,6 +1,8 @@
 """Trains a CAE: `python train.py --config configs/mnist.py`. See `python train.py --help`."""
 
-from cae_jax.cli.train import program
+import sys
+
+from cae_jax.cli.train import PROGRAM
 
 if __name__ == "__main__":
-    program()
+    PROGRAM.start(sys.argv[1:], "train.py")

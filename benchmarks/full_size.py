@@ -3,7 +3,7 @@
     python -m benchmarks.full_size
 
 Draws random weights of the published sizes, writes them by their published names, imports them with
-`cae_jax.cli.import_official`, and compares codes, reconstructions, swaps and the discriminator's logits with
+`cae import`, and compares codes, reconstructions, swaps and the discriminator's logits with
 `benchmarks/torch_recipe.py`. Needs PyTorch.
 """
 
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks import torch_recipe
 from cae_jax import Explainer, interop
-from cae_jax.cli import import_official
+from cae_jax.cli import import_weights
 from cae_jax.models import CAE, Discriminator, apply
 
 SIDE, CHANNELS, CLASSES = 256, 3, 2
@@ -93,7 +93,7 @@ def main() -> int:
         sys.path.insert(0, name)
         arguments = [str(folder / "gen.npz"), "--dis", str(folder / "dis.npz"), "--out", str(folder / "run")]
         arguments += ["--config.classifier.path=bright:predict", "--config.classifier.kind=python"]
-        import_official.import_official(*import_official.parse(arguments), console)
+        import_weights.import_weights(import_weights.PROGRAM.parse(arguments), console)
         found = differences(folder / "run", folder / "dis.npz", images)
     table = Table("output", "largest difference", "largest value")
     for what, (apart, size) in found.items():

@@ -2,7 +2,7 @@
 
     python benchmarks/graph_seeds.py --codes codes.parquet
 
-The codes are those of `python -m cae_jax.cli.extract_codes`. Lens 'pca' depends on no seed; 't-SNE' may.
+The codes are those of `cae codes`. Lens 'pca' depends on no seed; 't-SNE' may.
 """
 
 import argparse

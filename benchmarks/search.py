@@ -2,16 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 
 from benchmarks import path_search, path_search_report
-from cae_jax.cli.options import folder
+from cae_jax.cli.options import add_workdir, folder
+from cae_jax.cli.program import Program
 
 EXAMPLES = """\
 examples:
-  python -m benchmarks.search --workdir runs/mnist --num 512
+  {prog} --workdir runs/mnist --num 512
       speed and quality on 512 random pairs of a test image and another class, against one at a time
-  python -m benchmarks.search --workdir runs/mnist --num 9000 --tolerance 0.00390625
+  {prog} --workdir runs/mnist --num 9000 --tolerance 0.00390625
       all 1,000 test images toward all 9 other classes
 
 Run in a checkout with PyTorch installed, it also times benchmarks/torch_recipe.py: the published search in eager
@@ -19,23 +19,14 @@ PyTorch with the same weights, on the same paths. Writes search.csv, search.json
 """
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.search",
-        description="Measures the path search: counterfactuals per second, decodes per image, validity, memory.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser)
     parser.add_argument("--num", type=int, default=512, metavar="N", help="pairs of image and other class (512)")
     parser.add_argument("--tolerance", type=float, default=1 / 64, metavar="T", help="of the shifts (1/64)")
     parser.add_argument("--sample", type=int, default=48, metavar="N", help="rows for the slow ways (48)")
     parser.add_argument("--memory", type=int, default=0, metavar="N", help="also search N rows and compare peak memory")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
     parser.add_argument("--out", type=folder, metavar="DIR", help="default: benchmark/ in the workdir")
-    return parser.parse_args(arguments)
 
 
 def benchmark(options: argparse.Namespace, console) -> None:
@@ -99,14 +90,13 @@ def benchmark(options: argparse.Namespace, console) -> None:
     console.print(f"written to {out}", highlight=False)
 
 
-def main() -> int:
-    """Entry point; returns the exit code."""
-    options = parse(sys.argv[1:])
-
-    from cae_jax.cli.console import run
-
-    return run(lambda console: benchmark(options, console))
-
+PROGRAM = Program(
+    "search",
+    "Measures the path search: counterfactuals per second, decodes per image, validity, memory.",
+    EXAMPLES,
+    _arguments,
+    benchmark,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    PROGRAM.start(sys.argv[1:], "python -m benchmarks.search")

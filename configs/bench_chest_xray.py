@@ -1,14 +1,14 @@
 """Chest X-rays of 28×28 pixels, normal or pneumonia, from a file in MedMNIST's layout.
 
-    python -m cae_jax.cli.compare --config configs/bench_chest_xray.py --config.train.data.name=FILE.npz
+    cae compare --config configs/bench_chest_xray.py --config.train.data.name=FILE.npz
 
 The file is not part of the project; PneumoniaMNIST (CC BY 4.0, https://medmnist.com) has this layout. Without the
 change of name, `data/chest_xray_28.npz` is opened. All of it took 17 minutes on 2 cores, and 30
 on slower ones. The README has the tables.
 """
 
-from cae_jax.comparison.protocol import bench_config
-from cae_jax.config.reading import Config
+from cae_jax.config import Config
+from cae_jax.config.protocol import bench_config
 
 
 def get_config() -> Config:

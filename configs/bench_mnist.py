@@ -1,13 +1,13 @@
 """MNIST: CAE, baselines and controls on 512 held-out digits.
 
-    python -m cae_jax.cli.compare --config configs/bench_mnist.py
+    cae compare --config configs/bench_mnist.py
 
 Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there. All of it
 took 21 minutes on 2 cores, the training 8 of them, and 34 on slower ones. The README has the tables.
 """
 
-from cae_jax.comparison.protocol import bench_config
-from cae_jax.config.reading import Config
+from cae_jax.config import Config
+from cae_jax.config.protocol import bench_config
 
 
 def get_config() -> Config:

@@ -1,12 +1,12 @@
 """Phantoms, whose true answers are known: CAE, baselines and controls on 256 held-out images of 64×64.
 
-    python -m cae_jax.cli.compare --config configs/bench_synthetic.py
+    cae compare --config configs/bench_synthetic.py
 
 Trains `configs/phantom.py` into the workdir's `model/` first.
 """
 
-from cae_jax.comparison.protocol import bench_config
-from cae_jax.config.reading import Config
+from cae_jax.config import Config
+from cae_jax.config.protocol import bench_config
 
 
 def get_config() -> Config:

@@ -5,8 +5,8 @@
 The data lie where `configs/brain_tumor1.py` says. Tried on generated images of that layout only.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -12,8 +12,8 @@ Lay it out as the authors do: `data/brain_tumor2/trainA_img/`, `trainB_img/`, `t
 Not run to its end here.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -11,8 +11,8 @@ or as the authors do, see `docs/own_data.md`.
 Not run to its end here.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -5,8 +5,8 @@
 Downloads four files, or takes them from `downloads/manual/fashion_mnist/` of the data folder.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -11,8 +11,8 @@ with such folders in them. A CSV file with a line for each image does as well, a
 The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

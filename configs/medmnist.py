@@ -6,8 +6,8 @@ The file holds `train_images`, `train_labels`, `val_*` and `test_*`; without the
 opened.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -8,8 +8,8 @@ took 505 s, and 119 s for data, classifier and oracle (seed 0). On the test spli
 README has each seed).
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -3,7 +3,7 @@
 python train.py --config configs/mnist_5k.py
 """
 
-from cae_jax.config.reading import Config, find_config, load_config
+from cae_jax.config import Config, find_config, load_config
 
 
 def get_config() -> Config:

@@ -6,8 +6,8 @@ Far too long for a CPU: meant for an accelerator, and as the starting point of o
 held against figures of the published code in `tests/test_parity.py`; it has not been run to its end here.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -12,8 +12,8 @@ there (`CLASS-PATIENT-NUMBER.jpeg`), so a CSV file with a column for them keeps 
 Not run to its end here.
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

@@ -10,8 +10,8 @@ minutes. Of 10,000 random swaps on the test split 0.983 flip the classifier and 
 checkpoint, of step 4,800 (run 23 of docs/experiments.md).
 """
 
-from cae_jax.config import presets
-from cae_jax.config.reading import Config
+from cae_jax import presets
+from cae_jax.config import Config
 
 
 def get_config() -> Config:

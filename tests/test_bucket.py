@@ -128,7 +128,7 @@ def test_a_bucket_that_nothing_here_can_open_is_named(capsys):
     with pytest.raises(BucketError, match="nobodys://run cannot be opened"):
         BucketCopy("nobodys://run")
     with pytest.raises(SystemExit):
-        train.parse(["--config", "mnist", "--workdir", "nobodys://run"])
+        train.PROGRAM.parse(["--config", "mnist", "--workdir", "nobodys://run"])
     assert "nobodys://run cannot be opened" in capsys.readouterr().err
 
 

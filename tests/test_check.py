@@ -272,10 +272,9 @@ def test_a_record_with_values_of_other_types_is_refused(tmp_path):
 
 def say(arguments, monkeypatch, capsys):
     """What `train.py` says to some arguments that it refuses."""
-    monkeypatch.setattr("sys.argv", ["train.py", *arguments])
     monkeypatch.setattr("cae_jax.cli.console.jax.config.update", lambda *_: None)
     with contextlib.suppress(SystemExit):
-        assert train_program.main() == 1
+        assert train_program.PROGRAM(arguments, "train.py") == 1
     found = capsys.readouterr()
     return " ".join((found.out + found.err).split())
 

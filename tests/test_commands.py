@@ -1,6 +1,7 @@
 """Every command that README, docs, `--help` and the shipped files name: run on a short run's workdir, and looked at.
 
-What cannot be run here is listed with its reason, and read by its program's parser. The tutorials' commands are
+`cae ...` goes through the one command. What cannot be run here is listed with its reason, and read by its program's
+parser. The tutorials' commands are
 followed in `test_docs.py`, in their order.
 """
 
@@ -9,6 +10,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import warnings
 
@@ -18,37 +20,24 @@ from PIL import Image
 from small_run import SMALL
 
 from benchmarks import search
-from cae_jax import Explainer
-from cae_jax.cli import (
-    compare,
-    describe_manifold,
-    explain,
-    explore,
-    export_official,
-    extract_codes,
-    import_official,
-    package,
-    train,
-)
+from cae_jax import Explainer, ExplainOptions, data
+from cae_jax.cli import explain, main, program
+from cae_jax.cli.options import SPLITS
+from cae_jax.counterfactual import STRATEGIES
+from cae_jax.options import CHOICES, OPTIONS, option_help
 from cae_jax.types import Ending
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
-    "train.py": train,
-    "explain.py": explain,
-    "cae_jax.cli.compare": compare,
-    "benchmarks.search": search,
-    "cae_jax.cli.describe_manifold": describe_manifold,
-    "cae_jax.cli.explore": explore,
-    "cae_jax.cli.export_official": export_official,
-    "cae_jax.cli.extract_codes": extract_codes,
-    "cae_jax.cli.import_official": import_official,
-    "cae_jax.cli.package": package,
+    **{f"{name}.py": main.PROGRAMS[name] for name in ("train", "explain")},
+    **{f"cae {name}": found for name, found in main.PROGRAMS.items()},
+    "benchmarks.search": search.PROGRAM,
 }
+CALLED = {"cae train": "train.py", "cae explain": "explain.py", "benchmarks.search": "python -m benchmarks.search"}
 FOLLOWED = ("own_classifier.md", "own_data.md", "sharing.md")
 TEXTS = {
     **{path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))},
-    **{f"--help of {name}": program.EXAMPLES for name, program in PROGRAMS.items()},
+    **{f"--help of {name}": found.epilog(CALLED.get(name, name)) for name, found in PROGRAMS.items()},
     **{
         path.name: path.read_text()
         for folder in ("configs", "benchmarks")
@@ -59,7 +48,7 @@ NOT_RUN = {
     r"^make ": "installs an environment, or runs these tests",
     r"^python (-m )?benchmarks[./](?!search)": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
-    r"cli\.explore ": "serves until it is interrupted; test_explorer.py serves",
+    r"^cae explore ": "serves until it is interrupted; test_explorer.py serves",
     r"--profile": "runs 23 steps; test_profiling.py has it",
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
     r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
@@ -69,10 +58,10 @@ NOT_RUN = {
 }
 TINY = {
     "train.py": [f"--config.{key}={value}" for key, value in SMALL.items()],
-    "explain.py": ["--limit", "2", "--confidence", "0.11", "--overwrite"],
-    "cae_jax.cli.describe_manifold": ["--limit", "60"],
+    **{name: ["--limit", "2", "--confidence", "0.11", "--overwrite"] for name in ("explain.py", "cae explain")},
+    "cae manifold": ["--limit", "60"],
     "benchmarks.search": ["--num", "4", "--sample", "2"],
-    "cae_jax.cli.compare": [
+    "cae compare": [
         *(f"--config.train.{key}={value}" for key, value in SMALL.items()),
         *(f"--config.protocol.{key}={value}" for key, value in {"images": 4, "steps": 4, "patch": 7}.items()),
         *("--config.protocol.bootstrap=20", "--config.protocol.road_shares=0.2", "--config.protocol.confidence=0.11"),
@@ -85,8 +74,8 @@ def commands():
     found = {}
     for name, text in TEXTS.items():
         whole = text.replace("\\\n", " ")
-        lines = re.findall(r"^ *((?:python|make) .*)$", whole, re.MULTILINE)
-        lines += re.findall(r"`(python [^`\n]*--(?:config|workdir) [^`\n]*)`", whole)
+        lines = re.findall(r"^ *((?:python|make|cae) .*)$", whole, re.MULTILINE)
+        lines += re.findall(r"`((?:python|cae) [^`\n]*--(?:config|workdir) [^`\n]*)`", whole)
         for line in lines if name not in FOLLOWED else ():
             words = shlex.split(line.replace("\\", " "), comments=True)
             found[shlex.join(words)] = words
@@ -103,6 +92,8 @@ def reason(line):
 
 def program_of(words):
     """The program's name and its arguments."""
+    if words[0] == "cae":
+        return " ".join(words[:2]), words[2:]
     words = words[2:] if words[1] == "-m" else words[1:]
     return words[0], words[1:]
 
@@ -157,14 +148,14 @@ def files_of(name, options):
     if name == "train.py":
         default = pathlib.Path("runs") / pathlib.Path(options.config).stem
         return [] if options.list else [(options.workdir or default) / "metrics.json"]
-    if name == "explain.py":
+    if name in ("explain.py", "cae explain"):
         out = options.out or explain._default_out(options)
         return [out / file for file in ("index.html", "explanations.json", "explanations.npz")]
-    if name == "cae_jax.cli.describe_manifold":
+    if name == "cae manifold":
         return [options.workdir / "manifold" / file for file in ("index.html", "manifold.json", "codes.parquet")]
     if name == "benchmarks.search":
         return [options.workdir / "benchmark" / file for file in ("search.csv", "search.json", "search.png")]
-    if name == "cae_jax.cli.compare":
+    if name == "cae compare":
         return [(options.workdir or pathlib.Path("runs/bench_mnist")) / f for f in ("summary.md", "index.html")]
     return [options.out / "README.md" if name.endswith("package") else options.out]
 
@@ -174,29 +165,39 @@ def prepared(name, arguments):
     tiny = TINY.get(name, [])
     if name == "benchmarks.search" and "--memory" in arguments:
         tiny = [*tiny, "--memory", "8"]
-    if name == "cae_jax.cli.compare" and not any("methods" in word for word in arguments):
+    if name == "cae compare" and not any("methods" in word for word in arguments):
         tiny = [*tiny, "--config.methods=CAE,control: random map"]
     return [*arguments, *tiny]
+
+
+def run(name, arguments, monkeypatch):
+    """Runs a program as its script or `cae` does, up to the end of the process; returns the code that it ends with."""
+    codes = []
+    monkeypatch.setattr(program, "leave", codes.append)
+    monkeypatch.setattr(program, "use_large_pages", lambda: None)
+    monkeypatch.setattr(sys, "argv", [*name.split(" "), *arguments])
+    if name.startswith("cae "):
+        main.main()
+    else:
+        PROGRAMS[name].start(arguments, name)
+    return codes[0]
 
 
 @pytest.mark.parametrize("line", RUN)
 def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
     name, arguments = program_of(COMMANDS[line])
     arguments = prepared(name, arguments)
-    parsed = PROGRAMS[name].parse(arguments)
-    options = parsed[0] if isinstance(parsed, tuple) else parsed
+    options = PROGRAMS[name].parse(arguments)
     if options.workdir == pathlib.Path("mnist_explainer") and not options.workdir.exists():
-        monkeypatch.setattr(sys, "argv", ["package", "--workdir", "runs/mnist", "--out", "mnist_explainer"])
-        assert package.main() == 0
+        assert main.PROGRAMS["package"](["--workdir", "runs/mnist", "--out", "mnist_explainer"]) == 0
     if name == "benchmarks.search":
         table = Explainer.load(options.workdir).code_table  # of a model that is hardly trained: let it be sure
         sure = table._replace(predictions=table.labels, confidences=np.ones(len(table.labels)))
         monkeypatch.setattr(Explainer, "code_table", sure)
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    assert PROGRAMS[name].main() == 0, capsys.readouterr().out
+    assert run(name, arguments, monkeypatch) == 0, capsys.readouterr().out
     for file in files_of(name, options):
         assert file.stat().st_size > 100, file
-    if name == "explain.py":
+    if name in ("explain.py", "cae explain"):
         rows = json.loads(files_of(name, options)[1].read_text())["explanations"]
         assert {row["ending"] for row in rows} <= {ending.name for ending in Ending}
         assert len({row["image"] for row in rows}) == (1 if "seven" in line else 2)
@@ -223,3 +224,31 @@ def test_the_readme_s_python_runs(place, digits):
     exec(config, scope)
     found = scope["get_config"]()
     assert (found.classifier.path, found.data.size, found.classifier.input.layout) == ("model.onnx", (64, 64), "NCHW")
+
+
+def test_cae_lists_its_commands_without_loading_jax(capsys, monkeypatch):
+    lines = "import sys", "from cae_jax.cli.main import main", "try: main()", "finally: assert 'jax' not in sys.modules"
+    command = [sys.executable, "-c", "\n".join(lines)]
+    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    listed = re.findall(r"^  (\w+) {2,}(\w.*)\n {10,}(cae \w+) ", said, re.MULTILINE)
+    assert [name for name, _, _ in listed] == list(main.PROGRAMS)
+    assert all(line and called == f"cae {name}" for name, line, called in listed)
+    said = subprocess.run([*command, "explain", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "\n  cae explain --workdir" in said
+    assert "--strategy {nearest,medoid,centroid,geodesic}" in said
+    assert "explain.py" not in said
+    monkeypatch.setattr(sys, "argv", ["cae", "explane"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    assert "invalid choice: 'explane' (choose from" in capsys.readouterr().err
+
+
+def test_the_options_of_explain_are_those_of_explaining():
+    assert option_help().keys() == OPTIONS.keys()
+    assert all(option_help().values())
+    assert CHOICES["strategy"] == tuple(STRATEGIES)
+    assert {"strategy", "saliency"} == CHOICES.keys()
+    assert SPLITS == data.SPLITS
+    options = vars(explain.PROGRAM.parse(["--workdir", "runs/mnist"]))
+    assert ExplainOptions(**{name: options[name] for name in OPTIONS}) == ExplainOptions()

@@ -31,10 +31,9 @@ def compare(monkeypatch, capsys, trained, small_data):
     """Runs the program on the short run; returns its exit code and what it printed."""
 
     def run(workdir, **changes):
-        arguments = ["benchmark", "--config", "bench_mnist", "--model", str(trained[0]), "--workdir", str(workdir)]
+        arguments = ["--config", "bench_mnist", "--model", str(trained[0]), "--workdir", str(workdir)]
         arguments += [f"--config.{key}={value}" for key, value in (SMALL | changes).items()]
-        monkeypatch.setattr("sys.argv", arguments)
-        return program.main(), capsys.readouterr().out
+        return program.PROGRAM(arguments), capsys.readouterr().out
 
     return run
 
@@ -107,7 +106,7 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
 
 @pytest.mark.parametrize("name", ["classifier", "oracle"])
 def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, monkeypatch, tmp_path, name):
-    arguments = ["benchmark", "--config", "bench_mnist", "--workdir", str(tmp_path / "run")]
+    arguments = ["--config", "bench_mnist", "--workdir", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", [*arguments, f"--config.train.{name}.path=my_model.onnx"])
     assert program.main() == 1
     assert f"{name}.path is my_model.onnx, a classifier that was made elsewhere" in " ".join(

@@ -14,19 +14,11 @@ from onnx_files import mean_model
 from PIL import Image
 from small_run import SMALL
 
-from cae_jax.cli import explain, export_official, extract_codes, import_official, package, train
+from cae_jax.cli.main import PROGRAMS
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = pathlib.Path(__file__).parent / "data"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = {
-    "train.py": train,
-    "explain.py": explain,
-    "cae_jax.cli.import_official": import_official,
-    "cae_jax.cli.export_official": export_official,
-    "cae_jax.cli.extract_codes": extract_codes,
-    "cae_jax.cli.package": package,
-}
 FAST = {key: value for key, value in SMALL.items() if key != "data.name"} | {
     "train.steps": "2",
     "model.individual_downsamplings": "2",
@@ -77,11 +69,9 @@ def reader(tmp_path_factory):
 
 def run(line):
     """Runs a command of a tutorial in this process, a training with few steps."""
-    words = shlex.split(line)
-    assert words.pop(0) == "python"
-    if words[0] == "-m":
-        words.pop(0)
-    name = words.pop(0)
+    start, name, *words = shlex.split(line)
+    assert start in ("python", "cae")
+    program = PROGRAMS.get(name if start == "cae" else name.removesuffix(".py"))
     if name == "train.py":
         words += [f"--config.{key}={value}" for key, value in FAST.items()]
     if "configs/folder.py" in line:
@@ -91,8 +81,8 @@ def run(line):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "images/.* is resized to the trained")
         patch.setattr(sys, "argv", [name, *words])
-        if name in PROGRAMS:
-            assert PROGRAMS[name].main() == 0, line
+        if program:
+            assert program(words) == 0, line
         else:
             runpy.run_path(name, run_name="__main__")
 

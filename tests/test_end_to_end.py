@@ -277,9 +277,8 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
 
 
-def test_train_program_arguments(monkeypatch, capsys):
-    options, changes = train_program.parse(["--config", "mnist", "--config.seed=3", "--config.data.fallback="])
-    assert (options.config, changes) == ("mnist", {"seed": "3", "data.fallback": ""})
-    monkeypatch.setattr("sys.argv", ["train.py", "--config", "mnist", "--config.train.stepz=3"])
-    assert train_program.main() == 1
+def test_train_program_arguments(capsys):
+    options = train_program.PROGRAM.parse(["--config", "mnist", "--config.seed=3", "--config.data.fallback="])
+    assert (options.config, options.changes) == ("mnist", {"seed": "3", "data.fallback": ""})
+    assert train_program.PROGRAM(["--config", "mnist", "--config.train.stepz=3"]) == 1
     assert "unknown config key 'train.stepz'; did you mean train.steps" in capsys.readouterr().err

@@ -315,7 +315,7 @@ def test_a_run_without_a_checkpoint(trained, tmp_path):
 
 
 def run_program(workdir, out, *options):
-    parsed = explain_program.parse(["--workdir", str(workdir), "--out", str(out), *options])
+    parsed = explain_program.PROGRAM.parse(["--workdir", str(workdir), "--out", str(out), *options])
     console = Console(record=True, width=200)
     explain_program.explain(parsed, console)
     return json.loads((out / "explanations.json").read_text()), console.export_text()
@@ -411,7 +411,7 @@ def test_names_of_any_kind_are_shown_whole_and_written_safely(explainer, digits,
         "2",
     ]
     console = Console(file=io.StringIO(), width=100, markup=True)
-    explain_program.explain(explain_program.parse(command), console)
+    explain_program.explain(explain_program.PROGRAM.parse(command), console)
     text = console.file.getvalue()
     rows = json.loads((out / "explanations.json").read_text())["explanations"]
     assert {row["target"] for row in rows} == set(ODD_NAMES) - {rows[0]["prediction"]}

@@ -2,14 +2,13 @@
 
 import pathlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cae_jax import interop
-from cae_jax.cli import explain, export_official, extract_codes, import_official
+from cae_jax.cli import codes, explain, export_weights, import_weights
 from cae_jax.explaining import Explainer
 from cae_jax.workdir.record import read_record
 
@@ -25,9 +24,7 @@ def brightness(images):
 
 def program(module, *arguments):
     """Runs a command-line program in this process and returns its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["program", *map(str, arguments)])
-        return module.main()
+    return module.PROGRAM([str(argument) for argument in arguments])
 
 
 def read(name):
@@ -59,7 +56,7 @@ def imported(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert not program(
-            import_official,
+            import_weights,
             DATA / "gen_small.npz",
             *("--dis", DATA / "dis_small.npz", "--out", "run", "--size", 64),
             "--config.data.name=./images",
@@ -86,7 +83,7 @@ def test_an_import_is_explained_and_its_codes_are_extracted_at_once(imported, fo
     monkeypatch.chdir(folder)
     assert not program(explain, "--workdir", imported, "--limit", 2, "--saliency", "reconstruction", "--out", "found")
     assert (folder / "found" / "index.html").exists()
-    assert not program(extract_codes, "--workdir", imported, "--out", "codes.csv")
+    assert not program(codes, "--workdir", imported, "--out", "codes.csv")
     assert len((folder / "codes.csv").read_text().splitlines()) == 7
 
 
@@ -95,7 +92,7 @@ def test_an_export_gives_back_every_bit(imported, folder, tmp_path, suffix):
     if suffix == "pt":
         pytest.importorskip("torch")
     paths = {name: tmp_path / f"{name}.{suffix}" for name in ("gen_small", "dis_small")}
-    assert not program(export_official, "--workdir", imported, "--out", paths["gen_small"], "--dis", paths["dis_small"])
+    assert not program(export_weights, "--workdir", imported, "--out", paths["gen_small"], "--dis", paths["dis_small"])
     for name, path in paths.items():
         before, after = read(name), interop.read_tensor_file(path)
         dummies = {key for key in after if key.endswith(("running_mean", "running_var"))}
@@ -153,14 +150,14 @@ def misshape(tensors):
 )
 def test_tensors_that_do_not_fit_are_listed(tmp_path, capsys, change, message):
     path = changed("gen_small", change, tmp_path / "gen.npz")
-    assert program(import_official, path, "--out", tmp_path / "run", "--size", 64) == 1
+    assert program(import_weights, path, "--out", tmp_path / "run", "--size", 64) == 1
     assert message in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_what_cannot_be_imported_is_named(tmp_path, imported, capsys):
     def error(*arguments):
-        assert program(import_official, *arguments) == 1
+        assert program(import_weights, *arguments) == 1
         return " ".join(capsys.readouterr().out.split())
 
     gen, run = DATA / "gen_small.npz", ("--out", tmp_path / "run", "--size", 64)
@@ -175,9 +172,9 @@ def test_what_cannot_be_imported_is_named(tmp_path, imported, capsys):
 
 def test_a_run_is_not_overwritten_and_other_models_are_not_exported(trained, tmp_path, capsys):
     arguments = (DATA / "gen_small.npz", "--dis", DATA / "dis_small.npz", "--out", trained[0])
-    assert program(import_official, *arguments) == 1
+    assert program(import_weights, *arguments) == 1
     assert "holds a run that was trained here" in " ".join(capsys.readouterr().out.split())
-    assert program(export_official, "--workdir", trained[0], "--out", tmp_path / "gen.npz") == 1
+    assert program(export_weights, "--workdir", trained[0], "--out", tmp_path / "gen.npz") == 1
     assert "not in the published network: class_encoder" in " ".join(capsys.readouterr().out.split())
 
 
@@ -199,7 +196,7 @@ def test_a_run_without_a_whole_checkpoint_is_a_run_all_the_same(trained, tmp_pat
     run = shutil.copytree(trained[0], tmp_path / "run")
     change(run)
     before = as_it_is(run)
-    assert program(import_official, DATA / "gen_small.npz", "--dis", DATA / "dis_small.npz", "--out", run) == 1
+    assert program(import_weights, DATA / "gen_small.npz", "--dis", DATA / "dis_small.npz", "--out", run) == 1
     assert "holds a run that was trained here" in " ".join(capsys.readouterr().out.split())
     assert as_it_is(run) == before
 
@@ -209,23 +206,23 @@ def test_only_an_earlier_import_is_replaced(tmp_path, capsys):
     others = tmp_path / "others" / "checkpoints" / "00001000"
     others.mkdir(parents=True)
     (others / "weights.pt").write_bytes(b"precious")
-    assert program(import_official, *arguments, tmp_path / "others") == 1
+    assert program(import_weights, *arguments, tmp_path / "others") == 1
     assert "others holds other files" in " ".join(capsys.readouterr().out.split())
     assert (others / "weights.pt").read_bytes() == b"precious"
 
     run = tmp_path / "empty"
     run.mkdir()
-    assert not program(import_official, *arguments, run)
-    assert not program(import_official, *arguments, run, "--config.classifier.path=glow:brightness")
+    assert not program(import_weights, *arguments, run)
+    assert not program(import_weights, *arguments, run, "--config.classifier.path=glow:brightness")
     assert read_record(run).config.classifier.path == "glow:brightness"
     damage(run)
-    assert program(import_official, *arguments, run) == 1
+    assert program(import_weights, *arguments, run) == 1
     assert "holds an import that is not whole; delete it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_export_replaces_no_file(imported, tmp_path, capsys):
     (tmp_path / "dis.npz").write_bytes(b"precious")
     arguments = ("--workdir", imported, "--out", tmp_path / "gen.npz", "--dis", tmp_path / "dis.npz")
-    assert program(export_official, *arguments) == 1
+    assert program(export_weights, *arguments) == 1
     assert "dis.npz is there already" in " ".join(capsys.readouterr().out.split())
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("dis.npz", b"precious")]

@@ -284,7 +284,6 @@ def test_a_listing_goes_along(trained_explainer, trained, tmp_path):
     assert Explainer.load(tmp_path / "given").fingerprint == explainer.fingerprint
 
 
-def test_the_program_packs_a_run(trained, tmp_path, monkeypatch, capsys, small_data):
-    monkeypatch.setattr(sys, "argv", ["package", "--workdir", str(trained[0]), "--out", str(tmp_path / "out")])
-    assert not package.main()
+def test_the_program_packs_a_run(trained, tmp_path, capsys, small_data):
+    assert not package.PROGRAM(["--workdir", str(trained[0]), "--out", str(tmp_path / "out")])
     assert "model.safetensors" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import pytest
 
 from cae_jax.cli import train as train_program
-from cae_jax.comparison.protocol import bench_config, check_bench_config, read_protocol
+from cae_jax.config.protocol import bench_config, check_bench_config, read_protocol
 from cae_jax.config.reading import ConfigError, apply_overrides, find_config, load_config, shipped_configs
 
 BENCH = [name for name in shipped_configs() if name.startswith("bench_")]
@@ -48,9 +48,8 @@ def test_values_out_of_range_are_named(change, message):
         read_protocol(apply_overrides(bench_config("mnist"), change))
 
 
-def test_a_training_config_is_no_bench_config_and_the_other_way_round(capsys, monkeypatch):
+def test_a_training_config_is_no_bench_config_and_the_other_way_round(capsys):
     with pytest.raises(ConfigError, match=r"this is no bench config: no key attribution\.confidence"):
         check_bench_config(load_config(find_config("mnist")))
-    monkeypatch.setattr("sys.argv", ["train.py", "--config", "bench_mnist"])
-    assert train_program.main() == 1
+    assert train_program.PROGRAM(["--config", "bench_mnist"]) == 1
     assert "this is no training config: no key" in capsys.readouterr().err

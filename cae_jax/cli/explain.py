@@ -1,25 +1,25 @@
-"""`explain.py` and `cae-explain`: explains a classifier's answers with a trained CAE."""
+"""`cae explain` and `explain.py`: explains a classifier's answers with a trained CAE."""
 
 import argparse
 import json
 import pathlib
-import sys
-from collections.abc import Sequence
 
-from cae_jax.cli.options import add_distributed, folder
+from cae_jax.cli.options import add_distributed, add_split, add_workdir, count, folder
+from cae_jax.cli.program import Program
 from cae_jax.file_names import printable, safe_name
+from cae_jax.options import CHOICES, OPTIONS, option_help
 
 EXAMPLES = """\
 examples:
-  python explain.py --workdir runs/mnist
+  {prog} --workdir runs/mnist
       the first 8 images of the test split: what is the least change to another answer?
-  python explain.py --workdir runs/mnist --index 3,7 --target 8
+  {prog} --workdir runs/mnist --index 3,7 --target 8
       two images of the test split: what would make each an 8?
-  python explain.py --workdir runs/mnist --limit 1000 --target all --diverse 3
+  {prog} --workdir runs/mnist --limit 1000 --target all --diverse 3
       many images, toward every other class, three different answers each
-  python explain.py --workdir runs/mnist --input my_digits/ --out explained/mine
+  {prog} --workdir runs/mnist --input my_digits/ --out explained/mine
       all image files of a folder
-  python explain.py --workdir runs/mnist --input seven.png --reference nine.png
+  {prog} --workdir runs/mnist --input seven.png --reference nine.png
       one image toward another
 
 Open index.html in the folder that it names. Interrupted, the same command goes on where it was.
@@ -33,32 +33,29 @@ def _indices(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected numbers like 3,7, not {text!r}") from error
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, not {text!r}")
-    return int(text)
+def _add_options(parser) -> None:
+    """Adds an option for each of `ExplainOptions`."""
+    texts = option_help()
+    for name, field in OPTIONS.items():
+        flag, text = f"--{name}", f"{texts.get(name, '')} (default: %(default)s)"
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true", help=texts.get(name))
+        elif name in CHOICES:
+            parser.add_argument(flag, default=field.default, choices=CHOICES[name], help=text)
+        else:
+            kind, metavar = (count, "N") if isinstance(field.default, int) else (float, "X")
+            parser.add_argument(flag, type=kind, default=field.default, metavar=metavar, help=text)
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="explain.py",
-        description="For each image: the classifier's answer, the guided path toward another class, the counterfactual "
-        "where the answer has flipped, and the saliency map of what changed. Writes a page, pictures and numbers.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser)
     what = parser.add_argument_group("which images")
     images = what.add_mutually_exclusive_group()
     images.add_argument("--input", type=pathlib.Path, metavar="PATH", help="an image file, or a folder of them")
     images.add_argument("--index", type=_indices, metavar="I,J,...", help="images of the split by position")
+    add_split(what, all_of_them=False)
     what.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="of the data set (default: test)"
-    )
-    what.add_argument(
-        "--limit", type=_count, metavar="N", help="the first N images (default: 8 of a split, all of a folder)"
+        "--limit", type=count, metavar="N", help="the first N images (default: 8 of a split, all of a folder)"
     )
     where = parser.add_argument_group("where paths lead")
     where.add_argument(
@@ -66,52 +63,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="CLASS",
         help="a class by name, or by number where no class has that name; 'any' (default) or 'all'",
     )
-    where.add_argument(
-        "--strategy",
-        default="geodesic",
-        choices=("nearest", "medoid", "centroid", "geodesic"),
-        help="straight to the nearest code of the target class, its medoid or its centroid; or from code to "
-        "neighbouring code to the medoid (default)",
-    )
     where.add_argument("--reference", type=pathlib.Path, metavar="FILE", help="an image that all paths lead to")
-    where.add_argument(
-        "--references", type=_count, default=3, metavar="N", help="paths tried for each image (default: 3)"
-    )
-    how = parser.add_argument_group("when a counterfactual is reached, and what is drawn")
-    how.add_argument(
-        "--confidence", type=float, default=0.9, metavar="P", help="probability that the target must reach (0.9)"
-    )
-    how.add_argument(
-        "--tolerance", type=float, default=1 / 256, metavar="T", help="of the shifts, a share of the path (1/256)"
-    )
-    how.add_argument(
-        "--diverse", type=_count, default=1, metavar="K", help="different counterfactuals for each image and target (1)"
-    )
-    how.add_argument(
-        "--saliency",
-        default="reconstruction",
-        choices=("reconstruction", "input", "path", "relevance"),
-        help="change against the reconstruction (default), against the input, accumulated where the target gains, or "
-        "how much each pixel speaks for the answer",
-    )
-    how.add_argument(
-        "--residual",
-        action="store_true",
-        help="keep the exemplar itself in every image wherever the class code changes nothing; paths begin at it",
-    )
-    how.add_argument("--smoothing", type=float, default=0.0, metavar="SIGMA", help="of saliency maps, in pixels (0)")
+    _add_options(parser.add_argument_group("how to search, and what is drawn"))
     parser.add_argument(
-        "--out",
-        type=folder,
-        metavar="DIR",
-        help="where to write (default: in explained/ of the workdir)",
+        "--out", type=folder, metavar="DIR", help="where to write (default: in explained/ of the workdir)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another job in --out")
     add_distributed(parser)
-    return parser.parse_args(arguments)
-
-
-OPTIONS = ("strategy", "references", "confidence", "tolerance", "diverse", "saliency", "residual", "smoothing")
 
 
 def _default_out(options: argparse.Namespace) -> pathlib.Path:
@@ -192,10 +150,12 @@ def explain(options: argparse.Namespace, console) -> None:
     _print_totals(rows, out, console)
 
 
-def main() -> int:
-    """Entry point; returns the exit code."""
-    options = parse(sys.argv[1:])
-
-    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
-
-    return run(lambda console: explain(options, console), options.distributed)
+PROGRAM = Program(
+    "explain",
+    "Explains a classifier's answers with a trained CAE. For each image: the answer, the guided path toward another "
+    "class, the counterfactual where the answer has flipped, and the saliency map of what changed. Writes a page, "
+    "pictures and numbers.",
+    EXAMPLES,
+    _arguments,
+    explain,
+)

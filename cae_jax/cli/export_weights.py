@@ -1,37 +1,31 @@
-"""`python -m cae_jax.cli.export_official`: weights of a workdir in the naming and layout of the published code."""
+"""`cae export`: weights of a workdir in the naming and layout of the published code."""
 
 import argparse
 import pathlib
-import sys
-from collections.abc import Sequence
 from typing import Any
 
-from cae_jax.cli.options import folder
+from cae_jax.cli.options import add_workdir
+from cae_jax.cli.program import Program
 
 EXAMPLES = """\
 example:
-  python -m cae_jax.cli.export_official --workdir runs/oct --out weights/gen.pt --dis weights/dis.pt
+  {prog} --workdir runs/oct --out weights/gen.pt --dis weights/dis.pt
 
 The model must be one that the published code can hold: `presets.official` with any sizes, or an import. .pt needs
 PyTorch; .npz with the same names does not.
 """
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cae_jax.cli.export_official",
-        description="Writes the best checkpoint's weights as the published PyTorch code names them.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a run or an import")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser, "folder of a run or an import")
     parser.add_argument(
-        "--out", type=pathlib.Path, required=True, metavar="GEN", help="a new file for the generator's: .pt or .npz"
+        "--out",
+        type=pathlib.Path,
+        required=True,
+        metavar="GEN",
+        help="new file for the generator's weights: .pt or .npz",
     )
-    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="one for the discriminator's")
-    return parser.parse_args(arguments)
+    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="new file for the discriminator's weights")
 
 
 def _discriminator(record, store, step: int) -> Any:
@@ -56,7 +50,7 @@ def _discriminator(record, store, step: int) -> Any:
         raise CheckpointError("the import had no discriminator (--dis), so there is none to export") from error
 
 
-def export_official(options: argparse.Namespace, console) -> None:
+def export_weights(options: argparse.Namespace, console) -> None:
     """Reads the workdir and writes the weights."""
     from cae_jax import interop
     from cae_jax.explaining import InputError
@@ -90,13 +84,10 @@ def export_official(options: argparse.Namespace, console) -> None:
         console.print(f"{path}: step {step}", highlight=False)
 
 
-def main() -> int:
-    """Entry point; returns the exit code."""
-    options = parse(sys.argv[1:])
-    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
-
-    return run(lambda console: export_official(options, console))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+PROGRAM = Program(
+    "export",
+    "Writes the best checkpoint's weights as the published PyTorch code names them.",
+    EXAMPLES,
+    _arguments,
+    export_weights,
+)

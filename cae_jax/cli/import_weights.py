@@ -1,58 +1,43 @@
-"""`python -m cae_jax.cli.import_official`: a workdir from weights of the published code."""
+"""`cae import`: a workdir from weights of the published code."""
 
 import argparse
 import pathlib
 import re
 import shutil
-import sys
-from collections.abc import Sequence
 
 from cae_jax.cli.options import folder
-from cae_jax.config.presets import official
-from cae_jax.config.reading import Config, ConfigError, apply_overrides, split_overrides
+from cae_jax.cli.program import Program
+from cae_jax.config import Config, ConfigError, apply_overrides, presets
 
 NOTE = "imported from "  # how the note of an import's record begins
 
 EXAMPLES = """\
 examples:
-  python -m cae_jax.cli.import_official gen_00104000.pt --dis dis_00104000.pt --out runs/oct \\
+  {prog} gen_00104000.pt --dis dis_00104000.pt --out runs/oct
+      the networks only; data and classifier are named later, by importing again
+  {prog} gen_00104000.pt --dis dis_00104000.pt --out runs/oct \\
       --config.data.name=data/OCT --config.classifier.path=my_model:build --config.classifier.kind=torch \\
       --config.classifier.weights=my_model.pt --config.classifier.input.layout=NCHW
-  python explain.py --workdir runs/oct
+  cae explain --workdir runs/oct
 
 Sizes are read from the tensors. The data set is the one whose class codes references are looked for in, the classifier
-the one that is explained; both may be named later, by importing again. .pt needs PyTorch; .npz with the same names does
-not. Nothing in the files is run.
+the one that is explained. .pt needs PyTorch; .npz with the same names does not. Nothing in the files is run.
 """
 
 
-def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """Splits the command line into options and `--config.KEY=VALUE` changes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cae_jax.cli.import_official",
-        description="Makes a workdir from a generator that the published PyTorch code has trained.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("generator", type=pathlib.Path, metavar="GEN", help="file of its weights: gen_....pt, or .npz")
+    parser.add_argument(
+        "--dis", type=pathlib.Path, metavar="DIS", help="file of the discriminator's weights: how many classes"
     )
-    parser.add_argument("generator", type=pathlib.Path, metavar="GEN", help="its weights: gen_....pt, or .npz")
-    parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="the discriminator's, which tell the classes")
     parser.add_argument("--out", type=folder, required=True, metavar="DIR", help="the workdir to make")
     parser.add_argument("--size", type=int, default=256, help="sides of the images in pixels (256)")
-    parser.add_argument(
-        "--config.KEY", dest="_", metavar="VALUE", help="a key of the config, as --config.data.name=data/OCT"
-    )
-    try:
-        own, changes = split_overrides(arguments)
-    except ConfigError as error:
-        parser.error(str(error))
-    return parser.parse_args(own), changes
 
 
-def _config(options: argparse.Namespace, changes: dict[str, str], channels: int) -> Config:
-    config = official()
+def _config(options: argparse.Namespace, channels: int) -> Config:
+    config = presets.official()
     config.data.update(name="", size=(options.size, options.size), channels=channels, fit="crop")
-    return apply_overrides(config, changes)
+    return apply_overrides(config, options.changes)
 
 
 def _check_free(out: pathlib.Path) -> None:
@@ -73,7 +58,7 @@ def _check_free(out: pathlib.Path) -> None:
         raise ConfigError(f"{out} holds an import that is not whole; delete it, or name another --out")
 
 
-def import_official(options: argparse.Namespace, changes: dict[str, str], console) -> None:
+def import_weights(options: argparse.Namespace, console) -> None:
     """Reads the weights and writes the workdir."""
     from cae_jax import interop
     from cae_jax.config.settings import file_settings
@@ -90,7 +75,7 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
     try:
         tensors = interop.read_tensor_file(options.generator)
         sizes = interop.generator_sizes(tensors)
-        config = _config(options, changes, sizes["channels"])
+        config = _config(options, sizes["channels"])
         config.model.update({name: size for name, size in sizes.items() if name != "channels"})
         shape, classes = (*config.data.size, sizes["channels"]), 0
         model = build_model(config, shape)
@@ -136,13 +121,11 @@ def import_official(options: argparse.Namespace, changes: dict[str, str], consol
         console.print("No classifier is named yet: import again with --config.classifier.path=... to explain one.")
 
 
-def main() -> int:
-    """Entry point; returns the exit code."""
-    options, changes = parse(sys.argv[1:])
-    from cae_jax.cli.console import run  # loads JAX, which a look at the help need not wait for
-
-    return run(lambda console: import_official(options, changes, console))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+PROGRAM = Program(
+    "import",
+    "Makes a workdir from a generator that the published PyTorch code has trained.",
+    EXAMPLES,
+    _arguments,
+    import_weights,
+    change="a key of the config, as --config.data.name=data/OCT",
+)

@@ -1,45 +1,39 @@
-"""`python -m cae_jax.cli.describe_manifold`: the global explanation of a trained workdir as a page."""
+"""`cae manifold`: the global explanation of a trained workdir as a page."""
 
 import argparse
-import sys
-from collections.abc import Sequence
 
-from cae_jax.cli.options import folder
+from cae_jax.cli.options import add_workdir, folder
+from cae_jax.cli.program import Program
 
 EXAMPLES = """\
 examples:
-  python -m cae_jax.cli.describe_manifold --workdir runs/mnist
+  {prog} --workdir runs/mnist
       analyses the class codes of all images; open runs/mnist/manifold/index.html
-  python -m cae_jax.cli.describe_manifold --workdir runs/mnist --intervals 6 --reach 4
+  {prog} --workdir runs/mnist --intervals 6 --reach 4
       a coarser topology graph
 
 Writes index.html (self-contained), manifold.json (numbers and graph) and codes.parquet.
 """
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cae_jax.cli.describe_manifold",
-        description="Shows what the classifier knows about all images at once: the manifold of their class codes.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="of a trained run")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser)
     parser.add_argument("--limit", type=int, default=20_000, metavar="N", help="images of each split (20000)")
-    parser.add_argument("--seed", type=int, default=0, help="of probes, random swaps and t-SNE (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of probes, random swaps and t-SNE (0)")
     parser.add_argument("--out", type=folder, metavar="DIR", help="default: manifold/ in the workdir")
     mapper = parser.add_argument_group("the topology graph")
     mapper.add_argument("--lens", default="pca", choices=("pca", "tsne"), help="what its cover is laid over (pca)")
-    mapper.add_argument("--dimensions", type=int, default=2, metavar="D", help="of the lens (2)")
-    mapper.add_argument("--intervals", type=int, default=10, metavar="N", help="of the cover in each dimension (10)")
-    mapper.add_argument("--overlap", type=float, default=0.3, metavar="P", help="of neighbouring intervals (0.3)")
+    mapper.add_argument("--dimensions", type=int, default=2, metavar="D", help="dimensions of the lens (2)")
+    mapper.add_argument(
+        "--intervals", type=int, default=10, metavar="N", help="intervals of the cover along each one (10)"
+    )
+    mapper.add_argument(
+        "--overlap", type=float, default=0.3, metavar="P", help="share that neighbouring intervals overlap by (0.3)"
+    )
     mapper.add_argument(
         "--reach", type=float, default=3.0, metavar="R", help="clusters join codes within R times the usual gap (3)"
     )
     mapper.add_argument("--members", type=int, default=3, metavar="N", help="neighbours that make a cluster (3)")
-    return parser.parse_args(arguments)
 
 
 MAPPER = ("lens", "dimensions", "intervals", "overlap", "reach", "members", "seed")
@@ -75,14 +69,10 @@ def describe(options: argparse.Namespace, console) -> None:
     console.print(f"open {out / 'index.html'}", highlight=False)
 
 
-def main() -> int:
-    """Entry point; returns the exit code."""
-    options = parse(sys.argv[1:])
-
-    from cae_jax.cli.console import run
-
-    return run(lambda console: describe(options, console))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+PROGRAM = Program(
+    "manifold",
+    "Shows what the classifier knows about all images at once: the manifold of their class codes.",
+    EXAMPLES,
+    _arguments,
+    describe,
+)

@@ -8,8 +8,8 @@ import numpy as np
 
 from cae_jax import metrics
 from cae_jax.comparison.answers import Counterfactuals
-from cae_jax.comparison.protocol import Protocol
 from cae_jax.comparison.setting import Setting
+from cae_jax.config.protocol import Protocol
 from cae_jax.data.phantom import mask_of_mark
 from cae_jax.parallel.batching import map_batches
 

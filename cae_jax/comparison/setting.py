@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.comparison.protocol import read_protocol
+from cae_jax.config.protocol import read_protocol
 from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer

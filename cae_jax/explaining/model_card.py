@@ -59,7 +59,7 @@ def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scor
             '    found = explainer.explain(images, target="any")  # [N, height, width, channels], uint8 or in [0, 1]',
             "    found.counterfactual, found.saliency, found.status",
             "",
-            "or `python explain.py --workdir THIS_FOLDER --input IMAGES/`.",
+            "or `cae explain --workdir THIS_FOLDER --input IMAGES/`.",
             "",
             "## What it reached",
             "",
