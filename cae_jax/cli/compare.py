@@ -33,7 +33,7 @@ def compare(options: argparse.Namespace, console) -> None:
 
     from cae_jax.comparison import suite
     from cae_jax.comparison.folder import write_folder
-    from cae_jax.comparison.setting import Setting, check_classifiers
+    from cae_jax.comparison.setting import Setting
     from cae_jax.config import protocol
     from cae_jax.training.loop import train
 
@@ -46,7 +46,7 @@ def compare(options: argparse.Namespace, console) -> None:
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
     if not options.model:
-        check_classifiers(config.train)
+        protocol.check_classifiers(config.train)
         train(config.train, model, console)
     with console.status("opening model and images"):
         setting = Setting(config, model)

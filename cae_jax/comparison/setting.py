@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.config.protocol import read_protocol
-from cae_jax.config.reading import Config, ConfigError
+from cae_jax.config.protocol import check_classifiers, read_protocol
+from cae_jax.config.reading import Config
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
@@ -37,21 +37,6 @@ class Classifier(NamedTuple):
     tap: Callable
     params: Any
     network: Any
-
-
-def check_classifiers(config: Config) -> None:
-    """Checks that a training config's classifier and oracle are networks of ours, whose layers methods can look into.
-
-    Raises:
-        ConfigError: naming the key.
-    """
-    for name in ("classifier", "oracle"):
-        path = config[name].path
-        if path and not pathlib.Path(path).is_dir():
-            raise ConfigError(
-                f"{name}.path is {path}, a classifier that was made elsewhere; the comparison needs gradients and "
-                f"activations of both classifiers, so it knows those that train.py has trained"
-            )
 
 
 class Setting:

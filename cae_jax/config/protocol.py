@@ -1,6 +1,7 @@
-"""The protocol of a comparison: what is fixed before any method is run. Reasons: `docs/benchmark.md`."""
+"""Configs of comparisons, and their protocol: what is fixed before any method is run. Reasons: `docs/benchmark.md`."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -8,7 +9,8 @@ from ml_collections import ConfigDict
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, apply_overrides, conform, find_config, load_config
 from cae_jax.data import SPLITS
-from cae_jax.options import MAP_OPTIONS
+from cae_jax.errors import InputError
+from cae_jax.options import MAP_OPTIONS, ExplainOptions, read_options
 
 FILLS = ("mean", "blur", "imputation")
 
@@ -20,16 +22,16 @@ class Protocol:
     Attributes:
         split: whose images are explained.
         images: how many, drawn at random.
-        seed: of the draw, of targets, of random methods and of the intervals.
+        seed: seed of the draw, of targets, of random methods and of the intervals.
         patch: side, in pixels, of the cells that are removed or inserted together.
-        steps: in which all cells are removed.
+        steps: number of steps in which all cells are removed.
         fills: what replaces removed cells; the first is the one that the main columns are of.
-        blur: of the fill 'blur', the width of the Gaussian in pixels.
-        road_shares: of pixels removed, for ROAD.
-        confidence: of the target, that a counterfactual must reach.
-        changed: by how much a pixel must differ to count as changed, in [0, 1].
-        bootstrap: resamples of an interval.
-        pictures: images shown side by side.
+        blur: width of the Gaussian of the fill 'blur', in pixels.
+        road_shares: shares of the pixels that are removed for ROAD.
+        confidence: probability of the target class that a counterfactual must reach.
+        changed: difference from which on a pixel counts as changed, in [0, 1].
+        bootstrap: number of resamples for an interval.
+        pictures: number of images shown side by side.
     """
 
     split: str
@@ -67,13 +69,13 @@ DEFAULTS: dict[str, Any] = {
         "fills": ("mean", "blur", "imputation"),
         "blur": 4.0,
         "road_shares": (0.05, 0.1, 0.2, 0.3, 0.5),
-        "confidence": 0.9,
+        "confidence": ExplainOptions.confidence,
         "changed": 0.05,
         "bootstrap": 2000,
         "pictures": 8,
     },
-    "cae": {"strategy": "geodesic", "smoothing": 0.0},
-    "attribution": MAP_OPTIONS | {"smoothing": 0.0},
+    "cae": {"strategy": ExplainOptions.strategy, "smoothing": ExplainOptions.smoothing},
+    "attribution": MAP_OPTIONS | {"smoothing": ExplainOptions.smoothing},
     "methods": (),  # names; empty for all
 }
 
@@ -101,9 +103,29 @@ def check_bench_config(config: Config) -> Config:
 
 
 def read_protocol(config: Config) -> Protocol:
-    """The protocol of a bench config.
+    """The protocol of a bench config, whose other values are checked too.
 
     Raises:
-        ConfigError: for values out of range.
+        ConfigError: for values out of range, or options of an explanation that cannot be.
     """
+    for part in ("cae", "attribution"):
+        try:
+            read_options(config[part].to_dict())
+        except InputError as error:
+            raise ConfigError(f"{part}.{error}") from error
     return Protocol(**config.protocol.to_dict())
+
+
+def check_classifiers(config: Config) -> None:
+    """Checks that a training config's classifier and oracle are networks of ours, whose layers methods can look into.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    for name in ("classifier", "oracle"):
+        path = config[name].path
+        if path and not pathlib.Path(path).is_dir():
+            raise ConfigError(
+                f"{name}.path is {path}, a classifier that was made elsewhere; the comparison needs gradients and "
+                f"activations of both classifiers, so it knows those that train.py has trained"
+            )
