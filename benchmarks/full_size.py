@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import torch_recipe
-from cae_jax import Explainer, interop
+from cae_jax import Explainer, interop, presets
 from cae_jax.cli import import_weights
-from cae_jax.models import CAE, Discriminator, apply
+from cae_jax.models import Discriminator, apply
+from cae_jax.workdir.generator import build_model
 
 SIDE, CHANNELS, CLASSES = 256, 3, 2
+OFFICIAL = presets.official()
 CLASSIFIER = """
 import numpy as np
 
@@ -40,8 +42,8 @@ def draw_weights(folder: pathlib.Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     one = jnp.zeros((1, SIDE, SIDE, CHANNELS))
     parts = (
-        ("gen", CAE(CHANNELS), interop.generator_names(4, 2, 6)),
-        ("dis", Discriminator(CLASSES), interop.discriminator_names()),
+        ("gen", build_model(OFFICIAL, (SIDE, SIDE, CHANNELS)), interop.generator_names(4, 2, 6)),
+        ("dis", Discriminator(CLASSES, **OFFICIAL.discriminator.to_dict()), interop.discriminator_names(4, 2)),
     )
     for name, module, names in parts:
         params = jax.jit(module.init)(jax.random.key(seed), one)["params"]
@@ -53,8 +55,8 @@ def differences(workdir: pathlib.Path, critic: pathlib.Path, images: np.ndarray)
     """By name of an output: the largest difference between ours and PyTorch's, and the largest value."""
     explainer = Explainer.load(workdir)
     weights = {part: torch_recipe.to_torch(explainer.params[part]) for part in explainer.params}
-    names = interop.discriminator_names()
-    module = Discriminator(CLASSES)
+    names = interop.discriminator_names(4, 2)
+    module = Discriminator(CLASSES, **OFFICIAL.discriminator.to_dict())
     shapes = jax.eval_shape(module.init, jax.random.key(0), images[:1])["params"]
     judge = interop.from_official(interop.read_tensor_file(critic), names, shapes)
     codes, class_codes = explainer.encode(images)

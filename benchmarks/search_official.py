@@ -20,8 +20,10 @@ from rich.console import Console
 
 from benchmarks import path_search_report, torch_recipe
 from benchmarks.path_search import Paths, largest_difference, make_search, measure, time_torch
+from cae_jax import presets
 from cae_jax.cli import console as program
-from cae_jax.models import CAE, apply
+from cae_jax.models import apply
+from cae_jax.workdir.generator import build_model
 
 SIDE, CELL, CLASSES, TOLERANCE = 128, 16, 10, 1 / 64
 
@@ -29,7 +31,7 @@ SIDE, CELL, CLASSES, TOLERANCE = 128, 16, 10, 1 / 64
 def draw_toy(rows: int, seed: int):
     """Parameters of the published sizes, a classifier's weights, and paths between codes of different answers."""
     rng = np.random.default_rng(seed)
-    model = CAE(3)
+    model = build_model(presets.official(), (SIDE, SIDE, 3))
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
     weights = rng.normal(size=((SIDE // CELL) ** 2 * 3, CLASSES)).astype(np.float32)
 

@@ -73,7 +73,7 @@ def test_the_program_writes_a_table_numbers_and_a_plot(trained, tmp_path, monkey
     monkeypatch.setattr(Explainer, "code_table", sure)
     options = ["--workdir", str(trained[0]), "--num", "12", "--sample", "2", "--memory", "16", "--out", str(tmp_path)]
     console = Console(record=True, width=200)
-    benchmark_search.benchmark(benchmark_search.parse(options), console)
+    benchmark_search.benchmark(benchmark_search.PROGRAM.parse(options), console)
     with (tmp_path / "search.csv").open() as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert {"ours", "ours, one at a time", "batches of 4"} <= rows.keys()
@@ -89,7 +89,17 @@ def test_the_torch_recipe_draws_and_classifies_as_we_do():
     torch = pytest.importorskip("torch", reason="the torch extra is not installed")
     recipe = pytest.importorskip("benchmarks.torch_recipe")
     rng = np.random.default_rng(0)
-    decoder = models.Decoder(3, width=4, residual_blocks=2, mlp_width=8, code_channels=2)
+    decoder = models.Decoder(
+        channels=3,
+        width=4,
+        upsamplings=2,
+        residual_blocks=2,
+        mlp_width=8,
+        upsample_kernel=5,
+        output_kernel=7,
+        code_channels=2,
+        dtype="float32",
+    )
     code, class_code = (rng.normal(size=s).astype(np.float32) for s in ((2, 6, 6, 2), (2, 5)))
     params = decoder.init(jax.random.key(0), code, class_code)["params"]
     drawn = recipe.decode(recipe.to_torch(params), torch.from_numpy(code).permute(0, 3, 1, 2), torch.tensor(class_code))

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from published import make_cae
 from scipy.ndimage import uniform_filter
 
 from cae_jax.data.sources import ArraySource
-from cae_jax.models import CAE, carried_exemplars, carry_exemplars, draw_on, make_codec
+from cae_jax.models import carried_exemplars, carry_exemplars, draw_on, make_codec
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import make_functions
 
-MODEL = CAE(
+MODEL = make_cae(
     channels=1,
     width=2,
     class_width=2,

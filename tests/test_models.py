@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from published import make_cae, make_discriminator
 
-from cae_jax.models import CAE, Discriminator
 from cae_jax.models.layers import SampleLayerNorm, adaptive_instance_norm, instance_norm
 from cae_jax.models.upsample import UpsampleConv, upsample_convolve, upsample_convolve_reference
 
@@ -107,7 +107,7 @@ def test_layer_norm_divides_by_unbiased_deviation_plus_eps():
     ("head", "bottleneck", "norm"), [(0, 0, "instance"), (6, 0, "layer"), (0, 3, "layer"), (6, 3, "instance")]
 )
 def test_codes_and_images_have_the_documented_shapes_and_are_float32(channels, head, bottleneck, norm, dtype):
-    model = CAE(
+    model = make_cae(
         channels, **TINY, class_head_width=head, individual_code_channels=bottleneck, individual_norm=norm, dtype=dtype
     )
     images = jax.ShapeDtypeStruct((2, 8, 12, channels), jnp.float32)
@@ -134,7 +134,7 @@ def draw_variables(model, images):
 @pytest.fixture(scope="module")
 def tiny():
     """A tiny CAE in float32 with random images and its compiled functions."""
-    model = CAE(1, **TINY, class_head_width=6, individual_code_channels=3)
+    model = make_cae(1, **TINY, class_head_width=6, individual_code_channels=3)
     images = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1.0)
     variables = draw_variables(model, images)
     encode = jax.jit(lambda x: model.apply(variables, x, method="encode"))
@@ -175,7 +175,7 @@ def test_samples_do_not_influence_each_other(tiny):
 
 def test_bfloat16_computes_about_the_same_images():
     images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 1), minval=-1.0)
-    precise, coarse = (CAE(1, **TINY, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    precise, coarse = (make_cae(1, **TINY, dtype=dtype) for dtype in ("float32", "bfloat16"))
     variables = draw_variables(precise, images)
     reconstructions = jax.jit(precise.apply)(variables, images), jax.jit(coarse.apply)(variables, images)
     assert reconstructions[1].dtype == jnp.float32
@@ -187,7 +187,7 @@ def test_bfloat16_computes_about_the_same_images():
 @pytest.mark.parametrize("pooled", [True, False])
 def test_a_discriminator_that_does_not_pool_minds_where_things_are(pooled):
     sizes = {"width": 4, "downsamplings": 2, "residual_blocks": 0, "hidden": 8, "kernel_init": "he"}
-    discriminator = Discriminator(2, pooled=pooled, **sizes)
+    discriminator = make_discriminator(2, pooled=pooled, **sizes)
     blob = np.zeros((1, 32, 32, 1), np.float32)
     blob[:, 12:16, 12:16] = np.random.default_rng(0).normal(size=(4, 4, 1))
     moved = np.roll(blob, (4, 8), axis=(1, 2))

@@ -10,18 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from published import make_cae, make_discriminator, make_weights
 
 from cae_jax import models
 from cae_jax.data import make_augment
 from cae_jax.interop import discriminator_names, from_official, generator_names
-from cae_jax.training.objectives import Networks, Weights
+from cae_jax.training.objectives import Networks
 from cae_jax.training.optimizers import make_optimizer
 from cae_jax.training.state import TrainState
 from cae_jax.training.step import make_train_step
 
 DATA = pathlib.Path(__file__).parent / "data"
-MODEL = models.CAE(width=8, class_width=8, residual_blocks=2, mlp_width=16)
-DISCRIMINATOR = models.Discriminator(num_classes=2, width=8, dropout=0.0)
+MODEL = make_cae(width=8, class_width=8, residual_blocks=2, mlp_width=16)
+DISCRIMINATOR = make_discriminator(num_classes=2, width=8, dropout=0.0)
 
 
 def read(name: str) -> dict[str, np.ndarray]:
@@ -47,7 +48,7 @@ def generator():
 @pytest.fixture(scope="module")
 def discriminator():
     shapes = jax.eval_shape(DISCRIMINATOR.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
-    return from_official(read("dis_small"), discriminator_names(), shapes)
+    return from_official(read("dis_small"), discriminator_names(4, 2), shapes)
 
 
 def test_codes_and_images(figures, generator):
@@ -78,7 +79,7 @@ def run_steps(figures, generator, discriminator, dtype: str, count: int) -> list
     step = jax.jit(
         make_train_step(
             networks,
-            Weights(),
+            make_weights(),
             optimizer,
             optimizer,
             ema_decay=0.0,

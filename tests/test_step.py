@@ -13,11 +13,12 @@ import pytest
 import scipy.special
 from jax import export
 from jax.sharding import AxisType
+from published import make_cae, make_discriminator, make_weights
 
 from cae_jax import losses
 from cae_jax.data import make_augment
 from cae_jax.errors import NonFiniteLoss
-from cae_jax.models import CAE, Discriminator, draw_on
+from cae_jax.models import draw_on
 from cae_jax.parallel.sharding import data_mesh, replicated, split_batches
 from cae_jax.training.loop import check_finite
 from cae_jax.training.objectives import (
@@ -33,7 +34,8 @@ from cae_jax.training.step import in_turn, make_train_step, update_ema
 
 CLASSES = 3
 RATES = {"generator": 0.01, "discriminator": 0.05}
-EVERY_TERM = Weights(
+GENERATORS = {field.name for field in dataclasses.fields(Weights)} - {"discriminator_class", "gradient_penalty"}
+EVERY_TERM = make_weights(
     squared=2.0,
     proximity=0.6,
     neighbourhood=0.5,
@@ -60,7 +62,7 @@ def toy_predict(images):
 
 
 NETWORKS = Networks(
-    CAE(
+    make_cae(
         1,
         width=4,
         class_width=4,
@@ -73,7 +75,7 @@ NETWORKS = Networks(
         stem_kernel=3,
         output_kernel=3,
     ),
-    Discriminator(CLASSES, width=4, downsamplings=2, residual_blocks=1, hidden=8, dropout=0.4),
+    make_discriminator(CLASSES, width=4, downsamplings=2, residual_blocks=1, hidden=8, dropout=0.4),
     toy_predict,
     (8, 8),
 )
@@ -181,7 +183,7 @@ def test_a_step_counts_keeps_the_key_and_moves_the_average(stepped, state):
 def test_the_totals_are_weighted_sums_of_the_terms(stepped):
     _, terms = stepped
     weights = EVERY_TERM
-    ours = {field.name for field in dataclasses.fields(Weights)} - {"discriminator_class", "gradient_penalty"}
+    ours = GENERATORS
     assert all(getattr(weights, name) for name in ours)  # none is left out of these tests
     total = sum(getattr(weights, name) * float(terms[name]) for name in ours)
     assert float(terms["generator_total"]) == pytest.approx(total, rel=1e-4)
@@ -191,7 +193,7 @@ def test_the_totals_are_weighted_sums_of_the_terms(stepped):
 
 
 def test_the_discriminator_learns_nothing_from_the_losses_of_the_generator_nor_it_from_theirs(stepped, state, batch):
-    silent = Weights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, discriminator_class=2.0, gradient_penalty=0.3)
+    silent = make_weights(**dict.fromkeys(GENERATORS, 0.0), gradient_penalty=0.3)
     new, _ = quick_jit(make_step(silent))(state, batch)
     chex.assert_trees_all_close(new.discriminator, stepped[0].discriminator, atol=1e-6)
     assert largest_change(new.generator, state.generator) == 0.0

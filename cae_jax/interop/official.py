@@ -51,7 +51,7 @@ def generator_names(class_downsamplings: int, individual_downsamplings: int, res
     return names
 
 
-def discriminator_names(downsamplings: int = 4, residual_blocks: int = 2) -> dict[str, str]:
+def discriminator_names(downsamplings: int, residual_blocks: int) -> dict[str, str]:
     """Maps the Flax names of a `Discriminator` to the published names."""
     names: dict[str, str] = {}
     for i in range(downsamplings):

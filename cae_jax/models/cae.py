@@ -12,7 +12,7 @@ from cae_jax.models.individual_encoder import IndividualEncoder
 class CAE(nn.Module):
     """Splits images into individual and class codes and draws images from them (Xie et al., arXiv 2406.07961).
 
-    The defaults are the published sizes. Image sides must be multiples of `stride`.
+    `config.presets` has the published sizes, and ours. Image sides must be multiples of `stride`.
 
     Attributes:
         channels: of the images, 1 or 3.
@@ -34,22 +34,22 @@ class CAE(nn.Module):
         dtype: of the computation, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
     """
 
-    channels: int = 3
-    width: int = 64
-    class_width: int = 64
-    class_code_size: int = 8
-    class_downsamplings: int = 4
-    class_head_width: int = 0
-    individual_downsamplings: int = 2
-    individual_code_channels: int = 0
-    individual_norm: str = "instance"
-    residual_blocks: int = 6
-    mlp_width: int = 256
-    keep_residual: bool = False
-    stem_kernel: int = 7
-    upsample_kernel: int = 5
-    output_kernel: int = 7
-    dtype: str = "float32"
+    channels: int
+    width: int
+    class_width: int
+    class_code_size: int
+    class_downsamplings: int
+    class_head_width: int
+    individual_downsamplings: int
+    individual_code_channels: int
+    individual_norm: str
+    residual_blocks: int
+    mlp_width: int
+    keep_residual: bool
+    stem_kernel: int
+    upsample_kernel: int
+    output_kernel: int
+    dtype: str
 
     @property
     def stride(self) -> int:
@@ -60,32 +60,32 @@ class CAE(nn.Module):
         """Makes the parts."""
         dtype = jnp.dtype(self.dtype)
         self.class_encoder = ClassEncoder(
-            self.class_width,
-            self.class_downsamplings,
-            self.class_code_size,
-            self.class_head_width,
-            self.stem_kernel,
-            dtype,
+            width=self.class_width,
+            downsamplings=self.class_downsamplings,
+            code_size=self.class_code_size,
+            head_width=self.class_head_width,
+            kernel=self.stem_kernel,
+            dtype=dtype,
         )
         self.individual_encoder = IndividualEncoder(
-            self.width,
-            self.individual_downsamplings,
-            self.residual_blocks,
-            self.individual_code_channels,
-            self.individual_norm,
-            self.stem_kernel,
-            dtype,
+            width=self.width,
+            downsamplings=self.individual_downsamplings,
+            residual_blocks=self.residual_blocks,
+            code_channels=self.individual_code_channels,
+            norm=self.individual_norm,
+            kernel=self.stem_kernel,
+            dtype=dtype,
         )
         self.decoder = Decoder(
-            self.channels,
-            self.width,
-            self.individual_downsamplings,
-            self.residual_blocks,
-            self.mlp_width,
-            self.upsample_kernel,
-            self.output_kernel,
-            self.individual_code_channels,
-            dtype,
+            channels=self.channels,
+            width=self.width,
+            upsamplings=self.individual_downsamplings,
+            residual_blocks=self.residual_blocks,
+            mlp_width=self.mlp_width,
+            upsample_kernel=self.upsample_kernel,
+            output_kernel=self.output_kernel,
+            code_channels=self.individual_code_channels,
+            dtype=dtype,
         )
 
     def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from cae_jax.models.layers import ReflectConv, at_least_float32, he_normal
@@ -24,12 +23,12 @@ class ClassEncoder(nn.Module):
         dtype: of the computation.
     """
 
-    width: int = 64
-    downsamplings: int = 4
-    code_size: int = 8
-    head_width: int = 0
-    kernel: int = 7
-    dtype: DTypeLike = jnp.float32
+    width: int
+    downsamplings: int
+    code_size: int
+    head_width: int
+    kernel: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -38,15 +38,15 @@ class Decoder(nn.Module):
         dtype: of the computation.
     """
 
-    channels: int = 3
-    width: int = 64
-    upsamplings: int = 2
-    residual_blocks: int = 6
-    mlp_width: int = 256
-    upsample_kernel: int = 5
-    output_kernel: int = 7
-    code_channels: int = 0
-    dtype: DTypeLike = jnp.float32
+    channels: int
+    width: int
+    upsamplings: int
+    residual_blocks: int
+    mlp_width: int
+    upsample_kernel: int
+    output_kernel: int
+    code_channels: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:

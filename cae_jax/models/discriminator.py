@@ -4,7 +4,6 @@ import functools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from cae_jax.models.layers import ReflectConv, ResidualBlock, at_least_float32
@@ -32,15 +31,15 @@ class Discriminator(nn.Module):
     """
 
     num_classes: int
-    conditional: bool = False
-    width: int = 64
-    downsamplings: int = 4
-    residual_blocks: int = 2
-    pooled: bool = True
-    hidden: int = 256
-    dropout: float = 0.4
-    kernel_init: str = "normal"
-    dtype: DTypeLike = jnp.float32
+    conditional: bool
+    width: int
+    downsamplings: int
+    residual_blocks: int
+    pooled: bool
+    hidden: int
+    dropout: float
+    kernel_init: str
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:

@@ -23,13 +23,13 @@ class IndividualEncoder(nn.Module):
         dtype: of the computation.
     """
 
-    width: int = 64
-    downsamplings: int = 2
-    residual_blocks: int = 6
-    code_channels: int = 0
-    norm: str = "instance"
-    kernel: int = 7
-    dtype: DTypeLike = jnp.float32
+    width: int
+    downsamplings: int
+    residual_blocks: int
+    code_channels: int
+    norm: str
+    kernel: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -39,7 +39,7 @@ class Networks(NamedTuple):
 
 @flax.struct.dataclass
 class Weights:
-    """Weights of the loss terms; the published ones are the defaults.
+    """Weights of the loss terms; `config.presets` has the published ones, and ours.
 
     Attributes:
         image: L1 of reconstructions.
@@ -58,20 +58,20 @@ class Weights:
         gradient_penalty: in the discriminator's loss, R1 at real images.
     """
 
-    image: float = 10.0
-    class_code: float = 1.0
-    individual_code: float = 1.0
-    cycle: float = 10.0
-    adversarial: float = 1.0
-    swap_class: float = 1.0
-    squared: float = 0.0
-    proximity: float = 0.0
-    neighbourhood: float = 0.0
-    consistency: float = 0.0
-    fidelity: float = 0.0
-    leakage: float = 0.0
-    discriminator_class: float = 2.0
-    gradient_penalty: float = 0.0
+    image: float
+    class_code: float
+    individual_code: float
+    cycle: float
+    adversarial: float
+    swap_class: float
+    squared: float
+    proximity: float
+    neighbourhood: float
+    consistency: float
+    fidelity: float
+    leakage: float
+    discriminator_class: float
+    gradient_penalty: float
 
 
 class Generated(NamedTuple):
