@@ -49,8 +49,8 @@ def safe_names(texts: Sequence[str], joint: str = "") -> list[str]:
     """`safe_name` of different texts, told apart also where a file system sees no difference of case.
 
     Args:
-        texts: different ones.
-        joint: what names are going to be joined by; none of them has it within, so that they can be told apart again.
+        texts: texts to name files by, all different.
+        joint: text that names are going to be joined by; no name has it within, so that they can be told apart.
     """
     names = [safe_name(text) for text in texts]
     counts = Counter(name.casefold() for name in names)

@@ -67,8 +67,8 @@ class Explanation:
             drawn; NaN if it does not.
         reference: `[M]`, row of the code table that the path leads to; -1 where it is not one image's code.
         counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
-        counterfactual_code: `[M, size]`, its class code.
-        counterfactual_probabilities: `[M, K]`, the classifier's of it.
+        counterfactual_code: `[M, size]`, the counterfactual's class code.
+        counterfactual_probabilities: `[M, K]`, the classifier's answer to the counterfactual.
         saliency: `[M, height, width]` in [-1, 1] (of kind 'relevance', in nats); all zero without a `shift`.
         path_shifts: `[P]`, from 0 to 1.
         path_images: `[M, P, height, width, channels]` in [0, 1]; the first is the reconstruction.

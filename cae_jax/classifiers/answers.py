@@ -31,9 +31,9 @@ def check_answers(answers: np.ndarray, images: int, classes: int) -> np.ndarray:
     """Makes sure that answers are probabilities.
 
     Args:
-        answers: what a classifier returned.
-        images: how many it was asked about.
-        classes: K, of the run.
+        answers: array that a classifier returned.
+        images: number of images that it was asked about.
+        classes: K, the number of the run's classes.
 
     Returns:
         `[images, K]` float32. Answers with a number that is not finite are all NaN: there is none to that image.

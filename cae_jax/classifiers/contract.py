@@ -42,11 +42,11 @@ class Contract:
 
     Attributes:
         output: name or position of the output that has the scores; '' where there is one, or one called 'logits'.
-        columns: of the data's classes, in their order; () for all there are.
-        head: what the columns are, see `make_head`.
-        finding: see `make_head`.
-        batch_size: images a call, for a classifier that takes so many only; 0 for any number.
-        part: of the config that these are keys of, for messages; '' for a function that was handed in.
+        columns: columns of the data's classes, in their order; () for all there are.
+        head: meaning of the columns, see `make_head`.
+        finding: column of the finding that is explained, see `make_head`.
+        batch_size: number of images a call, for a classifier that takes so many only; 0 for any number.
+        part: part of the config that these are keys of, for messages; '' for a function that was handed in.
     """
 
     output: str = ""
@@ -89,12 +89,12 @@ class Classifier:
         """Takes the function.
 
         Args:
-            function: prepared images to whatever it returns.
-            preparation: of images.
+            function: function from prepared images to whatever it returns.
+            preparation: preparation of the images that it is asked about.
             contract: how outputs are read.
             traceable: whether JAX can trace and differentiate the function; else it gets numpy arrays of its own.
-            most: images a call; 0 for no limit.
-            folders: that late imports of the function may be in.
+            most: greatest number of images a call; 0 for no limit.
+            folders: folders that late imports of the function may be in.
         """
         self._function, self._preparation, self._contract = function, preparation, contract
         self.traceable, self._most, self._folders = traceable, most, folders
@@ -157,8 +157,8 @@ class Classifier:
         """Asks about images twice, then about two of them in another batch, and looks at what comes back.
 
         Args:
-            images: `[N, height, width, channels]` in [0, 1], different ones.
-            class_names: K names.
+            images: different images `[N, height, width, channels]` in [0, 1].
+            class_names: names of the K classes.
 
         Returns:
             Whether there was anything to see: False if it has no finite answer to any of them.

@@ -41,16 +41,16 @@ def fit_classifier(
     """Trains a network with AdamW on a one-cycle schedule.
 
     Args:
-        network: images in [0, 1] to logits, with a `train` argument.
+        network: module from images in [0, 1] to logits, with a `train` argument.
         source: the training images and their labels.
-        seed: of parameters, order, augmentation and dropout.
-        steps: of the optimizer.
-        batch_size: images a step.
-        learning_rate: the peak.
+        seed: seed of parameters, order, augmentation and dropout.
+        steps: number of the optimizer's steps.
+        batch_size: number of images a step.
+        learning_rate: peak of the learning rate.
         augment: `(key, images) -> images in [0, 1]`, see `data.make_augment`.
-        report: called with the step and its loss every 25 steps.
-        resume: from the state before the first step to the steps that are done, and the state after them.
-        after: called with the number of steps done and the state after each.
+        report: function that is called with the step and its loss every 25 steps.
+        resume: function from the state before the first step to the steps that are done, and the state after them.
+        after: function that is called with the number of steps done and the state after each.
 
     Returns:
         Parameters.

@@ -31,10 +31,10 @@ class Reference:
         kind: 'jax' (traced, differentiated), 'python' (called with numpy arrays), 'torch', 'onnx', or 'auto', by the
             file's ending.
         weights: a state dict for what a torch function builds; '' for none.
-        preparation: of images.
+        preparation: preparation of the images that it is asked about.
         contract: how outputs are read.
-        device: of torch or onnxruntime.
-        unpickle: see `read_tensors`.
+        device: device that torch or onnxruntime computes on.
+        unpickle: whether files of weights may run code, see `read_tensors`.
     """
 
     path: str
@@ -54,11 +54,11 @@ class Foreign(NamedTuple):
     """A classifier of another kind.
 
     Attributes:
-        predict: images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; rows are not finite
-            where it has no answer.
+        predict: function from images `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; rows
+            are not finite where it has no answer.
         traceable: whether JAX can trace and differentiate it; else it takes and returns numpy arrays.
-        identity: what it is known again by.
-        check: asks about images `[N, height, width, channels]` in [0, 1], given the class names, see
+        identity: fingerprints that it is known again by.
+        check: function that asks about images `[N, height, width, channels]` in [0, 1], given the class names, see
             `Classifier.check`.
     """
 
@@ -126,7 +126,7 @@ def load_foreign(reference: Reference, image_shape: tuple[int, int, int] | None 
     """Opens a classifier that was not trained here.
 
     Args:
-        reference: where it is, and how it wants to be asked.
+        reference: place of the classifier, and how it wants to be asked.
         image_shape: height, width, channels of the images that it will be asked about; None where nobody knows yet.
 
     Raises:

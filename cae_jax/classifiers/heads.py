@@ -12,8 +12,8 @@ class Head(NamedTuple):
     """What a head takes.
 
     Attributes:
-        outputs: what the classifier returns, in words.
-        columns: 'classes', 'one' or 'findings'.
+        outputs: the classifier's outputs, in words.
+        columns: meaning of the columns: 'classes', 'one' or 'findings'.
         twin: the head for the same outputs where they are probabilities already, or where these are not.
         scores: whether it takes scores; else probabilities.
     """
@@ -38,13 +38,14 @@ def make_head(name: str, finding: int = 0, columns: tuple[int, ...] = ()) -> Cal
     """Makes the function from a classifier's outputs `[batch, outputs]`, of numpy or of JAX, to probabilities.
 
     Args:
-        name: what the outputs are. 'softmax': a score for each class. 'logit': one score, for the second of two
+        name: meaning of the outputs. 'softmax': a score for each class. 'logit': one score, for the second of two
             classes. 'sigmoid': a score for each of several findings that do not exclude each other, of which one is
             explained as absent (class 0) or present (class 1). 'probabilities', 'probability' and 'findings': the same
             three, where the outputs are probabilities already.
         finding: the column of that one.
-        columns: of the K classes, in their order; all others are left out, and the probabilities are those among the
-            K: of scores, the softmax over them; of probabilities, their shares of their sum. () takes every column.
+        columns: columns of the K classes, in their order; () takes every column. All others are left out, and the
+            probabilities are those among the K: of scores, the softmax over them; of probabilities, their shares of
+            their sum.
 
     Returns:
         Outputs to probabilities `[batch, K]`. It raises ClassifierError for outputs of another shape.

@@ -26,8 +26,8 @@ def load_onnx(
     """Opens an ONNX model of one image input.
 
     Args:
-        path: of the `.onnx` file.
-        device: 'cpu' or 'cuda'.
+        path: path of the `.onnx` file.
+        device: device to compute on, 'cpu' or 'cuda'.
         levels: whether prepared images are levels of brightness from 0 to 255, as a model of whole numbers takes them.
 
     Returns:

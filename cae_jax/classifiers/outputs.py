@@ -107,11 +107,11 @@ def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str
 
     Args:
         returned: an array, or a container of several.
-        images: how many the classifier was asked about.
+        images: number of images that the classifier was asked about.
         output: name or position of the one that is meant; '' where that is plain: there is one alone, or one is called
             `usual`.
         usual: a name that needs no choice; '' for none.
-        key: of the config, that `output` comes from; '' for none.
+        key: key of the config that `output` comes from; '' for none.
 
     Returns:
         The array, of numpy or of JAX, and the names that led to it, joined by dots ('' where it came by itself).

@@ -19,11 +19,11 @@ class Preparation:
     Attributes:
         size: height and width that images are scaled to; None to leave them.
         channels: 1 or 3, to make grey of colours or colours of grey; 0 to leave them.
-        order: of the channels, 'RGB' or 'BGR'.
-        range: that [0, 1] is spread over, such as (0, 255).
-        mean: subtracted after that, one number or one for each channel.
-        std: divided by after that, likewise.
-        layout: 'NHWC' or 'NCHW'.
+        order: order of the channels, 'RGB' or 'BGR'.
+        range: range that [0, 1] is spread over, such as (0, 255).
+        mean: number that is subtracted after that, or one for each channel.
+        std: number that is divided by after that, or one for each channel.
+        layout: order of the axes, 'NHWC' or 'NCHW'.
     """
 
     size: tuple[int, int] | None = None

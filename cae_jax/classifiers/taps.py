@@ -16,8 +16,8 @@ def make_tap(
     The gradient of the scores by the offset, at 0, is the one by the layer's output.
 
     Args:
-        network: images in [0, 1] to scores `[batch, K]`.
-        params: of the network.
+        network: module from images in [0, 1] to scores `[batch, K]`.
+        params: the network's parameters.
         layer: the name of a submodule whose output is an array; of one inside another, the path, as in "block_1/conv".
 
     Returns:
@@ -48,9 +48,9 @@ def last_convolution(network: nn.Module, params: Any, image_shape: tuple[int, in
     """The name, as `make_tap` takes it, of the last layer that returns feature maps `[batch, h, w, features]`.
 
     Args:
-        network: images in [0, 1] to scores `[batch, K]`.
-        params: of the network.
-        image_shape: height, width and channels.
+        network: module from images in [0, 1] to scores `[batch, K]`.
+        params: the network's parameters.
+        image_shape: height, width and channels of the images.
 
     Raises:
         ValueError: if no layer returns feature maps.

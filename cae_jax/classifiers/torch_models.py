@@ -87,8 +87,8 @@ def read_tensors(path: pathlib.Path, *, unpickle: bool = False) -> dict[str, Any
     """Reads a file that `torch.save` or safetensors wrote.
 
     Args:
-        path: of a state dict, by itself or in a training's checkpoint: under one of the usual keys, or the only one.
-        unpickle: read files that hold more than tensors; such a file can run any code it likes.
+        path: path of a state dict, by itself or in a training's checkpoint: under a usual key, or the only one.
+        unpickle: whether to read files that hold more than tensors; such a file can run any code it likes.
 
     Raises:
         ValueError: naming the file, if it is missing, no such file, or holds more than tensors.
@@ -209,10 +209,10 @@ def load_torch(path: str, *, weights: str, device: str, unpickle: bool) -> tuple
     """Opens a PyTorch classifier.
 
     Args:
-        path: of a `torch.export` file (.pt2), or a function that builds a `torch.nn.Module`, see `named_function`.
-        weights: of a state dict for the latter; '' for none.
-        device: in torch's words, such as 'cpu' or 'cuda:0'.
-        unpickle: see `read_tensors`.
+        path: path of a `torch.export` file (.pt2), or a function that builds a `torch.nn.Module`, see `named_function`.
+        weights: path of a state dict for the latter; '' for none.
+        device: device to compute on in torch's words, such as 'cpu' or 'cuda:0'.
+        unpickle: whether `weights` may run code, see `read_tensors`.
 
     Returns:
         Prepared images, float32, to whatever the module returns; and the batch size that the file asks for, or 0.

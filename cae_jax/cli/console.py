@@ -58,8 +58,8 @@ def run(program: Callable[[Console], object], distributed: str = "off") -> int:
     """Runs a program and turns errors that people can put right into a sentence and an exit code.
 
     Args:
-        program: gets the console, on which only the first of several processes is heard.
-        distributed: see `processes.start`.
+        program: function that gets the console, on which only the first of several processes is heard.
+        distributed: how several processes find each other, see `processes.start`.
 
     Returns:
         0 when done or terminated, 1 after such an error, 130 when interrupted.

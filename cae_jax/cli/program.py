@@ -23,13 +23,13 @@ class Program:
 
     Attributes:
         name: subcommand of `cae`.
-        description: what it does. The first sentence stands in the list of subcommands.
+        description: sentences on what it does. The first sentence stands in the list of subcommands.
         examples: text below the options in `--help`; `{prog}` stands for how the program was called.
-        arguments: adds the options to a parser.
-        body: what it does, of the options and a `rich.console.Console`.
+        arguments: function that adds the options to a parser.
+        body: function that does it, of the options and a `rich.console.Console`.
         change: help of `--config.KEY`, for programs that take changes of a config; they are in `options.changes`,
             texts by dotted key.
-        first: what is done before JAX is loaded; says whether that was all.
+        first: function that comes before JAX is loaded; says whether that was all.
         trains: whether it trains, so that it gets large pages, and SIGTERM ends it with code 0: it goes on next time.
     """
 

@@ -150,7 +150,7 @@ def check_model(config: Config, image_shape: tuple[int, int, int]) -> None:
     """Checks that the generator of a config, which a damaged record may hold, can be built for images.
 
     Args:
-        config: with a `model` part.
+        config: config with a `model` part.
         image_shape: height, width and channels of the user's images.
 
     Raises:

@@ -9,27 +9,27 @@ from cae_jax.config.reading import Config
 
 def _classifier(architecture: str, steps: int) -> dict[str, Any]:
     return {
-        # of one that is there: an earlier run's folder, a .pt2, a .onnx, module:function, path/to/file.py:function
-        "path": "",  # empty to train one
-        "kind": "auto",  # of a function: 'jax', 'python' or 'torch'
+        # where a classifier is: an earlier run's folder, a .pt2, a .onnx, module:function, path/to/file.py:function
+        "path": "",  # empty to train a new one
+        "kind": "auto",  # what a function is made with: 'jax', 'python' or 'torch'
         "weights": "",  # state dict for what a torch function builds
         "input": {
             "size": (0, 0),  # height, width; 0 for the images' own
             "channels": 0,  # 1 grey, 3 RGB; 0 for the images' own
             "order": "RGB",  # or 'BGR'
-            "range": (0.0, 1.0),  # of brightness, before mean and std
+            "range": (0.0, 1.0),  # that brightness is spread over, before mean and std
             "mean": (0.0,),
             "std": (1.0,),
             "layout": "NHWC",  # or 'NCHW'
         },
-        "output": "",  # name or position of the one that has the scores, where it returns several
-        "columns": (),  # of the data's classes in that output, in their order; empty for all
-        "head": "softmax",  # of scores: 'softmax', 'logit', 'sigmoid'; else 'probabilities', 'probability', 'findings'
-        "finding": 0,  # of the heads sigmoid and findings, the column that is explained
-        "batch_size": 0,  # images a call, where it takes so many only; 0 for any. Of one that is trained: a step; 128
-        "device": "cpu",  # of torch or onnxruntime
+        "output": "",  # name or position of the output that has the scores, where there are several
+        "columns": (),  # columns of the data's classes in that output, in their order; empty for all
+        "head": "softmax",  # scores: 'softmax', 'logit', 'sigmoid'; else 'probabilities', 'probability', 'findings'
+        "finding": 0,  # column that is explained, with the heads 'sigmoid' and 'findings'
+        "batch_size": 0,  # images a call, where it takes so many only (0: any), or a step of its training (0: 128)
+        "device": "cpu",  # device that torch or onnxruntime computes on
         "unpickle_runs_code": False,  # whether `weights` may be a file that runs code when it is read
-        # of one that is trained:
+        # a new one that is trained:
         "architecture": architecture,
         "steps": steps,
         "learning_rate": 3e-3,
@@ -44,17 +44,17 @@ def official() -> Config:
             "labels": "dataset",  # 'classifier': its predictions on the unaugmented training images
             "data": {
                 "name": "mnist",  # or a folder of images, a .csv, a .npz, a name of TFDS
-                "dir": "",  # of prepared data sets; empty for TFDS's default
-                "fallback": "",  # opened when `name` cannot be had; empty makes that an error
-                "classes": (),  # their names in the order of the classifier's outputs; empty for the data's own order
+                "dir": "",  # folder of prepared data sets; empty for TFDS's default
+                "fallback": "",  # data set that is opened when `name` cannot be had; empty makes that an error
+                "classes": (),  # the classes' names in the order of the classifier's outputs; empty for the data's own
                 "size": (0, 0),  # height, width; 0 for the images' own
                 "channels": 0,  # 1 grey, 3 RGB; 0 for the images' own
                 "fit": "crop",  # or 'pad', 'stretch'
-                # of image files only:
+                # image files only:
                 "window": (0.0, 0.0),  # centre, width of values shown of DICOM and deep grey images; 0 for their own
-                "background": "",  # of transparent images: 'black' or 'white'; empty drops their transparency
-                "on_error": "raise",  # or 'skip', which lists the files that were left out
-                "new_files": "leave",  # that came after a run's begin; 'take' splits them, and all others stay
+                "background": "",  # beneath transparent images: 'black' or 'white'; empty drops their transparency
+                "on_error": "raise",  # or 'skip' files that cannot be used, and list them
+                "new_files": "leave",  # files that came after a run's begin; 'take' splits them, and all others stay
                 "table": {"path": "path", "label": "label", "split": "", "group": ""},  # columns of a .csv
             },
             "augment": {"max_shift": 0, "max_rotation": 0.0, "mirror": False},  # pixels; degrees
@@ -78,8 +78,8 @@ def official() -> Config:
                 "dtype": "float32",
             },
             "discriminator": {
-                "conditional": False,  # real or fake, for each class by itself
-                "pooled": True,  # over all places; else the head tells them apart
+                "conditional": False,  # real or fake is told for each class by itself
+                "pooled": True,  # features are averaged over all places; else the head tells places apart
                 "width": 64,
                 "downsamplings": 4,
                 "residual_blocks": 2,
@@ -107,7 +107,7 @@ def official() -> Config:
             "optimizer": {
                 "generator_rate": 1e-4,
                 "discriminator_rate": 1e-4,
-                "warmup_rate": 4e-3,  # of the generator, while `train.warmup_steps` last
+                "warmup_rate": 4e-3,  # the generator's rate while `train.warmup_steps` last
                 "schedule": "halving",
                 "l2": 1e-4,
                 "clip": 0.0,  # greatest norm of a network's gradient; 0 for no limit
@@ -116,7 +116,7 @@ def official() -> Config:
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
                 "balanced": False,  # exemplars of rare classes come around as often as those of common ones
-                "warmup_steps": 0,  # of classes and reconstructions only, before the first
+                "warmup_steps": 0,  # steps that learn classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,
                 "steps_per_call": 1,  # more where a device waits for the host between steps

@@ -20,12 +20,12 @@ class Protocol:
     """Settings of a comparison, the same for all methods.
 
     Attributes:
-        split: whose images are explained.
-        images: how many, drawn at random.
+        split: split whose images are explained.
+        images: number of images, drawn at random.
         seed: seed of the draw, of targets, of random methods and of the intervals.
         patch: side, in pixels, of the cells that are removed or inserted together.
         steps: number of steps in which all cells are removed.
-        fills: what replaces removed cells; the first is the one that the main columns are of.
+        fills: fills that replace removed cells; the first is the one that the main columns are of.
         blur: width of the Gaussian of the fill 'blur', in pixels.
         road_shares: shares of the pixels that are removed for ROAD.
         confidence: probability of the target class that a counterfactual must reach.
@@ -85,8 +85,8 @@ def bench_config(train: str, changes: dict[str, str] | None = None) -> Config:
     config that makes the model.
 
     Args:
-        train: a training config, by name.
-        changes: of it, by dotted key, as on a command line.
+        train: name of a training config.
+        changes: changes of that config, by dotted key, as on a command line.
     """
     config = ConfigDict(DEFAULTS)
     config.train = apply_overrides(load_config(find_config(train)), changes or {})

@@ -42,8 +42,8 @@ def file_settings(data: Config, workdir: pathlib.Path | None = None, strict: boo
     """How a config wants images read.
 
     Args:
-        data: the config's part.
-        workdir: of the run, whose listing is kept to; None for no run.
+        data: the config's `data` part.
+        workdir: folder of the run whose listing is kept to; None for no run.
         strict: whether a file of the listing that is gone is an error; else new files are left out, whatever the config
             says.
 
@@ -65,7 +65,7 @@ def classifier_reference(settings: Config, name: str) -> Reference:
 
     Args:
         settings: the config's `classifier` or `oracle` part.
-        name: of that part, for messages.
+        name: name of that part, 'classifier' or 'oracle', for messages.
 
     Raises:
         ConfigError: for values that cannot be.

@@ -54,8 +54,8 @@ def list_class_folders(root: pathlib.Path, order: Sequence[str] = ()) -> Listing
     `dev` or `test_set`; those of validation and testing may be lacking.
 
     Args:
-        root: the folder.
-        order: of the classes; empty for the natural order of their names.
+        root: folder of the data set.
+        order: names of the classes in the order wanted; empty for the natural order of their names.
 
     Raises:
         ListingError: naming the folder that is missing or has no images.

@@ -19,12 +19,12 @@ class Dataset:
     """An opened data set.
 
     Attributes:
-        name: as asked for, or the fallback's.
-        class_names: of the K classes, in the order of the labels.
-        train: what models learn from.
-        validation: what settings and checkpoints are chosen on.
-        test: what is reported, and nothing else.
-        note: why this is not the data set that was asked for; empty when it is.
+        name: name that was asked for, or the fallback's.
+        class_names: names of the K classes, in the order of the labels.
+        train: images that models learn from.
+        validation: images that settings and checkpoints are chosen on.
+        test: images that results are reported on, and nothing else is.
+        note: reason why this is not the data set that was asked for; empty when it is.
         skipped: files that were left out, and why.
         listing: the files, with their splits, as a run keeps them; None where the data set has none.
         fingerprint: digest of names, labels, splits and contents, and of how images are read.
@@ -72,9 +72,9 @@ def stratified_split(labels: np.ndarray, size: int, seed: int = 0) -> tuple[np.n
     """Sets `size` rows aside so that both parts keep the proportions of the classes.
 
     Args:
-        labels: `[N]`.
-        size: rows of the second part.
-        seed: of the draw.
+        labels: classes `[N]`.
+        size: number of rows of the second part.
+        seed: seed of the draw.
 
     Returns:
         Sorted row numbers of the rest, and of the part set aside.

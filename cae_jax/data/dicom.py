@@ -102,7 +102,7 @@ def read_dicom(path: pathlib.Path, window: Window | None) -> np.ndarray:
     is inverted, padding is black, palettes become colours, and colours of more than 8 bits are scaled.
 
     Args:
-        path: of the file.
+        path: path of the DICOM file.
         window: centre and width, in the modality's units; None for the file's table or first window, or without either
             the range of its values that are no padding.
 

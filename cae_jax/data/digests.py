@@ -45,8 +45,8 @@ def shared_files(
     """Pairs of files of the same contents, one of either list. Only files that look alike are read whole.
 
     Args:
-        first: files with their sketches.
-        second: likewise.
+        first: files of the first list, with their sketches.
+        second: files of the second list.
     """
     by_sketch = {sketch: path for path, sketch in first}
     alike = ((by_sketch.get(sketch), path) for path, sketch in second)

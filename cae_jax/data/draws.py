@@ -35,9 +35,9 @@ def _take(units: list[_Unit], wanted: collections.Counter[int], reserve: int) ->
     """Takes units in their order, as long as that brings the classes nearer to the numbers that are wanted.
 
     Args:
-        units: to take from.
-        wanted: images by class.
-        reserve: units of each class that must be left over.
+        units: units that may be taken.
+        wanted: number of images to take, by class.
+        reserve: number of units of each class that must be left over.
     """
     left = collections.Counter(label for unit in units for label in unit.counts)
     missing = collections.Counter(wanted)
@@ -96,8 +96,8 @@ def draw_rows(labels: np.ndarray, missing: Sequence[str], class_names: Sequence[
     """Draws missing splits out of training images that have no names: by their positions.
 
     Args:
-        labels: `[N]`, of the training images.
-        missing: of the splits of `SHARES`, in their order.
+        labels: classes `[N]` of the training images.
+        missing: splits to draw, some of `SHARES` in their order.
         class_names: K names.
 
     Returns:

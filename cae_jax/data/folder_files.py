@@ -71,8 +71,8 @@ def image_files(folder: pathlib.Path, left_out: Counter[str]) -> list[pathlib.Pa
     """The image files of a folder by name, without hidden ones and those of its folders.
 
     Args:
-        folder: to look into.
-        left_out: is told what other files are there, by kind.
+        folder: folder to look into.
+        left_out: counter that is told what other files are there, by kind.
 
     Raises:
         ImageError: naming a file without a known suffix that cannot be read.

@@ -36,7 +36,7 @@ class Format:
             such images are refused.
         window: centre and width of the values shown of a DICOM file, or of a grey image of more than 8 bits; None for
             the DICOM file's own, and all values of 16 bits.
-        background: what transparent images are laid over, 'black' or 'white'; '' to drop their transparency.
+        background: colour that transparent images are laid over, 'black' or 'white'; '' to drop their transparency.
         scale: whether images of another size are brought to `size`; if not, they are refused.
     """
 
@@ -86,7 +86,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
     """Brings `[height, width, channels]`, uint8 or float32, to a height and width.
 
     Args:
-        pixels: of one image.
+        pixels: one image's pixels.
         size: height and width.
         fit: see `Format`.
     """
@@ -112,9 +112,9 @@ def bring_to_size(pixels: np.ndarray, wanted: Format, name: object) -> np.ndarra
     """Brings `[height, width, channels]` to the size that a format asks for.
 
     Args:
-        pixels: of one image.
-        wanted: its size, if it has one.
-        name: of the image, for messages.
+        pixels: one image's pixels.
+        wanted: format whose size, if it has one, is reached.
+        name: name of the image in messages.
 
     Raises:
         ImageError: if it has another size and may not be scaled.
@@ -135,8 +135,8 @@ def bring_array(values: np.ndarray, wanted: Format, name: object) -> np.ndarray:
 
     Args:
         values: `[height, width]` or `[height, width, 1 to 4]`, uint8, or of more bits where it is grey.
-        wanted: size, channels, window, background.
-        name: of the image, for messages.
+        wanted: format whose size, channels, window and background are reached.
+        name: name of the image in messages.
 
     Returns:
         `[height, width, channels]` uint8.
@@ -173,8 +173,8 @@ def see_image(path: pathlib.Path, wanted: Format) -> Seen:
     """Reads an image file at its own size; this is the one place that image files are read, for every purpose.
 
     Args:
-        path: of the file: DICOM where it begins like one, else what Pillow says it is.
-        wanted: its channels, window and background.
+        path: path of the file: DICOM where it begins like one, else what Pillow says it is.
+        wanted: format whose channels, window and background are reached.
 
     Raises:
         ImageError: naming the file and, as its cause, whatever the reader raised: a file may be damaged in any way.
@@ -200,8 +200,8 @@ def read_pixels(path: pathlib.Path, wanted: Format) -> np.ndarray:
     """Reads an image file at its own size: one of Pillow's `FORMATS`, or DICOM where pydicom is installed.
 
     Args:
-        path: of the file. Pixels of 16 bits are scaled to 8.
-        wanted: its channels, window and background.
+        path: path of the file. Pixels of 16 bits are scaled to 8.
+        wanted: format whose channels, window and background are reached.
 
     Returns:
         `[height, width, channels]` uint8.

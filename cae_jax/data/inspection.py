@@ -102,9 +102,9 @@ def warn_of_blanks(name: str, splits: dict[str, ImageSource], names: dict[str, l
     Those that are held in memory are all looked at, of others some that are spread over the split.
 
     Args:
-        name: of the data set.
-        splits: its sources by name.
-        names: of the images of each split, if they have any.
+        name: name of the data set, for the warning.
+        splits: the data set's sources, by name.
+        names: names of each split's images, if they have any.
     """
     blank: list[str] = []
     looked, greatest = 0, 0

@@ -30,7 +30,7 @@ class Keeping:
     """What is done about files that are not those of a kept listing.
 
     Attributes:
-        path: of the kept listing; None, or a file that is not there yet, for no such listing.
+        path: file of the kept listing; None, or a file that is not there yet, for no such listing.
         new_files: 'leave' them out, or 'take' them in: they are split by the same rule, and all others stay.
         strict: whether a file that is gone, or has another label, is an error; else it is said.
     """

@@ -28,8 +28,8 @@ class FileSettings:
     """How a data set's files are read.
 
     Attributes:
-        format: what each image is brought to.
-        columns: of a table.
+        format: size, channels and the like that each image is brought to.
+        columns: names of a table's columns.
         on_error: 'raise', or 'skip' to read every file once, first, and leave out those that cannot be used.
         classes: the classes' names in the order of their numbers; empty for the data's own order.
         keeping: the listing that a run keeps.
@@ -81,9 +81,9 @@ def open_listing(name: str, listing: Listing, settings: FileSettings) -> Dataset
     """Opens the images of a listing.
 
     Args:
-        name: of the data set.
-        listing: its files.
-        settings: how they are read.
+        name: name of the data set.
+        listing: the data set's files.
+        settings: how the files are read.
 
     Returns:
         The data set; `skipped` has the files that were left out, `listing` what a run keeps. Small splits are held in

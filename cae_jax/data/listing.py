@@ -20,12 +20,12 @@ class Listing:
 
     Attributes:
         root: folder that names are relative to.
-        files: N paths.
+        files: paths of the N images.
         labels: `[N]`, positions in `class_names`.
-        class_names: K names.
+        class_names: names of the K classes.
         splits: N of 'train', 'validation', 'test', or '' for files that are still to be split.
         groups: N names of whom (or what) an image is of; images of a group stay in one split. None where unknown.
-        left_out: how many files were not taken, by kind.
+        left_out: number of files that were not taken, by kind.
         digests: N digests of contents; empty where they are not known yet.
     """
 
@@ -66,9 +66,9 @@ def class_order(present: Iterable[str], wanted: Sequence[str], where: object) ->
     """The class names in the order that was asked for, or else in natural order.
 
     Args:
-        present: names that are there.
-        wanted: all of them in another order; empty for the natural one.
-        where: what has the classes, for messages.
+        present: names of the classes that are there.
+        wanted: all names in another order; empty for the natural one.
+        where: what has the classes, in words for messages.
 
     Raises:
         ListingError: with the names that only one of the two has.
@@ -95,8 +95,8 @@ def class_numbers(labels: Sequence[int], where: Iterable[str]) -> tuple[str, ...
     """The class names of numbered labels, which must count from 0 without a gap.
 
     Args:
-        labels: N numbers.
-        where: N places, for messages.
+        labels: the N images' class numbers.
+        where: the N places where the numbers stand, for messages.
 
     Raises:
         ListingError: naming the place of a negative number, or the numbers that no label has.

@@ -107,8 +107,9 @@ def open_npz(path: pathlib.Path, wanted: Format = AS_THEY_ARE) -> Dataset:
     """Opens a data set; its classes are called by their numbers. Large splits are read when they are asked for.
 
     Args:
-        path: of a file that holds, for each split, images uint8 `[N, height, width]` or `[N, height, width, 3]` and
-            labels `[N]` or `[N, 1]`, whole numbers from 0. A split of validation or testing that is lacking is drawn.
+        path: path of a file that holds, for each split, images uint8 `[N, height, width]` or `[N, height, width, 3]`
+            and labels `[N]` or `[N, 1]`, whole numbers from 0. A split of validation or testing that is lacking is
+            drawn.
         wanted: size and channels that images are brought to.
 
     Raises:

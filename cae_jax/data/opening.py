@@ -93,8 +93,8 @@ def in_order(dataset: Dataset, order: tuple[str, ...]) -> Dataset:
     """A data set with its classes numbered in another order.
 
     Args:
-        dataset: as opened; its labels are changed.
-        order: all class names; empty for the order that it has.
+        dataset: data set as it was opened; its labels are changed.
+        order: all class names in the order wanted; empty for the data set's own.
 
     Raises:
         ValueError: with the names that only one of the two has.
@@ -162,8 +162,9 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
             or a path: of a folder of images for each class (see `list_class_folders`), of one in the published layout
             (see `list_published_layout`), of a prepared TFDS data set, of a file ending in .npz (see `open_npz`) or in
             .csv (see `list_table`).
-        folder: of prepared data; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
-        fallback: opened instead when `name` is unavailable; its `note` then says so. Empty for none.
+        folder: folder of prepared data sets; empty for TFDS's own default (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
+        fallback: name of the data set that is opened instead when `name` is unavailable; its `note` then says so. Empty
+            for none.
         files: how images are read, and the order of the classes.
 
     Returns:

@@ -18,13 +18,13 @@ class PairSampler:
     many processes share them: each process draws all and reads its own.
 
     Attributes:
-        source: the images.
+        source: images that pairs are drawn from.
         labels: `[N]`, the classes that pairs must differ in (the classifier's predictions, or the data set's labels).
-        batch_size: pairs over all processes.
-        seed: of the whole run.
+        batch_size: number of pairs of a batch, over all processes.
+        seed: seed of the whole run.
         balanced: whether exemplars, too, are drawn by class first; rare ones then come around more often.
-        process_index: of this process.
-        process_count: processes that share a batch.
+        process_index: number of this process among them.
+        process_count: number of processes that share a batch.
     """
 
     source: ImageSource
@@ -104,10 +104,10 @@ def pair_batches(sampler: PairSampler, start: int, stop: int, together: int = 1)
     """Reads the batches of steps `start` to `stop - 1` ahead of their use, in Grain's threads.
 
     Args:
-        sampler: draws them.
-        start: the first step.
-        stop: after the last one.
-        together: steps whose batches come at once, `[together, pairs, ...]`; a rest of fewer is left out.
+        sampler: sampler that draws them.
+        start: number of the first step.
+        stop: number of the step after the last one.
+        together: number of steps whose batches come at once, `[together, pairs, ...]`; a rest of fewer is left out.
     """
     batches = grain.MapDataset.range(start, stop).map(sampler).batch(together, drop_remainder=True)
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)))

@@ -26,9 +26,9 @@ class Individual(NamedTuple):
 
     Attributes:
         body: centre x and y, half axes, angle.
-        tissue: brightness.
+        tissue: brightness of the tissue.
         waves: `[WAVES, 4]`: of the texture, frequency x and y, phase, amplitude.
-        ventricles: of the left one (the right one mirrors it): distance from the middle, height, half axes, tilt.
+        ventricles: shape of the left one (the right one mirrors it): distance from the middle, height, half axes, tilt.
         vessels: `[VESSELS, 8]`: three points of a quadratic curve, width, brightness.
         gland: centre x and y, radius, brightness above the tissue.
         noise: seed of the sensor's noise.
@@ -138,12 +138,12 @@ def render(
     """Draws an individual with a finding.
 
     Args:
-        individual: who.
+        individual: the individual to draw.
         finding: index in `FINDINGS`.
         grade: index in `GRADES`; without effect for 'normal'.
-        side: in pixels.
-        channels: 1 or 3.
-        shortcut: what is planted besides: 'none', 'mark' or 'brightness'.
+        side: side of the image in pixels.
+        channels: channels of the image, 1 or 3.
+        shortcut: mark or change that is planted besides: 'none', 'mark' or 'brightness'.
 
     Returns:
         `[side, side, channels]` uint8.

@@ -105,9 +105,9 @@ def true_answers(name: str, split: str, rows: np.ndarray) -> Truth:
     """Draws the true answers to rows of a split.
 
     Args:
-        name: of the data set, 'phantom/...'.
+        name: name of the data set, 'phantom/...'.
         split: 'train', 'validation' or 'test'.
-        rows: `[N]`.
+        rows: positions `[N]` of the images in the split.
 
     Raises:
         ValueError: if the data set is no phantom.

@@ -136,9 +136,9 @@ def read_picture(path: pathlib.Path, window: Window | None, background: str) -> 
     """Reads an image file of one of `FORMATS`, whatever its suffix.
 
     Args:
-        path: of the file.
+        path: path of the file.
         window: centre and width of the values shown of grey images of more than 8 bits; None for all of 16 bits.
-        background: what transparent images are laid over, 'black' or 'white'; '' to drop their transparency.
+        background: colour that transparent images are laid over, 'black' or 'white'; '' to drop their transparency.
 
     Raises:
         Unusable: for what the file holds.

@@ -35,7 +35,7 @@ def refuse_foreign_features(folder: pathlib.Path) -> None:
     """Refuses a prepared data set whose features are of other packages: TFDS would import, and so run, their modules.
 
     Args:
-        folder: with a `features.json` in it or somewhere below it, or none.
+        folder: folder with a `features.json` in it or somewhere below it, or none.
 
     Raises:
         ValueError: naming the file and the class.
@@ -107,8 +107,8 @@ def read_prepared(builder: Any, name: str, wanted: Format = AS_THEY_ARE) -> Data
     """Opens a prepared data set; a split of validation or testing that it lacks is drawn out of its training split.
 
     Args:
-        builder: of TFDS, prepared, with features `image` and `label`.
-        name: of the data set.
+        builder: builder of TFDS whose data set is prepared, with features `image` and `label`.
+        name: name of the data set.
         wanted: size and channels that images are brought to.
 
     Raises:

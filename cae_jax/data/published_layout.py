@@ -66,8 +66,8 @@ def list_published_layout(root: pathlib.Path, order: Sequence[str] = ()) -> List
     0, the normal class. Splits of validation and testing may be lacking.
 
     Args:
-        root: the folder.
-        order: of the classes; empty for that of their numbers.
+        root: folder of the data set.
+        order: names of the classes in the order wanted; empty for that of their numbers.
 
     Raises:
         ListingError: naming what is missing: a folder, a label file, the file of a label or the label of a file.

@@ -26,7 +26,7 @@ class ArraySource:
     Attributes:
         images: `[N, height, width, channels]` uint8.
         labels: `[N]` int32.
-        names: of the files that they are of; empty where they have none.
+        names: names of the images' files; empty where they have none.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()):
@@ -51,7 +51,7 @@ class Selection:
     """Some of the images of another source.
 
     Attributes:
-        labels: `[N]` int32, theirs.
+        labels: `[N]` int32, those of the images selected.
     """
 
     def __init__(self, source: ImageSource, rows: np.ndarray):

@@ -16,10 +16,10 @@ class Columns(NamedTuple):
     """The names of a table's columns.
 
     Attributes:
-        path: of the image, absolute or from the table's folder.
-        label: a whole number from 0, or a name.
-        split: 'train', 'validation' or 'test'; '' where splits are to be drawn.
-        group: whom (or what) an image is of, such as the patient; '' for none.
+        path: column of the image's path, absolute or from the table's folder.
+        label: column of the class, a whole number from 0 or a name.
+        split: column of the split, 'train', 'validation' or 'test'; '' where splits are to be drawn.
+        group: column of whom (or what) an image is of, such as the patient; '' for none.
     """
 
     path: str = "path"
@@ -140,9 +140,10 @@ def list_table(path: pathlib.Path, columns: Columns, order: Sequence[str] = ()) 
     """Lists the images of a CSV file, whose cells commas, semicolons, tabs or bars separate; in their names' order.
 
     Args:
-        path: of the file, UTF-8.
-        columns: that are read.
-        order: of the classes; empty for that of their numbers, or the natural order of their names.
+        path: path of the file, UTF-8.
+        columns: names of the columns that are read.
+        order: names of the classes in the order wanted; empty for that of their numbers, or the natural order of
+            their names.
 
     Raises:
         ListingError: naming the line and what is wrong with it.

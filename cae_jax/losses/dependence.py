@@ -32,8 +32,8 @@ def dependence_loss(codes: Float[Array, "batch ..."], labels: Int[Array, " batch
     mean squared distance; equality of the labels (Gretton et al. 2005; centred alignment: Cortes et al., JMLR 2012).
 
     Args:
-        codes: at least 4.
-        labels: two classes or more.
+        codes: codes of at least 4 images.
+        labels: labels of two classes or more.
     """
     flat = codes.reshape(codes.shape[0], -1)
     # Codes can differ by a ten-thousandth of their size: squares of their common part would leave nothing of that.

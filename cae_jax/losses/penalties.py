@@ -13,7 +13,7 @@ def gradient_penalty(
     """R1: half the squared norm of the score's gradient at real images (Mescheder et al. 2018, arXiv 1801.04406).
 
     Args:
-        score: images to one number each, `[batch]`; samples must not influence each other.
+        score: function from images to one number each, `[batch]`; samples must not influence each other.
         images: real images.
     """
     gradients = jax.grad(lambda x: score(x).sum())(images)

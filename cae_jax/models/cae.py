@@ -15,23 +15,23 @@ class CAE(nn.Module):
     `config.presets` has the published sizes, and ours. Image sides must be multiples of `stride`.
 
     Attributes:
-        channels: of the images, 1 or 3.
+        channels: channels of the images, 1 or 3.
         width: channels at full resolution, of the individual encoder and the decoder.
         class_width: channels at full resolution, of the class encoder.
         class_code_size: numbers in a class code.
-        class_downsamplings: of the class encoder.
+        class_downsamplings: downsamplings of the class encoder.
         class_head_width: 0 for the published head, else the hidden width (see `ClassEncoder`).
-        individual_downsamplings: of the individual encoder; the decoder upsamples as often.
+        individual_downsamplings: downsamplings of the individual encoder; the decoder upsamples as often.
         individual_code_channels: 0 for the published code, else the channels of a bottleneck.
         individual_norm: 'instance', as published, or 'layer' (see `IndividualEncoder`).
-        residual_blocks: of the individual encoder, and of the decoder.
+        residual_blocks: residual blocks of the individual encoder, and of the decoder.
         mlp_width: hidden width of the decoder's MLP.
         keep_residual: whether individual codes carry what the reconstruction lacks along (see
             `exemplars`), so that an image's own codes give back the image, and swaps keep it where nothing was changed.
         stem_kernel: first kernel of both encoders.
-        upsample_kernel: of the decoder, 3 or 5.
+        upsample_kernel: kernel of the decoder's upsamplings, 3 or 5.
         output_kernel: last kernel of the decoder.
-        dtype: of the computation, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
+        dtype: type that is computed in, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
     """
 
     channels: int

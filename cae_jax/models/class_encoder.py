@@ -18,9 +18,9 @@ class ClassEncoder(nn.Module):
         width: channels after the first convolution; they double twice, then stay.
         downsamplings: convolutions of stride 2.
         code_size: numbers in a class code.
-        head_width: see above.
+        head_width: hidden width of the head, see above.
         kernel: side of the first kernel.
-        dtype: of the computation.
+        dtype: type that is computed in.
     """
 
     width: int

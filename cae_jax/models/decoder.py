@@ -27,15 +27,15 @@ class Decoder(nn.Module):
     normalisation of the residual blocks.
 
     Attributes:
-        channels: of the image.
+        channels: channels of the image.
         width: channels before the last convolution; each upsampling halves down to it.
-        upsamplings: as many as the individual encoder downsamples.
-        residual_blocks: at the lowest resolution.
+        upsamplings: number of upsamplings, as many as the individual encoder has downsamplings.
+        residual_blocks: number of residual blocks, at the lowest resolution.
         mlp_width: hidden width of the MLP.
-        upsample_kernel: 3 or 5.
+        upsample_kernel: side of the upsamplings' kernels, 3 or 5.
         output_kernel: side of the last kernel.
         code_channels: channels of the individual code if it is a bottleneck, else 0.
-        dtype: of the computation.
+        dtype: type that is computed in.
     """
 
     channels: int

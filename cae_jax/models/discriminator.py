@@ -15,19 +15,19 @@ class Discriminator(nn.Module):
     """Tells real images from swaps and names the class, from one trunk.
 
     Attributes:
-        num_classes: K.
+        num_classes: K, the number of classes.
         conditional: whether real and fake are told apart for each class by itself: 'a real image of this class' (the
             multi-task discriminator of Choi et al. 2020, arXiv 1912.01865). As published, it is once for all.
         width: channels after the first convolution; they double at every further one.
         downsamplings: convolutions of stride 2, the first included.
-        residual_blocks: after them.
+        residual_blocks: number of residual blocks after them.
         pooled: whether features are averaged over all places before the hidden layer, as published; else it sees each
             place by itself, and images must always have the same size.
         hidden: width of the last hidden layer.
         dropout: rate before the logits.
-        kernel_init: of kernels: 'normal', of deviation 0.02, as published, or 'he', by fan-in (He et al. 2015, arXiv
-            1502.01852), with which narrow networks learn far sooner.
-        dtype: of the computation.
+        kernel_init: how kernels begin: 'normal', of deviation 0.02, as published, or 'he', by fan-in (He et al. 2015,
+            arXiv 1502.01852), with which narrow networks learn far sooner.
+        dtype: type that is computed in.
     """
 
     num_classes: int
@@ -46,8 +46,8 @@ class Discriminator(nn.Module):
         """Judges `[batch, height, width, channels]` in [-1, 1].
 
         Args:
-            images: the batch.
-            train: with dropout, which needs a `dropout` key.
+            images: batch of images.
+            train: whether there is dropout, which needs a `dropout` key.
 
         Returns:
             Logits of fake and real, `[batch, 2]` or, if conditional, `[batch, K, 2]`, and of the classes `[batch, K]`,

@@ -16,9 +16,9 @@ def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, 
 
     Args:
         exemplars: `[N, height, width, C]`.
-        reconstructions: drawn from their individual and class codes.
-        drawn: from the same individual codes and other class codes.
-        span: between black and white: 1 for images in [0, 1], 2 for [-1, 1].
+        reconstructions: images decoded from the exemplars' individual and class codes.
+        drawn: images decoded from the same individual codes and other class codes.
+        span: difference between white and black: 1 for images in [0, 1], 2 for [-1, 1].
 
     Returns:
         Images of the same range; where nothing was changed, the exemplars.
@@ -57,7 +57,7 @@ def carried_exemplars(
     """Undoes `carry_exemplars`: the codes, the exemplars and the reconstructions.
 
     Args:
-        individual_codes: with exemplars.
+        individual_codes: individual codes that carry exemplars.
         image_shape: height, width and channels of the images.
     """
     height, width, channels = image_shape

@@ -14,13 +14,13 @@ class IndividualEncoder(nn.Module):
     Attributes:
         width: channels after the first convolution; they double at every downsampling.
         downsamplings: convolutions of stride 2.
-        residual_blocks: at the lowest resolution.
+        residual_blocks: number of residual blocks, at the lowest resolution.
         code_channels: channels of the code; 0 keeps those of the last layer, as published. Fewer make a
             bottleneck, whose root mean square is 1 in every sample.
         norm: 'instance', as published, or 'layer', which keeps how strong the channels are against each other: where
             the lowest resolution is a few pixels, instance norm leaves too little.
         kernel: side of the first kernel.
-        dtype: of the computation.
+        dtype: type that is computed in.
     """
 
     width: int

@@ -89,7 +89,7 @@ class ReflectConv(nn.Module):
         kernel: side of the square kernel.
         stride: step in both directions.
         padding: pixels reflected at each side.
-        dtype: of the computation; parameters stay float32.
+        dtype: type that is computed in; parameters stay float32.
         kernel_init: initialiser of the kernel; biases start at 0.
     """
 

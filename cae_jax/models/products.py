@@ -80,7 +80,7 @@ def convolve_in_blocks(
         x: `[batch, height, width, in]`.
         kernel: `[k, k, in, out]`.
         stride: 1 or 2.
-        convolve: with stride 1, what is left to compute.
+        convolve: convolution of stride 1, which is left to compute.
 
     Returns:
         `[batch, (height - k) // stride + 1, (width - k) // stride + 1, out]`.

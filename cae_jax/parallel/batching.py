@@ -87,10 +87,10 @@ def map_batches(
     The last batch is filled up by repeating its last row, and the results of those rows are dropped.
 
     Args:
-        function: arrays `[batch_size, ...]` to a tree of such arrays; rows must not influence each other.
+        function: function from arrays `[batch_size, ...]` to a tree of such arrays; rows must not influence each other.
         *arrays: `[N, ...]` with the same N, at least 1.
-        batch_size: rows a call.
-        calls: under way at once, each in a thread.
+        batch_size: number of rows a call.
+        calls: number of calls under way at once, each in a thread.
         spread: whether the processes share the batches; each of them must then call this with the same rows, and gets
             all results.
 

@@ -39,8 +39,9 @@ class BucketCopy:
     """A folder on a bucket and its local copy.
 
     Attributes:
-        url: of the folder on the bucket.
-        local: the copy, a folder of this process, deleted when it ends unless the bucket has become unreachable.
+        url: address of the folder on the bucket.
+        local: folder of the copy, which is this process's and is deleted when it ends unless the bucket has become
+            unreachable.
     """
 
     def __init__(self, url: str):

@@ -70,8 +70,8 @@ def each_device_by_itself(function: Callable[..., Any], options: int) -> Callabl
     Unlike a function that the compiler splits, one with a loop then ends on each device when its own rows are done.
 
     Args:
-        function: arrays `[N, ...]`, then scalars, to a tree of arrays `[N, ...]`.
-        options: how many scalars there are.
+        function: function from arrays `[N, ...]`, then scalars, to a tree of arrays `[N, ...]`.
+        options: number of scalars.
     """
     rows, scalar = PartitionSpec("data"), PartitionSpec()
 

@@ -112,8 +112,8 @@ def save_trees(folder: epath.PathLike, trees: Mapping[str, Any], facts: Mapping[
     """Writes trees of arrays and a few facts to a folder; what was there before is replaced.
 
     Args:
-        folder: of this checkpoint; its manifest appears last.
-        trees: by name; a typed PRNG key is stored as its data.
+        folder: folder of this checkpoint; its manifest appears last.
+        trees: trees of arrays by name; a typed PRNG key is stored as its data.
         facts: JSON values kept in the manifest.
 
     Raises:
@@ -186,8 +186,8 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     """Reads one tree of a checkpoint that `read_facts` found whole.
 
     Args:
-        folder: of the checkpoint.
-        name: of the tree.
+        folder: folder of the checkpoint.
+        name: name of the tree.
         like: arrays or shapes of the tree's structure; shardings and PRNG key types are taken from it. Shapes without
             a sharding are restored on one device.
 
@@ -214,7 +214,7 @@ class CheckpointStore:
     Facts with a `score` are those of a checkpoint that was validated. The others are there to go on from.
 
     Attributes:
-        folder: that holds them.
+        folder: folder that holds the checkpoints.
     """
 
     def __init__(self, folder: epath.PathLike):
@@ -247,7 +247,7 @@ class CheckpointStore:
         """Saves a step, then deletes those that are neither new nor the best.
 
         Args:
-            step: of the state.
+            step: step whose state it is.
             trees: see `save_trees`.
             facts: JSON values, among them the validation `score`, if there is one; higher is better.
 

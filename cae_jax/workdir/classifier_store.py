@@ -27,14 +27,14 @@ class LoadedClassifier(NamedTuple):
     """A classifier and what is known of it.
 
     Attributes:
-        predict: images in [0, 1] to probabilities, not finite where it has no answer; of numpy arrays where it is not
-            traceable.
-        answer: the same, compiled where that can be, of images that are uint8 or in [0, 1].
-        params: of its network; None if it was not trained here.
-        facts: of one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
+        predict: function from images in [0, 1] to probabilities, not finite where it has no answer; of numpy
+            arrays where it is not traceable.
+        answer: `predict`, compiled where that can be, of images that are uint8 or in [0, 1].
+        params: parameters of its network; None if it was not trained here.
+        facts: facts on one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
             split), `data`; of others, `path`; of a function that was handed in, nothing.
         traceable: whether JAX can trace and differentiate it.
-        identity: what it is known again by.
+        identity: fingerprints that it is known again by.
         check: asks one that was not trained here about images, see `Foreign`; None of others.
     """
 
@@ -88,8 +88,8 @@ def load_named(
 
     Args:
         settings: the config's `classifier` or `oracle` part.
-        own: folder of the workdir's own.
-        name: of that part, for messages.
+        own: folder of the classifier that the workdir has of its own.
+        name: name of that part, 'classifier' or 'oracle', for messages.
         image_shape: height, width, channels of the run's images; None where nobody knows yet.
 
     Raises:

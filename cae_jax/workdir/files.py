@@ -50,7 +50,7 @@ def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Itera
     """Writes a compressed `.npz` of arrays that need not be in memory.
 
     Args:
-        path: of the file.
+        path: path of the file.
         arrays: by name, how many rows an array has, and its parts in order, at least one; they are asked for when it
             is written.
     """

@@ -30,8 +30,8 @@ def hold(folder: pathlib.Path, option: str = "--workdir") -> Iterator[None]:
     """Keeps other runs from a folder, which is made if need be; the system lets go of it however the process ends.
 
     Args:
-        folder: that is written to.
-        option: of the program, which names the folder.
+        folder: folder that is written to.
+        option: the program's option that names the folder.
 
     Raises:
         ConfigError: if another run is at work there, or nothing can be written.

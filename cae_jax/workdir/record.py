@@ -22,11 +22,11 @@ class RunRecord(NamedTuple):
     """The contents of `run.json`.
 
     Attributes:
-        config: of the run, overrides included.
-        data: the name of the data set really used.
-        class_names: K names.
+        config: settings of the run, overrides included.
+        data: name of the data set really used.
+        class_names: names of the K classes.
         image_shape: height, width, channels of the user's images.
-        note: why another data set than the config's was used, or ''.
+        note: reason why another data set than the config's was used, or ''.
     """
 
     config: Config
