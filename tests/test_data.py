@@ -21,7 +21,7 @@ from cae_jax.data import (
     stratified_split,
 )
 from cae_jax.data.mnist import FILES, read_idx
-from cae_jax.data.png import encode_png
+from cae_jax.data.pictures import encode_png
 
 
 def make_sampler(counts=(7, 5, 3), **settings):

@@ -137,7 +137,7 @@ def test_sizes_and_channels_are_settled_or_asked_for(tmp_path):
 
 
 def test_large_sets_are_read_when_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("cae_jax.data.listed.HELD", 0)
+    monkeypatch.setattr("cae_jax.data.open_listing.HELD", 0)
     found = open_dataset(str(class_folders(tmp_path)))
     before = found.train.take(np.asarray([3, 0, 3]))
     np.testing.assert_array_equal(before[0], before[2])
@@ -430,7 +430,7 @@ def test_an_odd_size_is_named_and_left_out_on_request(tmp_path, monkeypatch):
         open_dataset(str(tmp_path))
     skipped = open_dataset(str(tmp_path), files=FileSettings(on_error="skip")).skipped
     assert [entry.path for entry in skipped] == [odd]
-    monkeypatch.setattr("cae_jax.data.listed.HELD", 0)
+    monkeypatch.setattr("cae_jax.data.open_listing.HELD", 0)
     found = open_dataset(str(tmp_path))
     (split,) = [split for split, names in names_by_split(found).items() if "benign/001.png" in names]
     with pytest.raises(ImageError, match=r"001\.png has 12×30"):

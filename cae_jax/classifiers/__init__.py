@@ -1,7 +1,13 @@
 """Image classifiers: the small ones that we train ourselves, and those of other frameworks. No named data."""
 
-from cae_jax.classifiers.answers import ClassifierError, check_answers, classes_of
-from cae_jax.classifiers.asking import make_answer, predicted_classes
+from cae_jax.classifiers.answers import (
+    ClassifierError,
+    check_answers,
+    classes_of,
+    make_answer,
+    predicted_classes,
+    with_sound_gradients,
+)
 from cae_jax.classifiers.contract import ASKED, Classifier, Contract
 from cae_jax.classifiers.fingerprint import (
     Identity,
@@ -15,10 +21,9 @@ from cae_jax.classifiers.fingerprint import (
 )
 from cae_jax.classifiers.fitting import fit_classifier
 from cae_jax.classifiers.foreign import Foreign, Reference, load_foreign, wrap_function
-from cae_jax.classifiers.heads import make_head
 from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_classifier, make_logits, make_predict
+from cae_jax.classifiers.outputs import make_head
 from cae_jax.classifiers.preparation import Preparation
-from cae_jax.classifiers.sound_gradients import with_sound_gradients
 from cae_jax.classifiers.taps import last_convolution, make_tap
 from cae_jax.classifiers.torch_models import read_tensors, write_tensors
 

@@ -1,10 +1,18 @@
-"""Checks what a classifier answers before anything is built on it."""
+"""A classifier's answers: asked for any number of images, checked before anything is built on them, differentiated."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from cae_jax import images as image_ranges
 from cae_jax.errors import UserError
+from cae_jax.parallel.batching import map_batches
+from cae_jax.parallel.sharding import split_over_devices
+from cae_jax.types import ImageSource, Predict
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WORDS = 300  # characters of somebody else's message that ours repeat
@@ -59,3 +67,45 @@ def check_answers(answers: np.ndarray, images: int, classes: int) -> np.ndarray:
             f"sums to {row.sum():.3g}; probabilities sum to 1. If these are logits, put a softmax behind them"
         )
     return answers
+
+
+def make_answer(predict: Callable[[Any], Any], traceable: bool) -> Callable[[Any], Any]:
+    """Makes a classifier ready for images that are uint8 or in [0, 1]: compiled, or called with numpy arrays."""
+    if traceable:
+        compiled = jax.jit(lambda images: predict(image_ranges.to_unit(images)))
+        return lambda images: compiled(split_over_devices(images))
+    return lambda images: predict(np.asarray(image_ranges.to_unit(images)))
+
+
+def predicted_classes(answer: Callable[[Any], Any], source: ImageSource, spread: bool = False) -> np.ndarray:
+    """The classes that a classifier gives to all images of a source, `[N]` int32; -1 where it has no finite answer.
+
+    For `spread` see `map_batches`.
+    """
+    rows = np.arange(len(source))
+    return map_batches(lambda batch: classes_of(np.asarray(answer(source.take(batch)))), rows, spread=spread)
+
+
+def with_sound_gradients(predict: Predict) -> Predict:
+    """The same classifier; its gradient at an image is 0 where the answer or the gradient itself is not finite.
+
+    Such an image (a blank one, for a classifier that divides by the standard deviation) would else make the gradient of
+    its whole batch NaN, whatever weight it has in the loss.
+    """
+
+    @jax.custom_vjp
+    def sound(images: jax.Array) -> jax.Array:
+        return predict(images)
+
+    def forward(images: jax.Array) -> tuple[jax.Array, tuple[Callable, jax.Array]]:
+        answers, pull_back = jax.vjp(predict, images)
+        return answers, (pull_back, jnp.isfinite(answers).all(-1))
+
+    def backward(kept: tuple[Callable, jax.Array], cotangent: jax.Array) -> tuple[jax.Array]:
+        pull_back, answered = kept
+        (gradient,) = pull_back(jnp.where(answered[:, None], cotangent, 0.0))
+        finite = answered & jnp.isfinite(gradient).all((1, 2, 3))
+        return (jnp.where(finite[:, None, None, None], gradient, 0.0),)
+
+    sound.defvjp(forward, backward)
+    return sound

@@ -16,8 +16,7 @@ import numpy as np
 
 from cae_jax.classifiers.answers import ClassifierError, check_answers, words_of
 from cae_jax.classifiers.callables import importable
-from cae_jax.classifiers.heads import HEADS, make_head
-from cae_jax.classifiers.outputs import as_rows, describe, pick_output
+from cae_jax.classifiers.outputs import HEADS, as_rows, in_words, make_head, pick_output
 from cae_jax.classifiers.preparation import AS_IT_IS, Preparation
 from cae_jax.parallel.batching import map_batches
 
@@ -114,7 +113,7 @@ class Classifier:
         except Exception as error:  # whatever somebody's code raises
             log.debug("the classifier's own error", exc_info=error)
             raise ClassifierError(
-                f"the classifier, given {describe(prepared)}, raised {type(error).__name__}: {words_of(error)}"
+                f"the classifier, given {in_words(prepared)}, raised {type(error).__name__}: {words_of(error)}"
             ) from error
         contract = self._contract
         usual = "logits" if HEADS[contract.head].scores else ""
@@ -123,7 +122,7 @@ class Classifier:
         )
         if chosen and chosen != self._chosen:
             self._chosen = chosen
-            log.info("the classifier returns %s; %r is taken for its scores", describe(returned), chosen)
+            log.info("the classifier returns %s; %r is taken for its scores", in_words(returned), chosen)
         return as_rows(array, images)
 
     def _on_host(self, prepared: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Reads what a classifier returned, whatever it is packed in, as float32 scores with a row for each image."""
+"""From what a classifier returned to probabilities: scores, whatever they are packed in, and what their columns are."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and not isinstance(value, (Mapping, type))
 
 
-def describe(value: Any) -> str:
+def in_words(value: Any) -> str:
     """What something is, in a few words: type and shape of an array, entries of a container."""
     if _is_array(value):
         kind = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
@@ -52,7 +52,7 @@ def describe(value: Any) -> str:
     entries = _entries(value)
     if entries is None:
         return "None" if value is None else type(value).__name__
-    shown = [f"{name}: {describe(inner)}" for name, inner in list(entries.items())[:SHOWN]]
+    shown = [f"{name}: {in_words(inner)}" for name, inner in list(entries.items())[:SHOWN]]
     more = [f"and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else []
     return f"{type(value).__name__}({', '.join(shown + more)})"
 
@@ -99,7 +99,7 @@ def _named(entries: dict[str, Any], output: str, returned: Any, key: str) -> Any
         return entries[output]
     if output.isdigit() and int(output) < len(entries):
         return list(entries.values())[int(output)]
-    raise ClassifierError(f"{key} is {output!r}, but the classifier returned {describe(returned)}")
+    raise ClassifierError(f"{key} is {output!r}, but the classifier returned {in_words(returned)}")
 
 
 def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str) -> tuple[Any, str]:
@@ -123,11 +123,11 @@ def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str
     while output or (array := _as_array(value, images)) is None:
         entries = _entries(value)
         if entries is None and not output:
-            raise ClassifierError(f"the classifier returned {describe(returned)}; an array of scores is expected")
+            raise ClassifierError(f"the classifier returned {in_words(returned)}; an array of scores is expected")
         if output:
             if entries is None:
                 raise ClassifierError(
-                    f"{key} is {output!r}, but the classifier returned {describe(returned)} and nothing else; leave "
+                    f"{key} is {output!r}, but the classifier returned {in_words(returned)} and nothing else; leave "
                     f"{key} empty"
                 )
             value = _named(entries, output, returned, key)
@@ -139,7 +139,7 @@ def pick_output(returned: Any, images: int, *, output: str, usual: str, key: str
             names = " or ".join(repr(name) for name in list(filled)[:SHOWN])
             choice = f"say with {key} which of them has the scores ({names})" if key else "return the scores alone"
             choice = choice if filled else "it has no scores"
-            raise ClassifierError(f"the classifier returned {describe(returned)}; {choice}")
+            raise ClassifierError(f"the classifier returned {in_words(returned)}; {choice}")
         name = next(iter(filled)) if len(filled) == 1 else usual
         value = filled[name]
         way.append(name)
@@ -156,7 +156,7 @@ def as_rows(array: Any, images: int) -> Any:
         ClassifierError: for another shape, or what are no real numbers.
     """
     if not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "biu"):
-        raise ClassifierError(f"the classifier returned {describe(array)}; real numbers are expected")
+        raise ClassifierError(f"the classifier returned {in_words(array)}; real numbers are expected")
     rows, shape = array, array.shape
     if images == 1 and array.ndim <= 1:
         rows = array.reshape(1, -1)
@@ -182,3 +182,93 @@ def as_rows(array: Any, images: int) -> Any:
     if isinstance(rows, jax.Array):
         return rows.astype(jnp.float32)
     return np.array(rows, np.float32)  # its own memory: a classifier may use its buffer again
+
+
+class Head(NamedTuple):
+    """What a head takes.
+
+    Attributes:
+        outputs: the classifier's outputs, in words.
+        columns: meaning of the columns: 'classes', 'one' or 'findings'.
+        twin: the head for the same outputs where they are probabilities already, or where these are not.
+        scores: whether it takes scores; else probabilities.
+    """
+
+    outputs: str
+    columns: str
+    twin: str
+    scores: bool
+
+
+HEADS = {
+    "softmax": Head("a score for each class", "classes", "probabilities", True),
+    "logit": Head("one score, for the second of two classes", "one", "probability", True),
+    "sigmoid": Head("a score for each of several findings", "findings", "findings", True),
+    "probabilities": Head("a probability for each class", "classes", "softmax", False),
+    "probability": Head("one probability, of the second of two classes", "one", "logit", False),
+    "findings": Head("a probability for each of several findings", "findings", "sigmoid", False),
+}
+
+
+def make_head(name: str, finding: int = 0, columns: tuple[int, ...] = ()) -> Callable[[Any], Any]:
+    """Makes the function from a classifier's outputs `[batch, outputs]`, of numpy or of JAX, to probabilities.
+
+    Args:
+        name: meaning of the outputs. 'softmax': a score for each class. 'logit': one score, for the second of two
+            classes. 'sigmoid': a score for each of several findings that do not exclude each other, of which one is
+            explained as absent (class 0) or present (class 1). 'probabilities', 'probability' and 'findings': the same
+            three, where the outputs are probabilities already.
+        finding: the column of that one.
+        columns: columns of the K classes, in their order; () takes every column. All others are left out, and the
+            probabilities are those among the K: of scores, the softmax over them; of probabilities, their shares of
+            their sum.
+
+    Returns:
+        Outputs to probabilities `[batch, K]`. It raises ClassifierError for outputs of another shape.
+
+    Raises:
+        ValueError: for another name, or columns that cannot be.
+    """
+    if name not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}, not {name!r}")
+    kind = HEADS[name]
+    if columns and kind.columns != "classes":
+        raise ValueError(f"columns go with the heads softmax and probabilities; of {name!r}, `finding` is the column")
+    if len(set(columns)) != len(columns) or any(column < 0 for column in columns):
+        raise ValueError(f"columns must be different numbers from 0 on, not {columns}")
+
+    @np.errstate(invalid="ignore", divide="ignore")  # no number comes of what is none, and is told apart later
+    def head(outputs: Any) -> Any:
+        if kind.columns == "one":
+            if outputs.size != len(outputs):
+                raise ClassifierError(f"head {name!r} takes one score for each image, not {outputs.shape}")
+            return _absent_or_present(outputs.reshape(-1), kind.scores)
+        if outputs.ndim != 2:
+            raise ClassifierError(f"the classifier's outputs must be [images, scores], not {outputs.shape}")
+        if kind.columns == "findings":
+            if not 0 <= finding < outputs.shape[1]:
+                raise ClassifierError(
+                    f"finding {finding} does not exist; the classifier has 0 to {outputs.shape[1] - 1}"
+                )
+            return _absent_or_present(outputs[:, finding], kind.scores)
+        if columns:
+            if max(columns) >= outputs.shape[1]:
+                raise ClassifierError(
+                    f"column {max(columns)} does not exist; the classifier has 0 to {outputs.shape[1] - 1}"
+                )
+            outputs = outputs[:, np.asarray(columns)]
+        xp = outputs.__array_namespace__()
+        if kind.scores:
+            outputs = xp.exp(outputs - outputs.max(-1, keepdims=True))
+        elif not columns:
+            return outputs
+        return outputs / outputs.sum(-1, keepdims=True)
+
+    return head
+
+
+def _absent_or_present(scores: Any, logistic: bool) -> Any:
+    xp = scores.__array_namespace__()
+    # the logistic function, which overflows nowhere in this form
+    present = 0.5 + 0.5 * xp.tanh(0.5 * scores) if logistic else scores
+    return xp.stack([1.0 - present, present], axis=-1)

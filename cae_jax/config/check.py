@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from cae_jax.classifiers.heads import HEADS
 from cae_jax.classifiers.networks import ARCHITECTURES
+from cae_jax.classifiers.outputs import HEADS
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, conform, flatten
 from cae_jax.config.settings import classifier_reference, file_settings

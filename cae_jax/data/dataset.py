@@ -1,17 +1,22 @@
-"""The record of an opened data set, and how one is split."""
+"""The record of an opened data set, and files and data sets known by their contents."""
 
+import hashlib
 import logging
+import pathlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from cae_jax.data.file_source import Skipped
 from cae_jax.data.image_files import ImageError
 from cae_jax.data.listing import Listing
+from cae_jax.data.sources import THREADS, Skipped
+from cae_jax.data.splits import SPLITS
 from cae_jax.types import ImageSource
 
+SAMPLED = 4096  # bytes, three times, of a file that is compared with others
 log = logging.getLogger(__name__)
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,53 @@ class Dataset:
         return getattr(self, name)
 
 
-def stratified_split(labels: np.ndarray, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sets `size` rows aside so that both parts keep the proportions of the classes.
+def file_sketch(path: pathlib.Path) -> str:
+    """A file's length and a hash of its beginning, middle and end: what equal files share and few others do.
+
+    Raises:
+        ImageError: naming the file, if it cannot be read.
+    """
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            if length <= 3 * SAMPLED:
+                return f"{length}-{hashlib.sha256(file.read()).hexdigest()[:32]}"
+            parts = []
+            for start in (0, length // 2, max(length - SAMPLED, 0)):
+                file.seek(start)
+                parts.append(file.read(SAMPLED))
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} does not exist") from error
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error}") from error
+    return f"{length}-{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}"
+
+
+def file_sketches(files: Sequence[pathlib.Path]) -> tuple[str, ...]:
+    """The sketches of many files."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return tuple(pool.map(file_sketch, files))
+
+
+def shared_files(
+    first: Sequence[tuple[pathlib.Path, str]], second: Sequence[tuple[pathlib.Path, str]]
+) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    """Pairs of files of the same contents, one of either list. Only files that look alike are read whole.
 
     Args:
-        labels: classes `[N]`.
-        size: number of rows of the second part.
-        seed: seed of the draw.
-
-    Returns:
-        Sorted row numbers of the rest, and of the part set aside.
+        first: files of the first list, with their sketches.
+        second: files of the second list.
     """
-    from sklearn.model_selection import train_test_split  # slow to import, and only a split needs it
+    by_sketch = {sketch: path for path, sketch in first}
+    alike = ((by_sketch.get(sketch), path) for path, sketch in second)
+    digest = lambda path: hashlib.sha256(path.read_bytes()).digest()  # noqa: E731
+    return [(known, path) for known, path in alike if known is not None and digest(known) == digest(path)]
 
-    rest, aside = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
-    return np.sort(rest), np.sort(aside)
+
+def fingerprint(parts: Iterable[object]) -> str:
+    """A digest of texts, numbers and bytes, in their order."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part if isinstance(part, bytes) else str(part).encode(errors="surrogateescape"))
+        whole.update(b"\0")
+    return whole.hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cae_jax.data.brightness import Window, to_bytes, window_ends
+from cae_jax.data.pictures import Window, to_bytes, window_ends
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 MAGIC_AT, MAGIC = 128, b"DICM"

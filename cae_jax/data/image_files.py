@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cae_jax.data.brightness import Window
 from cae_jax.data.dicom import DICOM_SUFFIXES, has_dicom_magic, read_dicom
-from cae_jax.data.pictures import BACKGROUNDS, PICTURE_SUFFIXES, Seen, Unusable, read_picture, show_deep, without_alpha
+from cae_jax.data.pictures import (
+    BACKGROUNDS,
+    PICTURE_SUFFIXES,
+    Seen,
+    Unusable,
+    Window,
+    read_picture,
+    show_deep,
+    without_alpha,
+)
 from cae_jax.errors import UserError
 
 SUFFIXES = (*PICTURE_SUFFIXES, *DICOM_SUFFIXES)

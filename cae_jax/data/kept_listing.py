@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cae_jax.data.dataset import SPLITS
-from cae_jax.data.digests import file_sketches
-from cae_jax.data.draws import draw_splits
+from cae_jax.data.dataset import file_sketches
 from cae_jax.data.listing import Listing, ListingError
+from cae_jax.data.splits import SPLITS, draw_splits
 from cae_jax.errors import UserError
 
 LISTING = "listing.csv"

@@ -9,12 +9,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from cae_jax.data.dataset import SPLITS, Dataset
-from cae_jax.data.digests import fingerprint
-from cae_jax.data.draws import SHARES, draw_rows
+from cae_jax.data.dataset import Dataset, fingerprint
 from cae_jax.data.image_files import AS_THEY_ARE, Format
 from cae_jax.data.sources import RowSource, held_if_small, settled
-from cae_jax.data.split_names import splits_of
+from cae_jax.data.splits import SHARES, SPLITS, draw_rows, splits_of
 
 HELD = 64 << 20  # bytes of images up to which a split is held in memory
 CHUNK = 1 << 20

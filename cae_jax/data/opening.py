@@ -11,18 +11,15 @@ import numpy as np
 import requests
 import tensorflow_datasets as tfds
 
-from cae_jax.data.class_folders import list_class_folders
-from cae_jax.data.dataset import SPLITS, Dataset
-from cae_jax.data.digests import fingerprint
-from cae_jax.data.inspection import warn_of_blanks
-from cae_jax.data.listed import PLAIN, FileSettings, open_listing
+from cae_jax.data.dataset import Dataset, fingerprint
+from cae_jax.data.folders import is_published_layout, list_class_folders, list_published_layout
 from cae_jax.data.listing import class_order
-from cae_jax.data.mnist import FILES, FashionMnist, Mnist
-from cae_jax.data.mnist_5k import Mnist5k
+from cae_jax.data.mnist import FILES, FashionMnist, Mnist, Mnist5k
 from cae_jax.data.npz import open_npz
+from cae_jax.data.open_listing import PLAIN, FileSettings, open_listing, warn_of_blanks
 from cae_jax.data.phantom_builder import Phantom, read_variant
 from cae_jax.data.prepared import read_prepared, refuse_foreign_features
-from cae_jax.data.published_layout import is_published_layout, list_published_layout
+from cae_jax.data.splits import SPLITS
 from cae_jax.data.table import list_table
 from cae_jax.errors import UserError
 

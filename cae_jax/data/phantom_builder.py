@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cae_jax.data import phantom
-from cae_jax.data.dataset import SPLITS
-from cae_jax.data.png import encode_png
+from cae_jax.data.pictures import encode_png
+from cae_jax.data.splits import SPLITS
 
 RELIABILITY = 0.98  # how often a planted shortcut tells in training whether there is a finding
 SYNTAX = "phantom/<classes>_<side>[_rgb][_mark|_brightness[_random]][_n<train images>][_seed<S>]"

@@ -1,5 +1,6 @@
-"""Reads picture files with Pillow: the one image that is meant, the right way up, at any bit depth."""
+"""Picture files with Pillow: the one image that is meant, the right way up; any bit depth as brightness of 8 bits."""
 
+import io
 import pathlib
 import warnings
 from typing import NamedTuple
@@ -7,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cae_jax.data.brightness import Window, to_bytes, window_ends
-
+Window = tuple[float, float]
+"""Centre and width, as DICOM has them."""
 FORMATS = {  # Pillow's names of what is read, by content, and the suffixes that such files have
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -164,3 +165,30 @@ def read_picture(path: pathlib.Path, window: Window | None, background: str) -> 
             if picture.format == "TIFF":  # which Pillow has turned
                 return seen
             return seen._replace(pixels=turn_upright(seen.pixels, picture.getexif().get(ORIENTATION, 1)))
+
+
+def window_ends(window: Window, exact: bool) -> tuple[float, float]:
+    """The values that a window shows black and white (PS3.3, C.11.2.1.2 and C.11.2.1.3.2).
+
+    Args:
+        window: centre and width.
+        exact: whether the width is of a continuous scale; else it counts whole values: (2048, 4096) is 0 to 4095.
+    """
+    centre, width = window
+    if exact or width < 1:
+        return centre - width / 2, centre + width / 2
+    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+
+
+def to_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Spreads values from `black` to `white` over 0 to 255, rounded; what lies beyond is cut off. Any shape, uint8."""
+    shown = (np.asarray(values, np.float32) - np.float32(black)) / np.float32(max(white - black, 1e-9))
+    return np.round(np.clip(shown, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def encode_png(image: np.ndarray) -> io.BytesIO:
+    """Encodes a uint8 image `[height, width]` or `[height, width, 1 or 3]` as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image).save(buffer, format="png")
+    buffer.seek(0)
+    return buffer

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cae_jax.data.dataset import SPLITS, Dataset, stratified_split
-from cae_jax.data.digests import fingerprint
-from cae_jax.data.draws import SHARES, draw_rows
+from cae_jax.data.dataset import Dataset, fingerprint
 from cae_jax.data.image_files import AS_THEY_ARE, Format
 from cae_jax.data.listing import class_order
 from cae_jax.data.sources import RecordSource, held_if_small, settled
-from cae_jax.data.split_names import splits_of
+from cae_jax.data.splits import SHARES, SPLITS, draw_rows, splits_of, stratified_split
 
 FEATURES = "features.json"
 OF_TFDS = "tensorflow_datasets."

@@ -1,8 +1,12 @@
-"""Draws the splits that a data set leaves open, by its files' names alone: no file's split hangs on its neighbours."""
+"""Splits: their names, and how those are drawn that a data set leaves open.
+
+Of files they are drawn by the names alone: no file's split hangs on its neighbours.
+"""
 
 import collections
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,7 +14,13 @@ import numpy as np
 
 from cae_jax.data.listing import Listing, ListingError
 
+SPLITS = ("train", "validation", "test")
 SHARES = {"test": 0.2, "validation": 0.1}  # of all, and of what testing leaves; in the order of drawing
+USUAL = re.compile(
+    r"(?P<train>train(ing)?)|(?P<validation>val(id(at(e|ion))?)?|dev(el(opment)?)?)|(?P<test>test(ing)?|holdout)"
+    r"|(?P<eval>eval(uation)?)"
+)
+WORDS = re.compile(r"[ _-]?(set|split|data|images|imgs)$")
 
 
 class _Unit(NamedTuple):
@@ -155,3 +165,36 @@ def draw_splits(listing: Listing) -> Listing:
             splits[unit.rows] = split
     splits[splits == ""] = "train"
     return replace(listing, splits=splits)
+
+
+def split_of(name: str) -> str:
+    """The split that a name means: 'train', 'validation', 'test', 'eval' (either of the last two), or '' for none."""
+    found = USUAL.fullmatch(WORDS.sub("", name.strip().lower()))
+    return found.lastgroup or "" if found else ""
+
+
+def splits_of(names: Iterable[str]) -> dict[str, str]:
+    """The splits that names mean, by name, without those that mean none.
+
+    'eval' is the test split, or the validation split where another name means the test split.
+    """
+    meant = {name: split for name in names if (split := split_of(name))}
+    evaluated = "validation" if "test" in meant.values() else "test"
+    return {name: evaluated if split == "eval" else split for name, split in meant.items()}
+
+
+def stratified_split(labels: np.ndarray, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sets `size` rows aside so that both parts keep the proportions of the classes.
+
+    Args:
+        labels: classes `[N]`.
+        size: number of rows of the second part.
+        seed: seed of the draw.
+
+    Returns:
+        Sorted row numbers of the rest, and of the part set aside.
+    """
+    from sklearn.model_selection import train_test_split  # slow to import, and only a split needs it
+
+    rest, aside = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    return np.sort(rest), np.sort(aside)

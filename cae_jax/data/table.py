@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cae_jax.data.listing import Listing, ListingError, class_numbers, class_order, natural, whole_number
-from cae_jax.data.split_names import splits_of
+from cae_jax.data.splits import splits_of
 
 
 class Columns(NamedTuple):

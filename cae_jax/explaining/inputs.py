@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cae_jax.data import SUFFIXES, Format, ImageError, describe, image_files, images_below, read_pixels, resize
+from cae_jax.data import SUFFIXES, Format, ImageError, image_files, images_below, kinds_in_words, read_pixels, resize
 from cae_jax.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -134,10 +134,10 @@ def list_files(path: pathlib.Path) -> list[pathlib.Path]:
         if below := images_below(path):
             left_out["in its folders"] += below
         if not files:
-            others = f"; not read: {describe(left_out)}" if left_out else ""
+            others = f"; not read: {kinds_in_words(left_out)}" if left_out else ""
             raise InputError(f"{path} has no images ({', '.join(SUFFIXES)}, or DICOM without a suffix){others}")
         if left_out:
-            log.warning("%s: not read: %s", path, describe(left_out))
+            log.warning("%s: not read: %s", path, kinds_in_words(left_out))
         return files
     if not path.is_file():
         raise InputError(f"{path} does not exist")
