@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import cae_jax
+
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"errors"},
@@ -93,6 +95,13 @@ def test_modules_and_their_public_functions_and_classes_have_docstrings(file):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_public_names_are_there_and_none_of_them_loads_jax_before_it_is_used():
+    code = "import sys, cae_jax; cae_jax.presets.default(), cae_jax.ExplainOptions(); sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert sorted(cae_jax.__all__) == sorted(cae_jax._HOMES)
+    assert all(getattr(cae_jax, name) for name in cae_jax.__all__)
 
 
 def test_training_starts_without_what_only_evaluation_needs():

@@ -12,10 +12,11 @@ from scipy.spatial import KDTree
 from cae_jax import manifold
 from cae_jax.counterfactual import STRATEGIES, Strategy, along_path, pad_waypoints, reconstruction_saliency
 from cae_jax.explaining import Explainer, InputError, SplitCodes, encode_splits
+from cae_jax.options import ExplainOptions
 
 POINTS = 32  # waypoints of any path, so that the search compiles once
 NEIGHBOURS = 5  # of a place in t-SNE, which has no way back to codes but by its points
-CONFIDENCE = 0.9
+CONFIDENCE = ExplainOptions.confidence
 RECENT = 64  # individual codes that are kept for what is asked next
 
 _along = jax.jit(along_path)
