@@ -176,7 +176,7 @@ def as_rows(array: Any, images: int) -> Any:
         )
     if rows.shape[1] == 1 and array.dtype.kind in "iu":
         raise ClassifierError(
-            f"the classifier returned {describe(array)}, a whole number for each image: the class itself, it seems; "
+            f"the classifier returned {in_words(array)}, a whole number for each image: the class itself, it seems; "
             f"scores of all classes are needed"
         )
     if isinstance(rows, jax.Array):
