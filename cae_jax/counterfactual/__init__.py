@@ -12,7 +12,7 @@ from cae_jax.counterfactual.saliency import (
     relevance,
     smooth,
 )
-from cae_jax.counterfactual.search import Crossings, search, search_on_host
+from cae_jax.counterfactual.search import Crossings, Paths, search, search_on_host
 from cae_jax.counterfactual.selection import select, select_diverse
 from cae_jax.counterfactual.strategies import (
     STRATEGIES,
@@ -28,6 +28,7 @@ __all__ = [
     "Candidates",
     "CodeTable",
     "Crossings",
+    "Paths",
     "Strategy",
     "along_path",
     "decide_endings",
