@@ -4,6 +4,7 @@ import numpy as np
 
 from cae_jax.counterfactual import STRATEGIES, CodeTable, nearest_classes
 from cae_jax.explaining import Explainer, ExplainOptions
+from cae_jax.parallel.rows import take
 
 SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 IMAGES = 64  # at once
@@ -44,12 +45,13 @@ def published_maps(explainer: Explainer, images: np.ndarray, options: ExplainOpt
     maps = []
     for start in range(0, len(images), IMAGES):
         exemplars = images[start : start + IMAGES]
-        codes, starts = explainer.encode(exemplars)
+        individual, starts = explainer.encode(exemplars)
         predictions = explainer.predict(exemplars).argmax(-1)
         ends = _reference_codes(explainer.code_table, starts, predictions, options)
         generated, going = np.empty_like(exemplars), np.arange(len(exemplars))
         for shift in np.asarray(SHIFTS, np.float32):
-            generated[going] = explainer.decode(codes[going], starts[going] * (1 - shift) + ends[going] * shift)
+            class_codes = starts[going] * (1 - shift) + ends[going] * shift
+            generated[going] = explainer.decode(take(individual, going), class_codes)
             going = going[explainer.predict(generated[going]).argmax(-1) == predictions[going]]
             if not len(going):
                 break

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import classifiers
@@ -16,7 +15,7 @@ from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
-from cae_jax.models import carried_exemplars
+from cae_jax.models import Individual
 from cae_jax.workdir.classifier_store import LoadedClassifier, load_oracle
 from cae_jax.workdir.record import read_record
 
@@ -107,10 +106,8 @@ class Setting:
     @functools.cached_property
     def reconstructions(self) -> np.ndarray:
         """What the CAE's decoder draws of the images by itself."""
-        codes, class_codes = self.explainer.encode(self.images)
-        if self.explainer.record.config.model.keep_residual:
-            return np.asarray(carried_exemplars(jnp.asarray(codes), self.images.shape[1:])[2])
-        return self.explainer.decode(codes, class_codes)
+        individual, class_codes = self.explainer.encode(self.images)
+        return self.explainer.decode(Individual(individual.code), class_codes)
 
 
 def make_classifier(loaded: LoadedClassifier) -> Classifier:

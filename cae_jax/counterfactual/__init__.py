@@ -18,7 +18,6 @@ from cae_jax.counterfactual.strategies import (
     STRATEGIES,
     Candidates,
     Strategy,
-    join_candidates,
     nearest_classes,
     straight,
 )
@@ -34,7 +33,6 @@ __all__ = [
     "decide_endings",
     "exchange_relevance",
     "input_saliency",
-    "join_candidates",
     "log_odds",
     "nearest_classes",
     "pad_waypoints",

@@ -17,7 +17,9 @@ import numpy as np
 from cae_jax.data import SPLITS
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
+from cae_jax.models import Individual
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
+from cae_jax.parallel.rows import concatenate, take
 from cae_jax.types import ImageSource
 
 CALLS = 8  # compiled calls whose images are read at once
@@ -85,8 +87,7 @@ class SplitCodes:
 
     def select(self, rows: np.ndarray) -> "SplitCodes":
         """Some of the rows."""
-        changed = {field.name: getattr(self, field.name)[rows] for field in fields(self)[1:]}
-        return replace(self, **changed)
+        return replace(self, **take({field.name: getattr(self, field.name) for field in fields(self)[1:]}, rows))
 
     def of(self, split: str) -> "SplitCodes":
         """The rows of one split."""
@@ -101,19 +102,14 @@ class SplitCodes:
             images[here] = self.explainer.dataset.split(split).take(np.asarray([int(places[i][2]) for i in here]))
         return images
 
-    def individual(self, rows: np.ndarray) -> np.ndarray:
-        """Individual codes `[len(rows), h, w, code]` of some images, computed again."""
+    def individual(self, rows: np.ndarray) -> Individual:
+        """Individual codes of some images, computed again."""
         return self.explainer.encode(self.take(rows))[0]
 
     @property
     def images(self) -> np.ndarray:
         """All images, uint8; for as many as fit into memory."""
         return self.take(np.arange(len(self)))
-
-    @property
-    def individual_codes(self) -> np.ndarray:
-        """All individual codes; for as many as fit into memory."""
-        return self.individual(np.arange(len(self)))
 
     def drawn(
         self, rows: np.ndarray, class_codes: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
@@ -130,7 +126,7 @@ class SplitCodes:
         for start in range(0, len(order), step):
             part = order[start : start + step]
             used, place = np.unique(rows[part], return_inverse=True)
-            found.append(function(self.explainer.decode(self.individual(used)[place], class_codes[part])))
+            found.append(function(self.explainer.decode(take(self.individual(used), place), class_codes[part])))
         return np.concatenate(found)[np.argsort(order)]
 
 
@@ -192,7 +188,7 @@ def gather_codes(explainer: Explainer, parts: Iterable[CodePart]) -> SplitCodes:
         )
         for part in parts
     ]
-    return SplitCodes(explainer, *(np.concatenate(field) for field in zip(*kept, strict=True)))
+    return SplitCodes(explainer, *concatenate(kept))
 
 
 def encode_splits(

@@ -1,10 +1,8 @@
 """The global explanation: what all class codes of a data set show of the classifier."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from cae_jax import manifold, metrics
@@ -12,7 +10,7 @@ from cae_jax.explaining.codes import SplitCodes
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import InputError
 from cae_jax.images import to_unit
-from cae_jax.models import carried_exemplars
+from cae_jax.parallel.rows import take
 
 DIRECTIONS = 4  # principal directions that are drawn
 STEPS = 9  # images along each
@@ -70,7 +68,7 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
     """How well classes are read from codes: fitted to the training split, scored on the test split."""
     train, test = codes.of("train"), codes.of("test")
     class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
-    encode = functools.partial(_plain_codes, codes.explainer)
+    encode = lambda images: codes.explainer.encode(images)[0].code  # noqa: E731
     leakage = metrics.individual_code_leakage(encode, train, train.predictions, test, test.predictions, seed)
     return {
         "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
@@ -82,14 +80,6 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
         "individual_code_leakage_images": leakage["individual_code_leakage_images"],
         "chance": leakage["individual_code_leakage_chance"],
     }
-
-
-def _plain_codes(explainer: Explainer, images: np.ndarray) -> np.ndarray:
-    """Individual codes without the exemplars, which those of a model that keeps residuals carry."""
-    codes, _ = explainer.encode(images)
-    if explainer.record.config.model.keep_residual:
-        return np.asarray(carried_exemplars(jnp.asarray(codes), explainer.record.image_shape)[0])
-    return codes
 
 
 def _claims(
@@ -124,7 +114,7 @@ def _draw_directions(
         change = shifts[:, None] * components.deviations[direction] * components.axes[direction]
         for row in exemplars[:EXEMPLARS]:
             codes = (test.class_codes[row] + change).astype(np.float32)
-            individual = np.repeat(test.individual(np.asarray([row])), STEPS, axis=0)
+            individual = take(test.individual(np.asarray([row])), np.zeros(STEPS, int))
             drawn[f"{direction + 1}: {test.names[row]}"] = explainer.decode(individual, codes)
     return drawn
 

@@ -26,8 +26,6 @@ class CAE(nn.Module):
         individual_norm: 'instance', as published, or 'layer' (see `IndividualEncoder`).
         residual_blocks: of the individual encoder, and of the decoder.
         mlp_width: hidden width of the decoder's MLP.
-        keep_residual: whether individual codes carry what the reconstruction lacks along (see
-            `exemplars`), so that an image's own codes give back the image, and swaps keep it where nothing was changed.
         stem_kernel: first kernel of both encoders.
         upsample_kernel: of the decoder, 3 or 5.
         output_kernel: last kernel of the decoder.
@@ -45,7 +43,6 @@ class CAE(nn.Module):
     individual_norm: str = "instance"
     residual_blocks: int = 6
     mlp_width: int = 256
-    keep_residual: bool = False
     stem_kernel: int = 7
     upsample_kernel: int = 5
     output_kernel: int = 7

@@ -1,8 +1,7 @@
-"""Exemplars carried along with individual codes, so that images on a path keep what the class code does not change."""
+"""Images on a path that keep of the exemplar what the class code does not change."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 WINDOW = 5  # pixels, around each of which changes are averaged
 FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left
@@ -28,42 +27,3 @@ def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, 
     total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
     kept = jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
     return kept * exemplars + (1.0 - kept) * drawn
-
-
-def _block(size: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:
-    return -(-size[0] // cells[0]), -(-size[1] // cells[1])
-
-
-def carry_exemplars(
-    individual_codes: jax.Array | np.ndarray, exemplars: jax.Array | np.ndarray, reconstructions: jax.Array | np.ndarray
-) -> jax.Array:
-    """Appends exemplars and their reconstructions, `[N, height, width, C]`, to individual codes `[N, h, w, code]`.
-
-    Returns:
-        `[N, h, w, code + 2 C · rows · columns]`, where each cell of the code holds a block of rows × columns pixels.
-    """
-    both = jnp.concatenate([jnp.asarray(exemplars), jnp.asarray(reconstructions)], axis=-1)
-    count, height, width, channels = both.shape
-    h, w = individual_codes.shape[1:3]
-    rows, columns = _block((height, width), (h, w))
-    padded = jnp.pad(both, ((0, 0), (0, h * rows - height), (0, w * columns - width), (0, 0)))
-    blocks = padded.reshape(count, h, rows, w, columns, channels).swapaxes(2, 3)
-    return jnp.concatenate([jnp.asarray(individual_codes), blocks.reshape(count, h, w, -1)], axis=-1)
-
-
-def carried_exemplars(
-    individual_codes: jax.Array, image_shape: tuple[int, int, int]
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Undoes `carry_exemplars`: the codes, the exemplars and the reconstructions.
-
-    Args:
-        individual_codes: with exemplars.
-        image_shape: height, width and channels of the images.
-    """
-    height, width, channels = image_shape
-    count, h, w, together = individual_codes.shape
-    rows, columns = _block((height, width), (h, w))
-    own = together - rows * columns * 2 * channels
-    blocks = individual_codes[..., own:].reshape(count, h, w, rows, columns, 2 * channels)
-    whole = blocks.swapaxes(2, 3).reshape(count, h * rows, w * columns, 2 * channels)[:, :height, :width]
-    return individual_codes[..., :own], whole[..., :channels], whole[..., channels:]

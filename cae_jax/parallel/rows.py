@@ -1,4 +1,4 @@
-"""Rows of trees: of a plain array, or of a record whose arrays have as many rows. None stands where there is no array."""
+"""Rows of trees: a tree is an array, or a record of arrays that have as many rows, and None where there is none."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
