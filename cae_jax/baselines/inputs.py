@@ -1,12 +1,14 @@
-"""What all methods ask of what they are given: images, a class for each, a colour. Bad input is named and refused."""
+"""What all methods are given: a classifier, images, a class for each, a colour. Bad input is named and refused."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.images import to_unit
+from cae_jax.types import Predict
 
 Array = np.ndarray | jax.Array
 
@@ -15,6 +17,37 @@ Logits = Callable[[jax.Array], jax.Array]
 
 Rows must not influence each other, and JAX must be able to trace it.
 """
+
+Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""Images and an offset to scores before the softmax `[batch, K]` and a layer's output `[batch, h, w, features]`.
+
+The offset, a number or of the output's shape, is added to that output before the classifier goes on, so that the
+gradient by the offset at 0 is the one by the output.
+"""
+
+
+def _hidden(view: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise ValueError(f"the classifier does not show its {view}, which this method needs")
+
+    return refuse
+
+
+class WhiteBox(NamedTuple):
+    """A classifier as methods look at it. What it does not show raises ValueError when a method asks for it.
+
+    Attributes:
+        predict: images in [0, 1] to probabilities. Methods that need no gradients call it with numpy arrays of one
+            shape, so it may be any function of arrays; compile it (`jax.jit`) where JAX can trace it.
+        logits: see `Logits`.
+        tap: see `Tap`; `cae_jax.classifiers.make_tap` makes one.
+        redrawn: a seed to the same network with parameters that were drawn again, see `randomise`.
+    """
+
+    predict: Predict = _hidden("probabilities")
+    logits: Logits = _hidden("scores before the softmax")
+    tap: Tap = _hidden("layers")
+    redrawn: Callable[[int], "WhiteBox"] = _hidden("parameters")
 
 
 def unit_images(images: Array, name: str = "images") -> np.ndarray:

@@ -51,7 +51,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
 
     from cae_jax.comparison import protocol, suite
     from cae_jax.comparison.folder import write_folder
-    from cae_jax.comparison.setting import Setting, check_classifiers
+    from cae_jax.comparison.task import check_classifiers, open_setting
     from cae_jax.training.loop import train
 
     path = find_config(options.config)
@@ -66,7 +66,7 @@ def benchmark(options: argparse.Namespace, changes: dict[str, str], console) -> 
         check_classifiers(config.train)
         train(config.train, model, console)
     with console.status("opening model and images"):
-        setting = Setting(config, model)
+        setting = open_setting(config, model)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, apply_overrides, conform, find_config, load_config
 from cae_jax.data import SPLITS
-from cae_jax.explaining import MAP_OPTIONS
+from cae_jax.explaining import MAP_OPTIONS, ExplainOptions
 
 FILLS = ("mean", "blur", "imputation")
 
@@ -67,7 +67,7 @@ DEFAULTS: dict[str, Any] = {
         "fills": ("mean", "blur", "imputation"),
         "blur": 4.0,
         "road_shares": (0.05, 0.1, 0.2, 0.3, 0.5),
-        "confidence": 0.9,
+        "confidence": ExplainOptions.confidence,
         "changed": 0.05,
         "bootstrap": 2000,
         "pictures": 8,

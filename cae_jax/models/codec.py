@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 from cae_jax.models.exemplars import draw_on
-
-Array = jax.Array | np.ndarray
 
 
 class Individual(NamedTuple):
@@ -23,9 +20,9 @@ class Individual(NamedTuple):
         reconstruction: likewise, what the decoder draws from their own codes by itself.
     """
 
-    code: Array
-    exemplar: Array | None = None
-    reconstruction: Array | None = None
+    code: Any  # arrays of JAX, or of numpy on the host
+    exemplar: Any = None
+    reconstruction: Any = None
 
 
 def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
