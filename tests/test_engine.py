@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
+from cae_jax.counterfactual.selection import find_shortfalls
 from cae_jax.explaining import ExplainOptions, engine
 from cae_jax.explaining.compiled_model import CompiledModel
-from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import Exemplars, concatenate, explain_batch, route_along, route_by_strategy
-from cae_jax.explaining.requests import ANY, Aim, Requests, make_requests
+from cae_jax.explaining.options import ANY, Aim, Requests, make_requests
 from cae_jax.types import Ending
 
 CLASSES = 3

@@ -9,8 +9,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
-from cae_jax.counterfactual.code_table import CodeTable, nearest_rows
-from cae_jax.counterfactual.geodesic import Geodesics
+from cae_jax.counterfactual.code_table import CodeTable, Geodesics, nearest_rows
 from cae_jax.parallel.rows import concatenate, take
 
 MEDOID_SAMPLE = 4000  # codes of a class that a medoid is chosen among

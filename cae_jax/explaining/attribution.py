@@ -10,7 +10,7 @@ import numpy as np
 from cae_jax.data import resize
 from cae_jax.explaining.explainer import IMAGES, Explainer
 from cae_jax.explaining.inputs import InputError, as_array, check_images
-from cae_jax.explaining.requests import Aim, Target, check_target
+from cae_jax.explaining.options import Aim, Target, check_target
 from cae_jax.types import Explanation
 
 MAP_OPTIONS: dict[str, Any] = {

@@ -27,8 +27,7 @@ from cae_jax.counterfactual import (
     straight,
 )
 from cae_jax.explaining.compiled_model import CompiledModel
-from cae_jax.explaining.options import ExplainOptions
-from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.explaining.options import ANY, ExplainOptions, Requests
 from cae_jax.models import Individual
 from cae_jax.parallel import rows
 from cae_jax.parallel.batching import map_batches

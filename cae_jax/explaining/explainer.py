@@ -12,10 +12,10 @@ from cae_jax.classifiers import ASKED, ClassifierError, classes_of
 from cae_jax.config.reading import ConfigError
 from cae_jax.config.settings import file_settings
 from cae_jax.counterfactual import STRATEGIES, CodeTable
+from cae_jax.counterfactual.selection import find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
-from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import (
     MEMORY,
     Exemplars,
@@ -28,9 +28,16 @@ from cae_jax.explaining.engine import (
 )
 from cae_jax.explaining.inputs import InputError, as_array, check_images
 from cae_jax.explaining.loading import load_parts
-from cae_jax.explaining.options import ExplainOptions, read_options
+from cae_jax.explaining.options import (
+    Aim,
+    ExplainOptions,
+    Target,
+    check_target,
+    check_waypoints,
+    make_requests,
+    read_options,
+)
 from cae_jax.explaining.package import Parts, is_package, write_package
-from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
 from cae_jax.parallel import rows
 from cae_jax.types import Ending, Explanation

@@ -16,10 +16,9 @@ import numpy as np
 
 from cae_jax.classifiers import array_digest
 from cae_jax.explaining.explainer import IMAGES, Explainer
-from cae_jax.explaining.inputs import InputError
+from cae_jax.explaining.inputs import Failure, InputError, Inputs
+from cae_jax.explaining.options import check_target, find_target
 from cae_jax.explaining.outputs import Part, ResultFolder
-from cae_jax.explaining.requests import check_target, find_target
-from cae_jax.explaining.sources import Failure, Inputs
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
 from cae_jax.workdir.lock import hold

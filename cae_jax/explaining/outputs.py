@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae_jax.explaining.diversity import find_shortfalls
-from cae_jax.explaining.inputs import InputError
-from cae_jax.explaining.sources import Failure
+from cae_jax.counterfactual.selection import find_shortfalls
+from cae_jax.explaining.inputs import Failure, InputError
 from cae_jax.file_names import safe_names
 from cae_jax.report import ExplanationPage, class_name, draw_explanation
 from cae_jax.types import Ending, Explanation
