@@ -15,7 +15,8 @@ import numpy.typing as npt
 from rich.console import Console
 
 from cae_jax.counterfactual import STRATEGIES, Crossings, Paths, decide_endings, search
-from cae_jax.explaining import Explainer, ExplainOptions, InputError
+from cae_jax.errors import InputError
+from cae_jax.explaining import Explainer, ExplainOptions
 from cae_jax.parallel.batching import map_batches
 from cae_jax.parallel.rows import count, take
 from cae_jax.types import Ending

@@ -44,7 +44,8 @@ def benchmark(options: argparse.Namespace, console) -> None:
 
     import jax
 
-    from cae_jax.explaining import Explainer, ExplainOptions, InputError
+    from cae_jax.errors import InputError
+    from cae_jax.explaining import Explainer, ExplainOptions
     from cae_jax.parallel import rows
     from cae_jax.parallel.batching import map_batches
     from cae_jax.workdir.classifier_store import load_oracle

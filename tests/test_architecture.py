@@ -10,7 +10,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"errors"},
-    {"types", "images", "file_names", "descent"},
+    {"types", "images", "file_names", "descent", "drafts"},
     {"parallel"},
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},
     {"config"},

@@ -124,7 +124,7 @@ def test_a_pool_that_does_not_fit_is_refused():
     pool, answers = IMAGES, np.asarray(predict(IMAGES))
     for bad, message in (
         ((pool[:, :3], answers), "pool must have images of shape"),
-        ((pool[:0], answers[:0]), "pool must be"),
+        ((pool[:0], answers[:0]), "pool images must be"),
         ((pool, answers[:4]), "answers to the pool must be finite"),
         ((pool, answers * np.nan), "answers to the pool must be finite"),
         ((pool, answers[:, :1]), "targets must be from 0 to 0"),

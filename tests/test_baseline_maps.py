@@ -92,8 +92,8 @@ def test_bad_input_is_refused_by_name(method):
     for images, classes, message in (
         (IMAGES[0], np.ones(1, int), "images must be"),
         (IMAGES[:0], np.ones(0, int), "images must be"),
-        (IMAGES * 255.0, np.ones(5, int), "images must be uint8"),
-        (IMAGES * np.nan, np.ones(5, int), "images must be uint8"),
+        (IMAGES * 255.0, np.ones(5, int), r"image 0 has values from .* must lie in \[0, 1\]; divide by 255"),
+        (IMAGES * np.nan, np.ones(5, int), "image 0 has values that are not finite"),
         (IMAGES, np.ones(4, int), "classes must be 5 whole numbers"),
         (IMAGES, np.ones(5), "classes must be 5 whole numbers"),
         (IMAGES, np.full(5, 2), "classes must be from 0 to 1"),

@@ -36,7 +36,7 @@ def test_a_path_to_an_image_begins_and_ends_at_the_codes(atlas, over_graph):
 
 
 def test_too_few_images_are_refused(atlas):
-    from cae_jax.explaining import InputError
+    from cae_jax.errors import InputError
     from cae_jax.explorer import make_atlas
 
     with pytest.raises(InputError, match="4 images are too few"):
@@ -44,7 +44,7 @@ def test_too_few_images_are_refused(atlas):
 
 
 def test_a_port_in_use_is_named(atlas):
-    from cae_jax.explaining import InputError
+    from cae_jax.errors import InputError
     from cae_jax.explorer import serve
 
     with serving(functools.partial(serve, atlas)) as url:

@@ -13,7 +13,7 @@ from benchmarks.twins import write_onnx
 from cae_jax import Explainer
 from cae_jax.cli import package
 from cae_jax.config.reading import ConfigError
-from cae_jax.explaining import InputError
+from cae_jax.errors import InputError
 from cae_jax.workdir.checkpoints import CheckpointError, file_digest
 
 EASY = {"confidence": 0.11, "saliency": "reconstruction"}

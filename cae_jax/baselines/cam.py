@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.baselines.inputs import Array, Tap, WhiteBox, check_known, check_positive, class_numbers, unit_images
+from cae_jax.baselines.inputs import Array, Tap, WhiteBox, check_known, check_positive, class_numbers
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 

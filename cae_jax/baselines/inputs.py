@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.images import to_unit
 from cae_jax.types import Predict
 
 Array = np.ndarray | jax.Array
@@ -48,26 +47,6 @@ class WhiteBox(NamedTuple):
     logits: Logits = _hidden("scores before the softmax")
     tap: Tap = _hidden("layers")
     redrawn: Callable[[int], "WhiteBox"] = _hidden("parameters")
-
-
-def unit_images(images: Array, name: str = "images") -> np.ndarray:
-    """Brings images to float32 in [0, 1].
-
-    Args:
-        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Floats may be beyond by 0.001, for rounding.
-        name: of the argument, for errors.
-
-    Raises:
-        ValueError: for another shape, none at all, other values.
-    """
-    if np.ndim(images) != 4 or 0 in np.shape(images):
-        raise ValueError(
-            f"{name} must be [N, height, width, channels] with something in it, not of shape {np.shape(images)}"
-        )
-    unit = np.asarray(to_unit(images), np.float32)
-    if not ((unit >= -1e-3) & (unit <= 1.0 + 1e-3)).all():  # a NaN is not either
-        raise ValueError(f"{name} must be uint8, or finite floats in [0, 1]; divide what goes up to 255 by 255")
-    return unit
 
 
 def class_numbers(classes: Array, count: int, name: str = "classes") -> np.ndarray:

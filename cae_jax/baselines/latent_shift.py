@@ -16,8 +16,8 @@ from cae_jax.baselines.inputs import (
     check_known,
     check_positive,
     class_numbers,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 

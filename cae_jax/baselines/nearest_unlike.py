@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from cae_jax.baselines.inputs import Array, WhiteBox, check_confidence, check_known, class_numbers, unit_images
+from cae_jax.baselines.inputs import Array, WhiteBox, check_confidence, check_known, class_numbers
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 
@@ -31,7 +32,7 @@ def nearest_unlike_neighbour(
             the classifier does not have.
     """
     check_confidence(confidence)
-    unit, candidates = unit_images(images), unit_images(pool, "pool")
+    unit, candidates = unit_images(images), unit_images(pool, "pool image")
     if unit.shape[1:] != candidates.shape[1:]:
         raise ValueError(f"pool must have images of shape {unit.shape[1:]} as images has, not {candidates.shape[1:]}")
     probabilities = map_batches(classifier.predict, candidates, batch_size=min(batch_size, len(candidates)))

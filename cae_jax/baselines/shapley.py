@@ -14,8 +14,8 @@ from cae_jax.baselines.inputs import (
     check_positive,
     class_numbers,
     colour_image,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 

@@ -17,8 +17,8 @@ from cae_jax.baselines.inputs import (
     check_known,
     check_positive,
     class_numbers,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 _FIRST_WEIGHT, _GROWTH, _ROUNDS = 0.1, 4.0, 8  # the last weight is 1,638

@@ -48,7 +48,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def explore(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and serves the page."""
     from cae_jax.data import SPLITS
-    from cae_jax.explaining import Explainer, InputError
+    from cae_jax.errors import InputError
+    from cae_jax.explaining import Explainer
     from cae_jax.explorer import make_atlas, serve
 
     if options.limit < 1:

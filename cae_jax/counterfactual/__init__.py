@@ -11,7 +11,7 @@ from cae_jax.counterfactual.saliency import (
     smooth,
 )
 from cae_jax.counterfactual.search import Crossings, Paths, along_path, pad_waypoints, search, search_on_host
-from cae_jax.counterfactual.selection import decide_endings, select, select_diverse
+from cae_jax.counterfactual.selection import Shortfall, decide_endings, find_shortfalls, select, select_diverse
 from cae_jax.counterfactual.strategies import (
     STRATEGIES,
     Candidates,
@@ -26,10 +26,12 @@ __all__ = [
     "CodeTable",
     "Crossings",
     "Paths",
+    "Shortfall",
     "Strategy",
     "along_path",
     "decide_endings",
     "exchange_relevance",
+    "find_shortfalls",
     "input_saliency",
     "log_odds",
     "nearest_classes",

@@ -1,11 +1,12 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
 from cae_jax.classifiers import ClassifierError
-from cae_jax.counterfactual.selection import Shortfall, find_shortfalls
+from cae_jax.counterfactual import Shortfall, find_shortfalls
+from cae_jax.errors import InputError
 from cae_jax.explaining.attribution import MAP_OPTIONS, Attribution, attribute, quantus_explain_func
 from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, encode_splits
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import FileInputs, InputError, SplitInputs, read_image, read_images
+from cae_jax.explaining.inputs import FileInputs, SplitInputs, read_image, read_images
 from cae_jax.explaining.job import explain_to_folder
 from cae_jax.explaining.options import Aim, ExplainOptions, find_target
 from cae_jax.explaining.overview import Overview, describe, describe_to_folder

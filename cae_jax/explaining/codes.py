@@ -15,8 +15,9 @@ import jax
 import numpy as np
 
 from cae_jax.data import SPLITS
+from cae_jax.drafts import drafted
+from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError
 from cae_jax.models import Individual
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import concatenate, take
@@ -226,26 +227,21 @@ def codes_file(path: pathlib.Path, class_names: Sequence[str]) -> Iterator[Calla
         raise InputError(f"{path} must end in .csv or .parquet")
     if path.exists() and not _is_code_table(path):
         raise InputError(f"{path} is there already and is no table of codes; name another file")
-    draft = path.with_name(path.name + ".draft")
     with _named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with contextlib.ExitStack() as stack:
-            writer = None
+    with contextlib.ExitStack() as stack:
+        draft, writer = stack.enter_context(drafted(path)), None
 
-            def write(part: CodePart) -> None:
-                nonlocal writer
-                table = pyarrow.table({name: pyarrow.array(column) for name, column in _columns(part, class_names)})
-                with _named_errors(path):
-                    writer = writer or stack.enter_context(_writer(draft, path.suffix, table.schema))
-                    writer.write_table(table)
-
-            yield write
+        def write(part: CodePart) -> None:
+            nonlocal writer
+            table = pyarrow.table({name: pyarrow.array(column) for name, column in _columns(part, class_names)})
             with _named_errors(path):
-                stack.close()
-                draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+                writer = writer or stack.enter_context(_writer(draft, path.suffix, table.schema))
+                writer.write_table(table)
+
+        yield write
+        with _named_errors(path):
+            stack.close()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from cae_jax.classifiers import ASKED, ClassifierError, classes_of
 from cae_jax.config.reading import ConfigError
 from cae_jax.config.settings import file_settings
-from cae_jax.counterfactual import STRATEGIES, CodeTable
-from cae_jax.counterfactual.selection import find_shortfalls
+from cae_jax.counterfactual import STRATEGIES, CodeTable, find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
+from cae_jax.errors import InputError
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
 from cae_jax.explaining.engine import (
@@ -26,7 +26,7 @@ from cae_jax.explaining.engine import (
     route_by_strategy,
     rows_at_once,
 )
-from cae_jax.explaining.inputs import InputError, as_array, check_images
+from cae_jax.explaining.inputs import as_array, check_images
 from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.options import (
     Aim,
@@ -45,6 +45,12 @@ from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord
 
 IMAGES = 64  # explained at once
+
+
+def check_reference(endings: Sequence[Ending], class_name: str) -> None:
+    """Raises `InputError` if all images already are of the reference's class, so that no path led anywhere."""
+    if all(ending == Ending.ALREADY_TARGET for ending in endings):
+        raise InputError(f"the reference image is of the exemplar's own class, {class_name}; take one of another class")
 
 
 class Explainer:
@@ -296,9 +302,8 @@ class Explainer:
         """
         parts = list(self.explain_batches(images, target, reference=reference, waypoints=waypoints, **options))
         found = concatenate(parts)
-        if reference is not None and (found.status == Ending.ALREADY_TARGET).all():
-            name = self.record.class_names[int(found.target[0])]
-            raise InputError(f"the reference image is of the exemplar's own class, {name}; take one of another class")
+        if reference is not None:
+            check_reference([Ending(status) for status in found.status], self.record.class_names[int(found.target[0])])
         if fewer := find_shortfalls(found, wanted := read_options(options).diverse):
             several = len(np.flatnonzero(found.answer == 0))
             warnings.warn(

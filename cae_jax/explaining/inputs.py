@@ -13,14 +13,11 @@ from PIL import Image
 
 from cae_jax.classifiers import file_digest
 from cae_jax.data import SUFFIXES, Format, ImageError, describe, image_files, images_below, read_pixels, resize
-from cae_jax.errors import UserError
+from cae_jax.errors import InputError
+from cae_jax.images import unit_images
 from cae_jax.types import ImageSource
 
 log = logging.getLogger(__name__)
-
-
-class InputError(UserError, ValueError):
-    """Images or arguments that cannot be used; the message names the file or index and says what to do."""
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -88,20 +85,7 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
         raise InputError(
             f"the model was trained on {channels} channel(s), but these images have {images.shape[-1]}{hint}"
         )
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 255.0
-    elif np.issubdtype(images.dtype, np.floating):
-        images = images.astype(np.float32)
-    else:
-        raise InputError(f"expected images of uint8, or float in [0, 1], not {images.dtype}")
-    for index, image in enumerate(images):
-        if not np.isfinite(image).all():
-            raise InputError(f"image {index} has values that are not finite")
-        if image.min() < -1e-3 or image.max() > 1 + 1e-3:
-            raise InputError(
-                f"image {index} has values from {image.min():.3g} to {image.max():.3g}; floats must lie in [0, 1]"
-                + ("; divide by 255, or hand in uint8" if image.min() >= 0 and image.max() > 2 else "")
-            )
+    images = unit_images(images)
     if images.shape[1:3] != (height, width):
         warnings.warn(
             f"images of {images.shape[1]}×{images.shape[2]} are resized to the trained {height}×{width}", stacklevel=2

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cae_jax.counterfactual import STRATEGIES
-from cae_jax.explaining.inputs import InputError, as_array
+from cae_jax.errors import InputError
+from cae_jax.explaining.inputs import as_array
 
 SALIENCIES = ("reconstruction", "input", "path", "relevance")
 

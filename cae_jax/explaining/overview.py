@@ -13,9 +13,9 @@ import numpy as np
 
 from cae_jax import manifold, metrics
 from cae_jax.data import SPLITS
+from cae_jax.errors import InputError
 from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, gather_codes
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError
 from cae_jax.images import to_uint8, to_unit
 from cae_jax.manifold import PROPERTIES, MapperOptions
 from cae_jax.parallel.rows import take

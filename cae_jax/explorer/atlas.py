@@ -11,7 +11,8 @@ from scipy.spatial import KDTree
 
 from cae_jax import manifold
 from cae_jax.counterfactual import STRATEGIES, Paths, Strategy, along_path, pad_waypoints, reconstruction_saliency
-from cae_jax.explaining import Explainer, ExplainOptions, InputError, SplitCodes, encode_splits
+from cae_jax.errors import InputError
+from cae_jax.explaining import Explainer, ExplainOptions, SplitCodes, encode_splits
 from cae_jax.parallel import rows
 
 POINTS = 32  # waypoints of any path, so that the search compiles once
