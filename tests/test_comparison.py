@@ -1,6 +1,7 @@
 """The benchmark program on a short run: every method, going on, failures as rows, tables by hand."""
 
 import csv
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 
 from cae_jax import baselines
+from cae_jax.classifiers import Identity
 from cae_jax.cli import compare as program
 from cae_jax.comparison import methods, suite, tables
 from cae_jax.comparison.methods import Method, Role
 from cae_jax.comparison.scores import Score
 from cae_jax.comparison.suite import Result
+from cae_jax.comparison.task import Judge, Task, open_classifier
+from cae_jax.config.reading import ConfigError
+from cae_jax.workdir.classifier_store import LoadedClassifier
 
 SMALL = {
     "protocol.images": "10",
@@ -116,6 +121,20 @@ def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, mo
         capsys.readouterr().out.split()
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_that_shows_too_little_is_named_with_a_sentence():
+    predict = lambda images: np.full((len(images), 2), 0.5)  # noqa: E731
+    foreign = LoadedClassifier(predict, predict, None, {"path": "model.onnx"}, False, Identity({}, {}, []))
+    with pytest.raises(ConfigError, match=r"oracle\.path is model\.onnx, a classifier that was made elsewhere"):
+        open_classifier(foreign, "oracle")
+    with pytest.raises(ValueError, match="does not show its layers"):
+        baselines.grad_cam(baselines.WhiteBox(predict), np.zeros((1, 4, 4, 1)), np.zeros(1, int))
+
+
+def test_methods_get_neither_the_oracle_nor_the_truth():
+    seen = {field.name for field in dataclasses.fields(Task)}
+    assert not seen & set(Judge._fields)
 
 
 @pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
