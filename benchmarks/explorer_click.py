@@ -17,7 +17,8 @@ from rich.console import Console
 from tornado.ioloop import IOLoop
 
 from cae_jax.cli import console as program
-from cae_jax.explaining import Explainer, InputError
+from cae_jax.errors import InputError
+from cae_jax.explaining import Explainer
 from cae_jax.explorer import make_atlas, serve
 
 

@@ -59,7 +59,7 @@ def differences(workdir: pathlib.Path, critic: pathlib.Path, images: np.ndarray)
     module = Discriminator(CLASSES, **OFFICIAL.discriminator.to_dict())
     shapes = jax.eval_shape(module.init, jax.random.key(0), images[:1])["params"]
     judge = interop.from_official(interop.read_tensor_file(critic), names, shapes)
-    codes, class_codes = explainer.encode(images)
+    individual, class_codes = explainer.encode(images)
     nchw = lambda x: torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(x), -1, 1)))  # noqa: E731
     nhwc = lambda x: np.moveaxis(x.numpy(), 1, -1)  # noqa: E731
     x = nchw(images) * 2.0 - 1.0
@@ -69,10 +69,10 @@ def differences(workdir: pathlib.Path, critic: pathlib.Path, images: np.ndarray)
         draw = lambda c, s: nhwc(torch_recipe.decode(weights["decoder"], c, s)) * 0.5 + 0.5  # noqa: E731
         logits = torch_recipe.discriminate(torch_recipe.to_torch(judge), x).numpy()
         pairs = {
-            "individual codes": (codes, nhwc(their_codes)),
+            "individual codes": (individual.code, nhwc(their_codes)),
             "class codes": (class_codes, their_class_codes.numpy()),
-            "reconstructions": (explainer.decode(codes, class_codes), draw(their_codes, their_class_codes)),
-            "swaps": (explainer.decode(codes, class_codes[::-1]), draw(their_codes, their_class_codes.flip(0))),
+            "reconstructions": (explainer.decode(individual, class_codes), draw(their_codes, their_class_codes)),
+            "swaps": (explainer.decode(individual, class_codes[::-1]), draw(their_codes, their_class_codes.flip(0))),
         }
     ours = jax.jit(lambda x: jnp.concatenate(apply(module, judge, x), axis=-1))(images * 2.0 - 1.0)
     pairs["discriminator's logits"] = (np.asarray(ours), logits)

@@ -28,6 +28,7 @@ from cae_jax.config.reading import apply_overrides
 from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining import Explainer, attribute
 from cae_jax.metrics import probes
+from cae_jax.models import Individual
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import Functions
 from cae_jax.workdir.classifier_store import LoadedClassifier
@@ -66,14 +67,13 @@ def evaluation(count: int) -> tuple[float, float]:
         run, parameter_shapes(model, shape), jax.ShapeDtypeStruct((1, *shape), np.float32)
     )
 
-    def encode(_: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(_: Any, images: np.ndarray) -> tuple[Individual, np.ndarray]:
         means = np.asarray(images)[:, 0, 0, :1] / np.float32(255)
         noise = np.random.default_rng(0).normal(size=codes.shape[-1]).astype(np.float32)
-        return np.broadcast_to(noise + means[:, None, None], (len(images), *codes.shape[1:])).copy(), np.repeat(
-            means, class_codes.shape[1], axis=1
-        )
+        code = np.broadcast_to(noise + means[:, None, None], (len(images), *codes.shape[1:])).copy()
+        return Individual(code), np.repeat(means, class_codes.shape[1], axis=1)
 
-    def draw(_: Any, individual: np.ndarray, code: np.ndarray) -> np.ndarray:
+    def draw(_: Any, individual: Individual, code: np.ndarray) -> np.ndarray:
         return np.broadcast_to(code[:, None, None, :1], (len(code), *shape)).astype(np.float32)
 
     def predict(images: np.ndarray) -> np.ndarray:

@@ -14,32 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from cae_jax.counterfactual import STRATEGIES, Crossings, decide_endings, search
-from cae_jax.explaining import Explainer, InputError
+from cae_jax.counterfactual import STRATEGIES, Crossings, Paths, decide_endings, search
+from cae_jax.errors import InputError
+from cae_jax.explaining import Explainer, ExplainOptions
+from cae_jax.parallel.batching import map_batches
+from cae_jax.parallel.rows import count, take
 from cae_jax.types import Ending
-
-
-class Paths(NamedTuple):
-    """Rows to search, all with the target as the only class that counts as a flip.
-
-    Attributes:
-        individual_codes: `[M, h, w, code]`.
-        waypoints: `[M, points, size]`.
-        predictions: `[M]` int32.
-        targets: `[M]` int32.
-    """
-
-    individual_codes: np.ndarray
-    waypoints: np.ndarray
-    predictions: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def rows(self, rows: np.ndarray | slice) -> "Paths":
-        """Some of them."""
-        return Paths(*(field[rows] for field in self))
 
 
 class Timing(NamedTuple):
@@ -69,20 +49,10 @@ class Timing(NamedTuple):
 
 def make_search(decode: Callable, predict: Callable, batch_size: int, slots: int, tolerance: float) -> Callable:
     """Our search over any number of rows, compiled for calls of `batch_size` rows of which `slots` run together."""
-    compiled = jax.jit(functools.partial(search, decode, predict, slots=slots, tolerance=tolerance))
-
-    def run(paths: Paths) -> Crossings:
-        count = len(paths)
-        shared = np.zeros(batch_size, bool)  # only the target counts as a flip
-        parts = []
-        for start in range(0, count, batch_size):
-            rows = np.arange(start, start + batch_size)
-            filled = paths.rows(np.minimum(rows, count - 1))
-            found = compiled(*filled, shared, rows < count)
-            parts.append(Crossings(*(np.asarray(field) for field in found)))
-        return Crossings(*(np.concatenate(fields)[:count] for fields in zip(*parts, strict=True)))
-
-    return run
+    confidence = ExplainOptions.confidence
+    find = functools.partial(search, decode, predict, slots=slots, confidence=confidence, tolerance=tolerance)
+    compiled = jax.jit(lambda paths, active: find(paths._replace(active=active)))
+    return functools.partial(map_batches, compiled, batch_size=batch_size, mask=True)
 
 
 def measure(name: str, run: Callable[[Paths], Crossings], paths: Paths, repetitions: int = 3) -> Timing:
@@ -96,7 +66,7 @@ def measure(name: str, run: Callable[[Paths], Crossings], paths: Paths, repetiti
         crossings = run(paths)
         seconds.append(time.perf_counter() - began)
     usual = statistics.median(seconds)
-    return Timing(name, len(paths), usual, max(first - usual, 0.0), float(np.mean(crossings.decodes)), crossings)
+    return Timing(name, count(paths), usual, max(first - usual, 0.0), float(np.mean(crossings.decodes)), crossings)
 
 
 def largest_difference(shifts: npt.ArrayLike, others: npt.ArrayLike) -> float:
@@ -123,9 +93,9 @@ def quality(
     """
     shift = np.asarray(crossings.shift)
     status = decide_endings(
-        paths.predictions,
-        paths.targets,
-        np.ones(len(paths), bool),
+        paths.prediction,
+        paths.target,
+        np.ones(len(shift), bool),
         np.asarray(crossings.start_prediction),
         np.asarray(crossings.flip_shift),
         shift,
@@ -135,12 +105,12 @@ def quality(
     flipped = status == Ending.FLIPPED
 
     def confirmed(shifts: np.ndarray) -> np.ndarray:
-        images = at(paths.individual_codes, paths.waypoints, shifts.astype(np.float32))
-        return oracle(images).argmax(-1) == paths.targets
+        images = at(paths.individual, paths.waypoints, shifts.astype(np.float32))
+        return oracle(images).argmax(-1) == paths.target
 
-    there, at_end = confirmed(np.nan_to_num(shift, nan=1.0)), confirmed(np.ones(len(paths)))
+    there, at_end = confirmed(np.nan_to_num(shift, nan=1.0)), confirmed(np.ones(len(shift)))
     share = lambda hits, of: float(hits[of].mean()) if of.any() else float("nan")  # noqa: E731
-    everyone = np.ones(len(paths), bool)
+    everyone = np.ones(len(shift), bool)
     return {
         "endings": {ending.name: int((status == ending).sum()) for ending in Ending},
         "reached": share(flipped, everyone),
@@ -176,14 +146,14 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
     image, target = np.divmod(np.resize(rng.permutation(len(source) * (classes - 1)), count), classes - 1)
     target = (predictions[image] + 1 + target) % classes
     used, position = np.unique(image, return_inverse=True)
-    individual_codes, class_codes = explainer.encode(source.take(used))
-    choose = STRATEGIES[strategy](explainer.code_table, 0.9)
+    individual, class_codes = explainer.encode(source.take(used))
+    choose = STRATEGIES[strategy](explainer.code_table, ExplainOptions.confidence)
     candidates = choose(class_codes[position], target, 1)
     if not len(candidates.request):
         raise InputError("no class of this run has a confident code to lead paths to; train it longer")
     rows = position[candidates.request]
     return Paths(
-        individual_codes[rows],
+        take(individual, rows),
         candidates.waypoints,
         predictions[image[candidates.request]].astype(np.int32),
         candidates.target.astype(np.int32),
@@ -204,12 +174,15 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
     def run(find: Callable) -> Callable[[Paths], Crossings]:
         def search_all(paths: Paths) -> Crossings:
             found = []
-            for row in range(len(paths)):
-                code, waypoints, _, target = (field[row] for field in paths)
-                probe = recipe.make_probe(draw, classify, code, waypoints[0], waypoints[-1], int(target), 0.9)
+            for row in range(count(paths)):
+                one = take(paths, row)
+                ends = one.waypoints[0], one.waypoints[-1]
+                probe = recipe.make_probe(
+                    draw, classify, one.individual.code, *ends, int(one.target), ExplainOptions.confidence
+                )
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
-            return Crossings(flip_shift, shift, paths.predictions, np.ones(len(paths), bool), decodes)
+            return Crossings(flip_shift, shift, paths.prediction, np.ones(len(found), bool), decodes)
 
         return search_all
 

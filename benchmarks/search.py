@@ -35,7 +35,9 @@ def benchmark(options: argparse.Namespace, console) -> None:
 
     import jax
 
-    from cae_jax.explaining import Explainer, InputError
+    from cae_jax.errors import InputError
+    from cae_jax.explaining import Explainer, ExplainOptions
+    from cae_jax.parallel import rows
     from cae_jax.parallel.batching import map_batches
     from cae_jax.workdir.classifier_store import load_oracle
 
@@ -49,13 +51,14 @@ def benchmark(options: argparse.Namespace, console) -> None:
             )
     with console.status("choosing paths"):
         many = path_search.draw_paths(explainer, max(options.num, options.memory), options.seed)
-    paths = many.rows(slice(options.num))
-    decode, predict = explainer.traceable
-    sample = paths.rows(slice(options.sample))
-    timings = [path_search.measure("ours", lambda p: explainer.search(*p, tolerance=options.tolerance), paths)]
+    paths = rows.take(many, slice(options.num))
+    decode, predict = explainer.model.traceable
+    sample = rows.take(paths, slice(options.sample))
+    ours = functools.partial(explainer.model.search, confidence=ExplainOptions.confidence, tolerance=options.tolerance)
+    timings = [path_search.measure("ours", ours, paths)]
     memory = {str(options.num): path_search.peak_memory()}
     if options.memory:
-        explainer.search(*many, tolerance=options.tolerance)
+        ours(many)
         memory[str(options.memory)] = path_search.peak_memory()
     with console.status("one at a time"):
         one = path_search.make_search(decode, predict, 1, 1, options.tolerance)
@@ -65,9 +68,9 @@ def benchmark(options: argparse.Namespace, console) -> None:
     batches = []
     for size in (size for size in (1, 4, 16, 64, 128, 256) if size <= options.num):
         with console.status(f"batches of {size}"):
-            run = path_search.make_search(decode, predict, min(8 * size, len(paths)), size, options.tolerance)
-            rows = paths.rows(slice(min(len(paths), max(8 * size, 32))))
-            batches.append(path_search.measure(f"batches of {size}", run, rows, repetitions=1))
+            run = path_search.make_search(decode, predict, min(8 * size, rows.count(paths)), size, options.tolerance)
+            some = rows.take(paths, slice(max(8 * size, 32)))
+            batches.append(path_search.measure(f"batches of {size}", run, some, repetitions=1))
     agreement = {
         other.name: path_search.largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])
         for other in timings[1:]
@@ -76,8 +79,7 @@ def benchmark(options: argparse.Namespace, console) -> None:
     for strategy in ("medoid", "geodesic"):
         with console.status(f"what an oracle thinks: {strategy}"):
             many = path_search.draw_paths(explainer, options.num, options.seed, strategy)
-            crossings = explainer.search(*many, tolerance=options.tolerance)
-            found[strategy] = path_search.quality(many, crossings, explainer.at, answer)
+            found[strategy] = path_search.quality(many, ours(many), explainer.model.at, answer)
     out = options.out or options.workdir / "benchmark"
     path_search_report.write(out, timings, batches, found, memory, agreement, options.tolerance)
     console.print(path_search_report.table(timings, options.tolerance))

@@ -19,10 +19,12 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from benchmarks import path_search_report, torch_recipe
-from benchmarks.path_search import Paths, largest_difference, make_search, measure, time_torch
+from benchmarks.path_search import largest_difference, make_search, measure, time_torch
 from cae_jax import presets
 from cae_jax.cli import console as program
-from cae_jax.models import apply
+from cae_jax.counterfactual import Paths
+from cae_jax.models import Individual, apply
+from cae_jax.parallel.rows import count, take
 from cae_jax.workdir.generator import build_model
 
 SIDE, CELL, CLASSES, TOLERANCE = 128, 16, 10, 1 / 64
@@ -36,20 +38,21 @@ def draw_toy(rows: int, seed: int):
     weights = rng.normal(size=((SIDE // CELL) ** 2 * 3, CLASSES)).astype(np.float32)
 
     @jax.jit
-    def decode(individual_code, class_code):
-        return apply(model, params, individual_code, class_code, method="decode") * 0.5 + 0.5
+    def decode(individual, class_code):
+        return apply(model, params, individual.code, class_code, method="decode") * 0.5 + 0.5
 
     pool = lambda x: x.reshape(len(x), SIDE // CELL, CELL, SIDE // CELL, CELL, 3).mean((2, 4)).reshape(len(x), -1)  # noqa: E731
     codes = rng.normal(size=(rows, SIDE // 4, SIDE // 4, 256)).astype(np.float32)
     ends = [rng.normal(0.0, 3.0, (rows, 8)).astype(np.float32) for _ in range(2)]
-    pooled = [np.concatenate([pool(decode(codes[i : i + 1], e[i : i + 1])) for i in range(rows)]) for e in ends]
+    one = [slice(i, i + 1) for i in range(rows)]
+    pooled = [np.concatenate([pool(decode(Individual(codes[i]), e[i])) for i in one]) for e in ends]
     middle = np.concatenate(pooled).mean(0)
     weights *= 12.0 / ((np.concatenate(pooled) - middle) @ weights).std()
     answers = [((p - middle) @ weights).argmax(-1) for p in pooled]
     usable = answers[0] != answers[1]
-    paths = Paths(codes, np.stack(ends, axis=1), *(a.astype(np.int32) for a in answers)).rows(usable)
+    drawn = Paths(Individual(codes), np.stack(ends, axis=1), *(a.astype(np.int32) for a in answers))
     predict = lambda x: jax.nn.softmax((pool(x) - middle) @ weights)  # noqa: E731
-    return params, decode, predict, paths, middle, weights
+    return params, decode, predict, take(drawn, usable), middle, weights
 
 
 def main() -> int:
@@ -71,8 +74,8 @@ def main() -> int:
             return ((pooled - centre) @ matrix).softmax(-1)
 
         draw = lambda code, class_code: torch_recipe.decode(tensors, code, class_code) * 0.5 + 0.5  # noqa: E731
-        sample = paths.rows(slice(options.sample))
-        ours = make_search(decode, predict, len(paths), options.slots, TOLERANCE)
+        sample = take(paths, slice(options.sample))
+        ours = make_search(decode, predict, count(paths), options.slots, TOLERANCE)
         one = make_search(decode, predict, 1, 1, TOLERANCE)
         timings = [
             measure("ours", ours, paths, repetitions=1),

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cae_jax.errors import InputError
+
 
 def padded_side(side: int, stride: int) -> int:
     """The least multiple of `stride` that is not below `side`."""
@@ -20,6 +22,36 @@ def to_unit(images: jax.Array | np.ndarray) -> jax.Array:
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255.0
     return images.astype(jnp.float64 if images.dtype == jnp.float64 else jnp.float32)
+
+
+def unit_images(images: jax.Array | np.ndarray, name: str = "image") -> np.ndarray:
+    """Checks images and brings them to float32 in [0, 1].
+
+    Args:
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Floats may be beyond by 0.001, for rounding.
+        name: of one of them, for errors.
+
+    Raises:
+        InputError: for another shape, none at all, another type or other values; it names the first image's index.
+    """
+    array = np.asarray(images)
+    if array.ndim != 4 or 0 in array.shape:
+        raise InputError(
+            f"{name}s must be [N, height, width, channels] with something in it, not of shape {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / 255.0
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{name}s must be uint8, or float in [0, 1], not {array.dtype}")
+    for index, one in enumerate(unit := array.astype(np.float32)):
+        if not np.isfinite(one).all():
+            raise InputError(f"{name} {index} has values that are not finite")
+        if one.min() < -1e-3 or one.max() > 1 + 1e-3:
+            raise InputError(
+                f"{name} {index} has values from {one.min():.3g} to {one.max():.3g}; floats must lie in [0, 1]"
+                + ("; divide by 255, or hand in uint8" if one.min() >= 0 and one.max() > 2 else "")
+            )
+    return unit
 
 
 def to_model(images: jax.Array | np.ndarray, stride: int) -> jax.Array:

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cae_jax.explaining import Aim, Attribution, InputError, attribute, quantus_explain_func
+from cae_jax.errors import InputError
+from cae_jax.explaining import Aim, Attribution, attribute, quantus_explain_func
 
 ANSWERS = np.asarray([0, 2, 1, 0])
 IMAGES = np.tile((ANSWERS / 4)[:, None, None, None], (1, 5, 3, 1)).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cae_jax import baselines
+from cae_jax.baselines import WhiteBox
 
 SHAPE = (4, 4, 1)
 RNG = np.random.default_rng(0)
@@ -33,8 +34,8 @@ def probability(images):
 LENGTHS = np.sqrt(np.square(IMAGES).sum((1, 2, 3)))
 
 
-def search(images, targets, **options):
-    return baselines.pixel_search(logits, images, targets, steps=80, **options)
+def search(images, targets, confidence=0.9, **options):
+    return baselines.pixel_search(WhiteBox(logits=logits), images, targets, confidence=confidence, steps=80, **options)
 
 
 def length(change):
@@ -90,7 +91,7 @@ def test_scores_that_are_not_finite_are_reported():
 
     row = int((IMAGES[:, 0, 0, 0] <= IMAGES[2, 0, 0, 0]).argmax())
     with pytest.raises(ValueError, match=f"logits must be finite .* for image {row}"):
-        baselines.pixel_search(broken, IMAGES, ONES, steps=2)
+        baselines.pixel_search(WhiteBox(logits=broken), IMAGES, ONES, confidence=0.9, steps=2)
 
 
 def brute_force(images, targets, pool, probabilities, confidence):
@@ -107,31 +108,41 @@ def test_the_nearest_unlike_neighbour_is_the_nearest_confident_image():
     answers = RNG.dirichlet(np.full(3, 0.3), 50)
     answers[:, 2] = np.minimum(answers[:, 2], 0.8)  # nobody is confidently of class 2
     targets = np.asarray([0, 1, 2, 0, 1, 2])
-    found = baselines.nearest_unlike_neighbour(IMAGES, targets, pool, answers, confidence=0.9)
+    found = unlike(IMAGES, targets, pool, answers)
     np.testing.assert_array_equal(found, brute_force(IMAGES, targets, pool, answers, 0.9))
-    turned = baselines.nearest_unlike_neighbour(IMAGES[::-1], targets[::-1], pool, answers)
+    turned = unlike(IMAGES[::-1], targets[::-1], pool, answers)
     np.testing.assert_array_equal(turned[::-1], found)
+
+
+def unlike(images, targets, pool, answers, confidence=0.9):
+    """The search among a pool that a classifier answers so."""
+    classifier = WhiteBox(lambda _: answers)
+    return baselines.nearest_unlike_neighbour(classifier, images, targets, pool=pool, confidence=confidence)
 
 
 def test_a_pool_that_does_not_fit_is_refused():
     pool, answers = IMAGES, np.asarray(predict(IMAGES))
     for bad, message in (
         ((pool[:, :3], answers), "pool must have images of shape"),
-        ((pool[:0], answers[:0]), "pool must be"),
-        ((pool, answers[:4]), "pool_probabilities must be finite"),
-        ((pool, answers * np.nan), "pool_probabilities must be finite"),
+        ((pool[:0], answers[:0]), "pool images must be"),
+        ((pool, answers[:4]), "answers to the pool must be finite"),
+        ((pool, answers * np.nan), "answers to the pool must be finite"),
         ((pool, answers[:, :1]), "targets must be from 0 to 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            baselines.nearest_unlike_neighbour(IMAGES, ONES, *bad)
+            unlike(IMAGES, ONES, *bad)
 
 
 PLAIN = baselines.Autoencoder(None, lambda x: x.reshape(len(x), -1), lambda z: z.reshape(-1, *SHAPE))
 
 
+def shift(predict, images, targets, confidence=0.9):
+    return baselines.latent_shift(WhiteBox(predict), images, targets, autoencoder=PLAIN, confidence=confidence)
+
+
 @pytest.mark.usefixtures("strict")
 def test_latent_shift_goes_along_the_gradient_until_the_target_is_confident():
-    found = baselines.latent_shift(PLAIN, predict, IMAGES, ONES)
+    found = shift(predict, IMAGES, ONES)
     missing = CONFIDENT - np.asarray(logits(IMAGES))[:, 1]
     ideal = IMAGES + (missing / np.square(WEIGHTS).sum())[:, None, None, None] * WEIGHTS[None]
     np.testing.assert_allclose(found, ideal, atol=2e-3)
@@ -145,26 +156,24 @@ def test_latent_shift_that_never_gets_there_ends_where_the_target_was_most_proba
         share = 0.6 - 0.1 * jnp.square(jnp.sqrt(jnp.square(images).sum((1, 2, 3))) - 2.0 * LENGTHS)
         return jnp.stack([1.0 - share, share], -1)
 
-    found = baselines.latent_shift(PLAIN, hill, IMAGES, ONES)
+    found = shift(hill, IMAGES, ONES)
     np.testing.assert_allclose(found, 2.0 * IMAGES, rtol=1e-4)
-    away = baselines.latent_shift(PLAIN, predict, IMAGES, np.full(6, 2))
+    away = shift(predict, IMAGES, np.full(6, 2))
     np.testing.assert_array_equal(away, IMAGES)  # no slope, no direction
 
 
 @pytest.mark.usefixtures("strict")
 def test_latent_shift_leaves_a_reconstruction_that_has_the_target():
     bright = np.where(WEIGHTS > 0, 1.0, 0.0).astype(np.float32)[None].repeat(6, 0)
-    np.testing.assert_array_equal(baselines.latent_shift(PLAIN, predict, bright, ONES), bright)
+    np.testing.assert_array_equal(shift(predict, bright, ONES), bright)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.5, np.nan])
 def test_a_confidence_that_nobody_can_reach_is_refused(confidence):
     for call in (
         lambda: search(IMAGES, ONES, confidence=confidence),
-        lambda: baselines.latent_shift(PLAIN, predict, IMAGES, ONES, confidence=confidence),
-        lambda: baselines.nearest_unlike_neighbour(
-            IMAGES, ONES, IMAGES, np.asarray(predict(IMAGES)), confidence=confidence
-        ),
+        lambda: shift(predict, IMAGES, ONES, confidence),
+        lambda: unlike(IMAGES, ONES, IMAGES, np.asarray(predict(IMAGES)), confidence),
     ):
         with pytest.raises(ValueError, match="confidence must lie"):
             call()
@@ -174,8 +183,8 @@ def test_a_confidence_that_nobody_can_reach_is_refused(confidence):
 def test_targets_that_do_not_fit_are_refused(targets):
     for call in (
         lambda: search(IMAGES, targets),
-        lambda: baselines.latent_shift(PLAIN, predict, IMAGES, targets),
-        lambda: baselines.nearest_unlike_neighbour(IMAGES, targets, IMAGES, np.asarray(predict(IMAGES))),
+        lambda: shift(predict, IMAGES, targets),
+        lambda: unlike(IMAGES, targets, IMAGES, np.asarray(predict(IMAGES))),
     ):
         with pytest.raises(ValueError, match="targets must be"):
             call()

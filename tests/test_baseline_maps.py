@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cae_jax import baselines
+from cae_jax.baselines import WhiteBox
 from cae_jax.baselines.occlusion import random_masks
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -22,6 +23,9 @@ OWN_WEIGHTS = np.moveaxis(WEIGHTS[..., CLASSES], -1, 0)  # of each image's class
 
 def linear(images):
     return images.reshape(len(images), -1) @ jnp.asarray(WEIGHTS).reshape(-1, 3)
+
+
+LINEAR = WhiteBox(logits=linear)
 
 
 def curved(images):
@@ -49,18 +53,18 @@ def corner_predict(images):
 
 def partition_shap(images, classes):
     pytest.importorskip("shap", reason="partition SHAP needs pip install 'cae_jax[benchmark]'")
-    return baselines.partition_shap(corner_predict, images, classes, evaluations=300)
+    return baselines.partition_shap(WhiteBox(corner_predict), images, classes, evaluations=300)
 
 
 METHODS = {
-    "gradient": lambda x, c: baselines.gradient(corner_logits, x, c),
-    "input_times_gradient": lambda x, c: baselines.input_times_gradient(corner_logits, x, c),
-    "smooth_grad": lambda x, c: baselines.smooth_grad(corner_logits, x, c, seed=0, samples=4),
-    "integrated_gradients": lambda x, c: baselines.integrated_gradients(corner_logits, x, c, steps=4),
-    "grad_cam": lambda x, c: baselines.grad_cam(corner_tap, x, c),
-    "grad_cam_plus_plus": lambda x, c: baselines.grad_cam_plus_plus(corner_tap, x, c),
-    "occlusion": lambda x, c: baselines.occlusion(corner_predict, x, c, patch=2, stride=1),
-    "rise": lambda x, c: baselines.rise(corner_predict, x, c, seed=0, masks=600, cells=4),
+    "gradient": lambda x, c: baselines.gradient(WhiteBox(logits=corner_logits), x, c),
+    "input_times_gradient": lambda x, c: baselines.input_times_gradient(WhiteBox(logits=corner_logits), x, c),
+    "smooth_grad": lambda x, c: baselines.smooth_grad(WhiteBox(logits=corner_logits), x, c, seed=0, samples=4),
+    "integrated_gradients": lambda x, c: baselines.integrated_gradients(WhiteBox(logits=corner_logits), x, c, steps=4),
+    "grad_cam": lambda x, c: baselines.grad_cam(WhiteBox(tap=corner_tap), x, c),
+    "grad_cam_plus_plus": lambda x, c: baselines.grad_cam_plus_plus(WhiteBox(tap=corner_tap), x, c),
+    "occlusion": lambda x, c: baselines.occlusion(WhiteBox(corner_predict), x, c, patch=2, stride=1),
+    "rise": lambda x, c: baselines.rise(WhiteBox(corner_predict), x, c, seed=0, masks=600, cells=4),
     "partition_shap": partition_shap,
 }
 
@@ -88,8 +92,8 @@ def test_bad_input_is_refused_by_name(method):
     for images, classes, message in (
         (IMAGES[0], np.ones(1, int), "images must be"),
         (IMAGES[:0], np.ones(0, int), "images must be"),
-        (IMAGES * 255.0, np.ones(5, int), "images must be uint8"),
-        (IMAGES * np.nan, np.ones(5, int), "images must be uint8"),
+        (IMAGES * 255.0, np.ones(5, int), r"image 0 has values from .* must lie in \[0, 1\]; divide by 255"),
+        (IMAGES * np.nan, np.ones(5, int), "image 0 has values that are not finite"),
         (IMAGES, np.ones(4, int), "classes must be 5 whole numbers"),
         (IMAGES, np.ones(5), "classes must be 5 whole numbers"),
         (IMAGES, np.full(5, 2), "classes must be from 0 to 1"),
@@ -101,36 +105,39 @@ def test_bad_input_is_refused_by_name(method):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
 def test_batches_do_not_change_the_maps(batch_size):
-    whole = baselines.integrated_gradients(curved, IMAGES, CLASSES, steps=8)
-    split = baselines.integrated_gradients(curved, IMAGES, CLASSES, steps=8, batch_size=batch_size)
+    whole = baselines.integrated_gradients(WhiteBox(logits=curved), IMAGES, CLASSES, steps=8)
+    split = baselines.integrated_gradients(WhiteBox(logits=curved), IMAGES, CLASSES, steps=8, batch_size=batch_size)
     np.testing.assert_allclose(split, whole, atol=1e-5)
 
 
 def test_bytes_are_the_same_as_floats():
     as_bytes = np.round(IMAGES * 255).astype(np.uint8)
-    maps = baselines.input_times_gradient(linear, as_bytes, CLASSES)
-    np.testing.assert_allclose(maps, baselines.input_times_gradient(linear, as_bytes / 255.0, CLASSES), atol=1e-6)
+    maps = baselines.input_times_gradient(LINEAR, as_bytes, CLASSES)
+    np.testing.assert_allclose(maps, baselines.input_times_gradient(LINEAR, as_bytes / 255.0, CLASSES), atol=1e-6)
 
 
 def test_gradients_of_a_linear_classifier_are_its_weights():
     greatest = np.abs(OWN_WEIGHTS).max(-1)
-    np.testing.assert_allclose(baselines.gradient(linear, IMAGES, CLASSES), greatest, rtol=1e-5)
+    np.testing.assert_allclose(baselines.gradient(LINEAR, IMAGES, CLASSES), greatest, rtol=1e-5)
     np.testing.assert_allclose(
-        baselines.smooth_grad(linear, IMAGES, CLASSES, seed=0, samples=3), greatest, rtol=1e-5, atol=1e-6
+        baselines.smooth_grad(LINEAR, IMAGES, CLASSES, seed=0, samples=3),
+        greatest,
+        rtol=1e-5,
+        atol=1e-6,
     )
     products = (IMAGES * OWN_WEIGHTS).sum(-1)
-    np.testing.assert_allclose(baselines.input_times_gradient(linear, IMAGES, CLASSES), products, atol=1e-5)
+    np.testing.assert_allclose(baselines.input_times_gradient(LINEAR, IMAGES, CLASSES), products, atol=1e-5)
 
 
 def test_integrated_gradients_of_a_linear_classifier_are_its_weights_times_the_way():
     baseline = RNG.uniform(size=SHAPE).astype(np.float32)
     for given in (baseline, np.asarray([0.25, 0.5]), 0.5):
-        maps = baselines.integrated_gradients(linear, IMAGES, CLASSES, baseline=given, steps=8)
+        maps = baselines.integrated_gradients(LINEAR, IMAGES, CLASSES, baseline=given, steps=8)
         np.testing.assert_allclose(maps, ((IMAGES - given) * OWN_WEIGHTS).sum(-1), atol=1e-5)
 
 
 def test_integrated_gradients_add_up_to_the_gain_in_score():
-    maps = baselines.integrated_gradients(curved, IMAGES, CLASSES, baseline=0.5, steps=200)
+    maps = baselines.integrated_gradients(WhiteBox(logits=curved), IMAGES, CLASSES, baseline=0.5, steps=200)
     gains = (curved(IMAGES) - curved(np.full_like(IMAGES, 0.5)))[np.arange(5), CLASSES]
     np.testing.assert_allclose(maps.sum((1, 2)), gains, atol=2e-3)
 
@@ -139,17 +146,17 @@ def test_smooth_grad_is_the_mean_gradient_around_an_image():
     def squares(images):
         return linear(jnp.square(images))
 
-    maps = baselines.smooth_grad(squares, IMAGES, CLASSES, seed=0, samples=400, sigma=0.1)
+    maps = baselines.smooth_grad(WhiteBox(logits=squares), IMAGES, CLASSES, seed=0, samples=400, sigma=0.1)
     expected = np.abs(2.0 * IMAGES * OWN_WEIGHTS).max(-1)
     assert 0.0 < np.abs(maps - expected).max() < 0.2  # 2 |w| sigma / sqrt(400), 5 standard errors
-    other = baselines.smooth_grad(squares, IMAGES, CLASSES, seed=1, samples=400, sigma=0.1)
+    other = baselines.smooth_grad(WhiteBox(logits=squares), IMAGES, CLASSES, seed=1, samples=400, sigma=0.1)
     assert np.abs(maps - other).max() > 1e-3
 
 
 def test_smooth_grad_has_no_noise_where_the_image_has_no_range():
     flat = np.full_like(IMAGES, 0.5)
-    found = baselines.smooth_grad(curved, flat, CLASSES, seed=0, samples=2)
-    np.testing.assert_allclose(found, baselines.gradient(curved, flat, CLASSES), rtol=1e-4, atol=1e-5)
+    found = baselines.smooth_grad(WhiteBox(logits=curved), flat, CLASSES, seed=0, samples=2)
+    np.testing.assert_allclose(found, baselines.gradient(WhiteBox(logits=curved), flat, CLASSES), rtol=1e-4, atol=1e-5)
 
 
 def tap_of(activation, slopes):
@@ -170,9 +177,9 @@ SLOPES = np.asarray([[[2.0, -1.0], [-1.0, -1.0]], [[0.0, -3.0], [1.0, -1.0]]], n
 def test_grad_cam_by_hand():
     # mean slopes are 0.5 and -1.5
     image = np.zeros((1, 2, 2, 1), np.float32)
-    maps = baselines.grad_cam(tap_of(ACTIVATION, SLOPES), image, np.asarray([0]))
+    maps = baselines.grad_cam(WhiteBox(tap=tap_of(ACTIVATION, SLOPES)), image, np.asarray([0]))
     np.testing.assert_allclose(maps, np.zeros((1, 2, 2)), atol=1e-6)  # 0.5 - 3, -1.5, 0, 1.5 - 1.5, rectified
-    maps = baselines.grad_cam(tap_of(ACTIVATION, SLOPES), image, np.asarray([1]))
+    maps = baselines.grad_cam(WhiteBox(tap=tap_of(ACTIVATION, SLOPES)), image, np.asarray([1]))
     np.testing.assert_allclose(maps, [[[2.5, 1.5], [0.0, 0.0]]], atol=1e-6)
 
 
@@ -180,7 +187,7 @@ def test_grad_cam_plus_plus_by_hand():
     # The first channel's activations sum to 4: weights 1 / (2 + 4 * 2) and 1 / (2 + 4 * 1) of the slopes 2 and 1. The
     # second one never helps.
     image = np.zeros((1, 2, 2, 1), np.float32)
-    maps = baselines.grad_cam_plus_plus(tap_of(ACTIVATION, SLOPES), image, np.asarray([0]))
+    maps = baselines.grad_cam_plus_plus(WhiteBox(tap=tap_of(ACTIVATION, SLOPES)), image, np.asarray([0]))
     weight = 2.0 / 10.0 + 1.0 / 6.0
     np.testing.assert_allclose(maps, [[[weight, 0.0], [0.0, 3.0 * weight]]], rtol=1e-5)
 
@@ -188,13 +195,13 @@ def test_grad_cam_plus_plus_by_hand():
 def test_grad_cam_is_enlarged_bilinearly():
     activation = np.asarray([[[1.0], [0.0]], [[1.0], [0.0]]], np.float32)
     tap = tap_of(activation, np.ones_like(activation))
-    maps = baselines.grad_cam(tap, np.zeros((1, 4, 4, 1), np.float32), np.asarray([0]))
+    maps = baselines.grad_cam(WhiteBox(tap=tap), np.zeros((1, 4, 4, 1), np.float32), np.asarray([0]))
     np.testing.assert_allclose(maps[0], np.tile([1.0, 0.75, 0.25, 0.0], (4, 1)), atol=1e-6)
 
 
 def test_a_tap_that_reads_no_feature_map_is_refused():
     with pytest.raises(ValueError, match="feature map"):
-        baselines.grad_cam(lambda x, offset: (linear(x), linear(x) + offset), IMAGES, CLASSES)
+        baselines.grad_cam(WhiteBox(tap=lambda x, offset: (linear(x), linear(x) + offset)), IMAGES, CLASSES)
 
 
 def mean_answer(images):
@@ -205,30 +212,32 @@ def mean_answer(images):
 
 def test_occlusion_by_hand():
     image = np.asarray([[0.2, 0.4, 0.8, 1.0]], np.float32).reshape(1, 1, 4, 1).repeat(2, 1)
-    maps = baselines.occlusion(mean_answer, image, np.asarray([1]), patch=2, stride=1)
+    maps = baselines.occlusion(WhiteBox(mean_answer), image, np.asarray([1]), patch=2, stride=1)
     drops = np.asarray([0.6, 1.2, 1.8]) / 4.0  # of the three windows, whose two rows are the same
     expected = [drops[0], drops[:2].mean(), drops[1:].mean(), drops[2]]
     np.testing.assert_allclose(maps[0], [expected, expected], atol=1e-6)
-    other = baselines.occlusion(mean_answer, image, np.asarray([0]), patch=2, stride=1)
+    other = baselines.occlusion(WhiteBox(mean_answer), image, np.asarray([0]), patch=2, stride=1)
     np.testing.assert_allclose(other, -maps, atol=1e-6)
 
 
 def test_occlusion_reaches_the_border_and_paints_with_the_given_colour():
     image = np.full((1, 5, 3, 2), 0.5, np.float32)
-    maps = baselines.occlusion(mean_answer, image, np.asarray([1]), patch=2, stride=2, fill=np.asarray([0.25, 0.0]))
+    maps = baselines.occlusion(
+        WhiteBox(mean_answer), image, np.asarray([1]), patch=2, stride=2, fill=np.asarray([0.25, 0.0])
+    )
     np.testing.assert_allclose(maps, np.full((1, 5, 3), 4 * (0.25 + 0.5) / 30), atol=1e-6)
 
 
 @pytest.mark.parametrize(("patch", "stride"), [(9, 1), (2, 3), (2, 0), (0, 0)])
 def test_windows_that_do_not_cover_the_image_are_refused(patch, stride):
     with pytest.raises(ValueError, match="stride must be"):
-        baselines.occlusion(mean_answer, IMAGES, np.ones(5, int), patch=patch, stride=stride)
+        baselines.occlusion(WhiteBox(mean_answer), IMAGES, np.ones(5, int), patch=patch, stride=stride)
 
 
 @pytest.mark.parametrize("fill", [np.zeros(3), np.zeros((4, 4, 2)), np.nan])
 def test_a_colour_that_does_not_fit_is_refused(fill):
     with pytest.raises(ValueError, match="fill must be"):
-        baselines.occlusion(mean_answer, IMAGES, np.ones(5, int), fill=fill)
+        baselines.occlusion(WhiteBox(mean_answer), IMAGES, np.ones(5, int), fill=fill)
 
 
 def test_masks_are_smooth_and_half_open_everywhere():
@@ -241,7 +250,7 @@ def test_masks_are_smooth_and_half_open_everywhere():
 
 
 def test_rise_of_a_classifier_that_is_always_sure_of_the_same_is_that():
-    maps = baselines.rise(lambda x: np.full((len(x), 2), 0.5), IMAGES, CLASSES // 2, seed=0, masks=2000)
+    maps = baselines.rise(WhiteBox(lambda x: np.full((len(x), 2), 0.5)), IMAGES, CLASSES // 2, seed=0, masks=2000)
     np.testing.assert_allclose(maps, np.full(maps.shape, 0.5), atol=0.05)
 
 
@@ -252,18 +261,20 @@ def test_rise_goes_with_the_weights_of_a_linear_answer():
         share = (np.asarray(images).mean(-1) * weights).sum((1, 2)) / 64
         return np.stack([1.0 - share, share], -1)
 
-    maps = baselines.rise(answer, np.ones((1, 8, 8, 1), np.float32), np.asarray([1]), seed=0, masks=4000, cells=4)
+    maps = baselines.rise(
+        WhiteBox(answer), np.ones((1, 8, 8, 1), np.float32), np.asarray([1]), seed=0, masks=4000, cells=4
+    )
     assert np.corrcoef(maps[0].ravel(), weights.ravel())[0, 1] > 0.8
 
 
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: baselines.smooth_grad(linear, IMAGES, CLASSES, seed=0, samples=0), "samples"),
-        (lambda: baselines.smooth_grad(linear, IMAGES, CLASSES, seed=0, sigma=-1.0), "sigma"),
-        (lambda: baselines.integrated_gradients(linear, IMAGES, CLASSES, steps=0), "steps"),
-        (lambda: baselines.rise(mean_answer, IMAGES, CLASSES, seed=0, masks=0), "masks"),
-        (lambda: baselines.gradient(linear, IMAGES, CLASSES, batch_size=0), "batch_size"),
+        (lambda: baselines.smooth_grad(LINEAR, IMAGES, CLASSES, seed=0, samples=0), "samples"),
+        (lambda: baselines.smooth_grad(LINEAR, IMAGES, CLASSES, seed=0, sigma=-1.0), "sigma"),
+        (lambda: baselines.integrated_gradients(LINEAR, IMAGES, CLASSES, steps=0), "steps"),
+        (lambda: baselines.rise(WhiteBox(mean_answer), IMAGES, CLASSES, seed=0, masks=0), "masks"),
+        (lambda: baselines.gradient(LINEAR, IMAGES, CLASSES, batch_size=0), "batch_size"),
     ],
 )
 def test_numbers_that_must_be_positive_are_named(call, name):
@@ -300,14 +311,14 @@ def expected_predict(images):
 
 
 COMPARED = {
-    "gradient": lambda x, c: baselines.gradient(expected_logits, x, c),
-    "input_times_gradient": lambda x, c: baselines.input_times_gradient(expected_logits, x, c),
+    "gradient": lambda x, c: baselines.gradient(WhiteBox(logits=expected_logits), x, c),
+    "input_times_gradient": lambda x, c: baselines.input_times_gradient(WhiteBox(logits=expected_logits), x, c),
     "integrated_gradients": lambda x, c: baselines.integrated_gradients(
-        expected_logits, x, c, baseline=BASELINE, steps=int(STEPS)
+        WhiteBox(logits=expected_logits), x, c, baseline=BASELINE, steps=int(STEPS)
     ),
-    "grad_cam": lambda x, c: baselines.grad_cam(expected_tap, x, c),
+    "grad_cam": lambda x, c: baselines.grad_cam(WhiteBox(tap=expected_tap), x, c),
     "occlusion": lambda x, c: baselines.occlusion(
-        expected_predict, x, c, patch=int(PATCH), stride=int(STRIDE), fill=FILL
+        WhiteBox(expected_predict), x, c, patch=int(PATCH), stride=int(STRIDE), fill=FILL
     ),
 }
 

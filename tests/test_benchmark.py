@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks import search as benchmark_search
-from benchmarks.path_search import Paths, largest_difference, make_search, measure, quality
+from benchmarks.path_search import largest_difference, make_search, measure, quality
 from cae_jax import Explainer, classifiers, models
-from cae_jax.counterfactual import Crossings
+from cae_jax.counterfactual import Crossings, Paths
 
 
 def toy_paths(count):

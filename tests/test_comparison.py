@@ -1,6 +1,7 @@
 """The benchmark program on a short run: every method, going on, failures as rows, tables by hand."""
 
 import csv
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -9,9 +10,15 @@ import numpy as np
 import pytest
 
 from cae_jax import baselines
+from cae_jax.classifiers import Identity
 from cae_jax.cli import compare as program
 from cae_jax.comparison import methods, suite, tables
+from cae_jax.comparison.methods import Method, Role
+from cae_jax.comparison.scores import Score
 from cae_jax.comparison.suite import Result
+from cae_jax.comparison.task import Judge, Task, open_classifier
+from cae_jax.config.reading import ConfigError
+from cae_jax.workdir.classifier_store import LoadedClassifier
 
 SMALL = {
     "protocol.images": "10",
@@ -76,7 +83,7 @@ def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_aga
     def refuse(setting):
         raise AssertionError("run again")
 
-    monkeypatch.setitem(methods.ATTRIBUTIONS, "gradient", refuse)
+    monkeypatch.setitem(methods.ATTRIBUTIONS, "gradient", Method(refuse))
     assert compare(tmp_path, methods=CHEAP)[0] == 0
     assert read(tmp_path) == rows
     assert compare(tmp_path, methods="gradient", **{"protocol.seed": "1"})[0] == 0
@@ -88,7 +95,7 @@ def test_a_method_that_fails_is_a_row_that_says_why_and_is_tried_again(compare, 
         raise RuntimeError("no luck")
 
     with monkeypatch.context() as patch:
-        patch.setitem(methods.ATTRIBUTIONS, "control: edges", fail)
+        patch.setitem(methods.ATTRIBUTIONS, "control: edges", Method(fail))
         code, text = compare(tmp_path, methods="control: edges")
     assert code == 0
     assert "no luck" in text
@@ -115,6 +122,20 @@ def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, mo
     assert not (tmp_path / "run").exists()
 
 
+def test_a_classifier_that_shows_too_little_is_named_with_a_sentence():
+    predict = lambda images: np.full((len(images), 2), 0.5)  # noqa: E731
+    foreign = LoadedClassifier(predict, predict, None, {"path": "model.onnx"}, False, Identity({}, {}, []))
+    with pytest.raises(ConfigError, match=r"oracle\.path is model\.onnx, a classifier that was made elsewhere"):
+        open_classifier(foreign, "oracle")
+    with pytest.raises(ValueError, match="does not show its layers"):
+        baselines.grad_cam(baselines.WhiteBox(predict), np.zeros((1, 4, 4, 1)), np.zeros(1, int))
+
+
+def test_methods_get_neither_the_oracle_nor_the_truth():
+    seen = {field.name for field in dataclasses.fields(Task)}
+    assert not seen & set(Judge._fields)
+
+
 @pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
 def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypatch):
     few = {"fit_autoencoder": "steps", "pixel_search": "steps", "rise": "masks", "partition_shap": "evaluations"}
@@ -132,16 +153,17 @@ def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypat
     assert set(main.values()) == {"10"}
 
 
-def made(name, values, kind="attributions", **other):
-    return Result(kind, name, {"AOPC": np.asarray(values, float)} | other, np.zeros((0,)), 0.5)
+def made(name, values, role=Role.BASELINE, kind="attributions", **other):
+    return Result(kind, name, role, {"AOPC": Score(np.asarray(values, float))} | other, np.zeros((0,)), 0.5)
 
 
 def test_a_difference_is_paired_against_the_best_of_each_kind():
-    ours = made("CAE", [0.5, 0.7, 0.9])
+    ours = made("CAE", [0.5, 0.7, 0.9], Role.OURS)
     others = [
+        made("CAE change", [1.0, 1.0, 1.0], Role.VARIANT),
         made("weak", [0.1, 0.1, 0.1]),
         made("strong", [0.4, 0.6, 0.8]),
-        made("control: random map", [0, 0.2, 0.4]),
+        made("control: random map", [0, 0.2, 0.4], Role.CONTROL),
     ]
     found = tables.differences([ours, *others], 0, 100)
     assert [(x.score, x.other) for x in found] == [("AOPC", "strong"), ("AOPC", "control: random map")]
@@ -150,14 +172,18 @@ def test_a_difference_is_paired_against_the_best_of_each_kind():
 
 
 def test_where_lower_is_better_the_difference_is_turned_round():
-    ours, other = (made(name, [1.0], deletion=np.asarray(values)) for name, values in (("CAE", [0.2]), ("x", [0.3])))
+    ours, other = (
+        made(name, [1.0], role, deletion=Score(np.asarray(values), lower_is_better=True))
+        for name, role, values in (("CAE", Role.OURS, [0.2]), ("x", Role.BASELINE, [0.3]))
+    )
     (difference,) = [x for x in tables.differences([ours, other], 0, 20) if x.score == "deletion"]
     assert difference.difference.mean == pytest.approx(0.1)
 
 
 def test_markdown_has_a_row_a_method_arrows_and_reasons():
-    failed = Result("attributions", "broken", {}, np.zeros((0,)), float("nan"), "ValueError: bad")
-    text = tables.markdown([made("CAE", [0.25, 0.75], ROAD=np.asarray([np.nan, np.nan])), failed], 0, 20)
+    failed = Result("attributions", "broken", Role.BASELINE, {}, np.zeros((0,)), float("nan"), "ValueError: bad")
+    empty = Score(np.asarray([np.nan, np.nan]), lower_is_better=True)
+    text = tables.markdown([made("CAE", [0.25, 0.75], Role.OURS, ROAD=empty), failed], 0, 20)
     assert text.splitlines()[0] == "| | AOPC ↑ | ROAD ↓ | seconds ↓ |"
     assert text.splitlines()[2].startswith("| CAE | 0.500 [0.")
     assert text.splitlines()[2].endswith("| – | 0.500 |")

@@ -50,6 +50,6 @@ def test_each_device_ends_its_loop_when_its_own_rows_are_done():
         _, turns = jax.lax.while_loop(lambda carry: (carry[0] >= limit).any(), body, (x, jnp.zeros(x.shape, int)))
         return turns
 
-    found = each_device_by_itself(halvings, options=1)(2.0 ** np.arange(16), 1.0)
+    found = each_device_by_itself(halvings)(2.0 ** np.arange(16), 1.0)
     assert len(found.devices()) == 8
     np.testing.assert_array_equal(found, np.arange(2, 17, 2).repeat(2))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
+from cae_jax.counterfactual.selection import find_shortfalls
 from cae_jax.explaining import ExplainOptions, engine
-from cae_jax.explaining.diversity import find_shortfalls
-from cae_jax.explaining.engine import Compiled, Exemplars, concatenate, explain_batch, route_along, route_by_strategy
+from cae_jax.explaining.compiled_model import CompiledModel
+from cae_jax.explaining.engine import Exemplars, concatenate, explain_batch, route_along, route_by_strategy
 from cae_jax.explaining.requests import ANY, Aim, Requests, make_requests
 from cae_jax.types import Ending
 
@@ -31,24 +32,28 @@ def answer_odds(probabilities, classes):
     return log_odds(jnp.take_along_axis(probabilities, classes[:, None], axis=-1)[:, 0])
 
 
-def compile_toy(predict=predict):
-    find = jax.jit(functools.partial(search, decode, predict))
+class Toy(CompiledModel):
+    """A model of the functions above."""
 
-    def run(*rows, confidence, tolerance):
-        active = np.ones(len(rows[1]), bool)
-        return find(*map(np.asarray, rows), active, confidence=confidence, tolerance=tolerance)
+    def __init__(self, predict=predict, black_box=False):
+        self._find, self._answer = jax.jit(functools.partial(search, decode, predict)), predict
+        odds = lambda images, classes: answer_odds(predict(images), classes).sum()  # noqa: E731
+        self.sensitivity = None if black_box else jax.jit(jax.grad(odds))
 
-    return Compiled(
-        at=lambda code, waypoints, shift: np.asarray(
-            decode(np.asarray(code), along_path(jnp.asarray(np.asarray(waypoints)), jnp.asarray(shift)))
-        ),
-        predict=lambda images: np.asarray(predict(images)),
-        search=run,
-        sensitivity=jax.jit(jax.grad(lambda images, classes: answer_odds(predict(images), classes).sum())),
-    )
+    def at(self, individual, waypoints, shifts):
+        """See `CompiledModel`."""
+        return np.asarray(decode(individual[:], along_path(jnp.asarray(waypoints[:]), jnp.asarray(shifts))))
+
+    def predict(self, images):
+        """See `CompiledModel`."""
+        return np.asarray(self._answer(images))
+
+    def search(self, paths, **precision):
+        """See `CompiledModel`."""
+        return self._find(paths._replace(individual=paths.individual[:]), **precision)
 
 
-TOY = compile_toy()
+TOY = Toy()
 TABLE_CODES = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0.9, 0.05], [0, 0, 1], [0, 0.05, 0.8]], np.float32)
 
 
@@ -69,13 +74,13 @@ def exemplars_at(codes, predictions=None):
     )
 
 
-def explain(codes, aims, predictions=None, compiled=TOY, **options):
+def explain(codes, aims, predictions=None, model=TOY, **options):
     exemplars = exemplars_at(codes, predictions)
     settings = ExplainOptions(**options)
     strategy = STRATEGIES[settings.strategy](make_table(), settings.confidence)
     route = route_by_strategy(make_table(), strategy, settings)
     requests = Requests(np.arange(len(codes)), np.asarray(aims))
-    return explain_batch(compiled, exemplars, requests, route, settings)
+    return explain_batch(model, exemplars, requests, route, settings)
 
 
 def test_the_flip_is_where_the_two_log_odds_meet_and_the_counterfactual_where_the_target_is_confident():
@@ -204,7 +209,7 @@ def test_relevance_adds_up_to_what_the_answer_has_beyond_the_counterfactual():
 def test_a_black_box_s_relevance_is_nearly_that_of_the_gradients():
     request = ([[1.0, 0.0, 0.0], [0.8, 0.1, 0.3]], [1, 2])
     traced = explain(*request, saliency="relevance")
-    black_box = explain(*request, saliency="relevance", compiled=TOY._replace(sensitivity=None))
+    black_box = explain(*request, saliency="relevance", model=Toy(black_box=True))
     assert np.abs(traced.saliency).max() > 1.0
     np.testing.assert_allclose(black_box.saliency.sum((1, 2)), traced.saliency.sum((1, 2)), rtol=1e-2)
     np.testing.assert_allclose(black_box.saliency, traced.saliency, rtol=0.2, atol=0.1)
@@ -234,7 +239,7 @@ def breaks(images):
 @pytest.mark.parametrize("saliency", ["reconstruction", "relevance", "path"])
 def test_a_path_with_an_image_that_has_no_answer_ends_so_and_the_others_go_on(saliency):
     codes, aims, predictions = [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [0, 1], [2, 0]
-    record = explain(codes, aims, predictions, compile_toy(breaks), saliency=saliency)
+    record = explain(codes, aims, predictions, Toy(breaks), saliency=saliency)
     assert [Ending(s).name for s in record.status] == ["FLIPPED", "NO_ANSWER"]
     assert np.isnan([record.shift[1], record.flip_shift[1]]).all()
     assert record.target.tolist() == [0, 1]

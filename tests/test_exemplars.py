@@ -1,4 +1,4 @@
-"""Exemplars folded into the channels of individual codes and back, and models that keep them in swaps."""
+"""Exemplars that go along with individual codes, and models that keep them in swaps."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from published import make_cae
 from scipy.ndimage import uniform_filter
 
 from cae_jax.data.sources import ArraySource
-from cae_jax.models import carried_exemplars, carry_exemplars, draw_on, make_codec
+from cae_jax.models import Individual, draw_on, make_codec
 from cae_jax.training.evaluation import Evaluator
 from cae_jax.training.functions import make_functions
 
@@ -24,14 +24,19 @@ MODEL = make_cae(
 )
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 2), (3, 2, 1)])
-def test_what_is_carried_comes_back(shape):
-    rng = np.random.default_rng(0)
-    given = rng.normal(size=(3, 4, 4, 6)), *rng.normal(size=(2, 3, *shape))
-    together = carry_exemplars(*map(jnp.asarray, given))
-    assert together.shape[:3] == (3, 4, 4)
-    for back, sent in zip(carried_exemplars(together, shape), given, strict=True):
-        np.testing.assert_allclose(back, sent, rtol=1e-6)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (5, 9, 1), (6, 5, 1)])
+def test_what_goes_along_are_the_images_and_what_the_decoder_draws_of_them(shape):
+    model = MODEL.clone(channels=shape[-1])
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(3, *shape)), jnp.float32)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, shape[-1])))["params"]
+    encode, decode = make_codec(model, shape[:2])
+    encode, decode = jax.jit(encode, static_argnames="keep"), jax.jit(decode)
+    alone, class_codes = encode(params, images)
+    together, same = encode(params, images, keep=True)
+    assert alone == Individual(alone.code)
+    expected = (alone.code, images, decode(params, alone, class_codes), class_codes)
+    for back, sent in zip((*together, same), expected, strict=True):
+        np.testing.assert_allclose(back, sent, atol=1e-6)
 
 
 @pytest.mark.parametrize("span", [1.0, 2.0])
@@ -47,16 +52,14 @@ def test_exemplars_stay_where_the_class_code_changed_nothing(span):
 
 
 def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
-    model = MODEL.clone(keep_residual=True)
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 10, 13, 1)), jnp.float32)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 12, 16, 1)))["params"]
-    encode, decode = make_codec(model, (10, 13))
-    codes, class_codes = jax.jit(encode)(params, images)
-    np.testing.assert_allclose(decode(params, codes, class_codes), images, atol=1e-6)
-    plain_encode, plain_decode = make_codec(MODEL, (10, 13))
-    plain, _ = jax.jit(plain_encode)(params, images)
-    drawn, base = plain_decode(params, plain, class_codes + 1.0), plain_decode(params, plain, class_codes)
-    swap = decode(params, codes, class_codes + 1.0)
+    params = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 12, 16, 1)))["params"]
+    encode, decode = make_codec(MODEL, (10, 13))
+    individual, class_codes = jax.jit(encode, static_argnames="keep")(params, images, keep=True)
+    np.testing.assert_allclose(decode(params, individual, class_codes), images, atol=1e-6)
+    plain, _ = jax.jit(encode)(params, images)
+    drawn, base = decode(params, plain, class_codes + 1.0), decode(params, plain, class_codes)
+    swap = decode(params, individual, class_codes + 1.0)
     assert float(jnp.abs(drawn - base).max()) > 1e-3
     np.testing.assert_allclose(swap, draw_on(images, base, drawn), atol=1e-6)
 
@@ -73,7 +76,7 @@ def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
         return jnp.stack([1.0 - share, share], -1)
 
     def scores(keep):
-        functions = make_functions(MODEL.clone(keep_residual=keep), (8, 8), predict, predict)
+        functions = make_functions(MODEL, (8, 8), predict, predict, keep)
         return Evaluator(functions, source, labels, source, labels, seed=0).evaluate(params, 50)
 
     kept, plain = scores(True), scores(False)

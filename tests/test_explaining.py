@@ -31,6 +31,7 @@ from cae_jax.explaining import (
     job,
 )
 from cae_jax.models import draw_on
+from cae_jax.parallel.rows import take
 from cae_jax.workdir.checkpoints import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -70,10 +71,11 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
     exemplars = images[record.image_index] / 255.0
     np.testing.assert_allclose(record.path_images[:, 0], exemplars, atol=1e-5)
     assert not (record.status == Ending.NOT_RECONSTRUCTED).any()
-    codes, class_codes = explainer.encode(images)
+    individual, class_codes = explainer.encode(images)
     index = record.image_index
-    own = explainer.decode(codes[index], class_codes[index])
-    shifted = explainer.decode(codes[index], record.counterfactual_code)
+    codes = take(individual, index)
+    own = explainer.decode(codes, class_codes[index])
+    shifted = explainer.decode(codes, record.counterfactual_code)
     expected = draw_on(*map(jnp.asarray, (exemplars, own, shifted)))
     np.testing.assert_allclose(record.counterfactual, expected, atol=1e-4)
 

@@ -22,7 +22,7 @@ def test_the_place_of_an_image_leads_back_to_it(atlas, projection):
 
 def test_a_view_with_the_own_code_is_the_reconstruction_and_changes_nothing(atlas):
     view = atlas.view(3, atlas.codes.class_codes[3])
-    own = atlas.explainer.decode(atlas.codes.individual_codes[3:4], atlas.codes.class_codes[3:4])[0]
+    own = atlas.explainer.decode(atlas.codes.individual(np.asarray([3])), atlas.codes.class_codes[3:4])[0]
     np.testing.assert_allclose(view.image, own, atol=1e-5)
     np.testing.assert_allclose(view.saliency, 0.0, atol=1e-6)
     assert view.probabilities.sum() == pytest.approx(1.0, abs=1e-4)
@@ -36,7 +36,7 @@ def test_a_path_to_an_image_begins_and_ends_at_the_codes(atlas, over_graph):
 
 
 def test_too_few_images_are_refused(atlas):
-    from cae_jax.explaining import InputError
+    from cae_jax.errors import InputError
     from cae_jax.explorer import make_atlas
 
     with pytest.raises(InputError, match="4 images are too few"):
@@ -44,7 +44,7 @@ def test_too_few_images_are_refused(atlas):
 
 
 def test_a_port_in_use_is_named(atlas):
-    from cae_jax.explaining import InputError
+    from cae_jax.errors import InputError
     from cae_jax.explorer import serve
 
     with serving(functools.partial(serve, atlas)) as url:

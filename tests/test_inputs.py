@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from cae_jax.data import FileSource, Format
-from cae_jax.explaining.inputs import InputError, check_images, read_images
-from cae_jax.explaining.sources import SplitInputs
+from cae_jax.errors import InputError
+from cae_jax.explaining.inputs import SplitInputs, check_images, read_images
 
 GREY, RGB = (8, 6, 1), (8, 6, 3)
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource, Format
-from cae_jax.explaining import FileInputs, InputError, SplitInputs, explain_to_folder, job
-from cae_jax.explaining.sources import Failure
+from cae_jax.errors import InputError
+from cae_jax.explaining import FileInputs, SplitInputs, explain_to_folder, job
+from cae_jax.explaining.inputs import Failure
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.lock import hold
 

@@ -13,7 +13,7 @@ from benchmarks.twins import write_onnx
 from cae_jax import Explainer
 from cae_jax.cli import package
 from cae_jax.config.reading import ConfigError
-from cae_jax.explaining import InputError
+from cae_jax.errors import InputError
 from cae_jax.workdir.checkpoints import CheckpointError, file_digest
 
 EASY = {"confidence": 0.11, "saliency": "reconstruction"}
@@ -173,7 +173,7 @@ def test_a_package_runs_no_code_whatever_it_says(copied, tmp_path, monkeypatch, 
     copied.rename(tmp_path / "given")
     folder = pathlib.Path("given")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cae_jax.explaining.unpacking.load_named", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr("cae_jax.explaining.loading.load_named", lambda *_: pytest.fail("it was opened"))
     for place in (tmp_path, folder):
         (place / "evil.py").write_text(EVIL)
     for name in ("evil.onnx", "weights.pt", "model.pt2"):

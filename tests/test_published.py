@@ -5,8 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from cae_jax.comparison.cae_methods import PUBLISHED
-from cae_jax.comparison.published import published_maps
+from cae_jax.comparison.cae_methods import PUBLISHED, published_maps
 from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining import ExplainOptions
 

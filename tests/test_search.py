@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import Crossings, search, search_on_host
+from cae_jax.counterfactual import Crossings, Paths, search, search_on_host
 
 TOLERANCE = 1 / 256
 MANY = 6000
@@ -42,7 +42,7 @@ def predict(images, xp=jnp):
 searched = jax.jit(functools.partial(search, decode, predict), static_argnames=("intervals", "slots"))
 
 
-def on_host(*rows, most=1000, **options):
+def on_host(paths, most=1000, confidence=0.9, tolerance=TOLERANCE, **options):
     """What the search finds with the same classifier in NumPy, and how many rows each call of it had."""
     calls = []
 
@@ -51,7 +51,7 @@ def on_host(*rows, most=1000, **options):
         assert len(calls) <= most
         return predict(np.asarray(images), np)
 
-    return search_on_host(decode, host_predict, *rows, **options), calls
+    return search_on_host(decode, host_predict, paths, confidence=confidence, tolerance=tolerance, **options), calls
 
 
 def toy(target, third=NEVER):
@@ -64,7 +64,7 @@ def line(crossing, slope):
 
 
 def arrays(toys, paths=STRAIGHT, prediction=0, target=1, any_flip=False, active=True):
-    """The rows that a search takes: 8 of them, those beyond the toys inactive; paths have 4 points."""
+    """What a search takes: 8 rows, those beyond the toys inactive; paths have 4 points."""
     count = len(toys)
     coefficients = np.zeros((ROWS, 3, 4), np.float32)
     coefficients[:count] = toys
@@ -75,23 +75,21 @@ def arrays(toys, paths=STRAIGHT, prediction=0, target=1, any_flip=False, active=
     fill = lambda value, dtype: np.concatenate(  # noqa: E731
         [np.broadcast_to(np.asarray(value, dtype), count), np.zeros(ROWS - count, dtype)]
     )
-    return [
-        jnp.asarray(x)
-        for x in (
-            coefficients,
-            waypoints,
-            fill(prediction, np.int32),
-            fill(target, np.int32),
-            fill(any_flip, bool),
-            fill(active, bool),
-        )
-    ]
+    paths = Paths(
+        coefficients,
+        waypoints,
+        fill(prediction, np.int32),
+        fill(target, np.int32),
+        fill(any_flip, bool),
+        fill(active, bool),
+    )
+    return jax.tree.map(jnp.asarray, paths)
 
 
 def run(toys, paths=STRAIGHT, confidence=0.9, tolerance=TOLERANCE, intervals=16, slots=None, **rows):
     """Searches a few toys; the jitted function is shared, so that all have one shape."""
     found = searched(
-        *arrays(toys, paths, **rows), confidence=confidence, tolerance=tolerance, intervals=intervals, slots=slots
+        arrays(toys, paths, **rows), confidence=confidence, tolerance=tolerance, intervals=intervals, slots=slots
     )
     return Crossings(*(np.asarray(field)[: len(toys)] for field in found))
 
@@ -114,12 +112,13 @@ def assert_same(found, expected):
 
 def run_many(coefficients, waypoints, active, tolerance, slots=None):
     found = searched(
-        jnp.asarray(coefficients, jnp.float32),
-        jnp.asarray(waypoints, jnp.float32),
-        jnp.zeros(MANY, jnp.int32),
-        jnp.ones(MANY, jnp.int32),
-        jnp.zeros(MANY, bool),
-        jnp.asarray(active),
+        Paths(
+            jnp.asarray(coefficients, jnp.float32),
+            jnp.asarray(waypoints, jnp.float32),
+            jnp.zeros(MANY, jnp.int32),
+            jnp.ones(MANY, jnp.int32),
+            active=jnp.asarray(active),
+        ),
         confidence=0.9,
         tolerance=tolerance,
         intervals=16,
@@ -262,7 +261,7 @@ def test_inactive_rows_find_nothing_cost_nothing_and_disturb_nobody():
 
 
 def test_without_active_rows_nothing_is_classified():
-    found, calls = on_host(*arrays([toy(line(0.3, 90.0))] * 3, active=False))
+    found, calls = on_host(arrays([toy(line(0.3, 90.0))] * 3, active=False))
     assert not calls
     assert np.isnan(found.flip_shift).all()
     assert not np.asarray(found.decodes).any()
@@ -282,7 +281,7 @@ def test_the_scan_stops_at_the_crossing_and_bisection_at_the_tolerance():
 def test_rounds_end_as_soon_as_every_row_is_done():
     rounds = {}
     for name, crossings in {"early": [0.05, 0.1, 0.12], "one late": [0.05, 0.1, 0.9], "never": [2.0] * 3}.items():
-        found, calls = on_host(*arrays([toy(line(crossing, 1e6)) for crossing in crossings]))
+        found, calls = on_host(arrays([toy(line(crossing, 1e6)) for crossing in crossings]))
         assert len(calls) == np.asarray(found.decodes).max()
         rounds[name] = len(calls)
     assert rounds == {"early": 3 + 4, "one late": 16 + 4, "never": 17}
@@ -314,8 +313,8 @@ def mixed_rows():
 
 
 def test_the_python_loop_finds_what_the_compiled_loop_finds_in_one_call_a_round():
-    found, calls = on_host(*mixed_rows(), confidence=0.9, tolerance=TOLERANCE)
-    assert_same(found, searched(*mixed_rows(), confidence=0.9, tolerance=TOLERANCE, intervals=16, slots=None))
+    found, calls = on_host(mixed_rows(), confidence=0.9, tolerance=TOLERANCE)
+    assert_same(found, searched(mixed_rows(), confidence=0.9, tolerance=TOLERANCE, intervals=16, slots=None))
     assert calls == [ROWS] * int(np.asarray(found.decodes).max())
     assert 0 < np.isnan(np.asarray(found.flip_shift)).sum() < ROWS
 
@@ -329,11 +328,11 @@ def test_a_slot_whose_row_is_done_takes_the_next_and_the_answers_stay_the_same(s
         return predict(np.asarray(images), np)
 
     options = {"confidence": 0.9, "tolerance": TOLERANCE}
-    found = search_on_host(decode, predict_used, *mixed_rows(), **options, slots=slots)
-    whole = searched(*mixed_rows(), **options, intervals=16, slots=None)
+    found = search_on_host(decode, predict_used, mixed_rows(), **options, slots=slots)
+    whole = searched(mixed_rows(), **options, intervals=16, slots=None)
     assert_same(found, whole)
     ends = [0] * used
-    for decodes in np.asarray(whole.decodes)[np.asarray(mixed_rows()[-1])]:
+    for decodes in np.asarray(whole.decodes)[np.asarray(mixed_rows().active)]:
         heapq.heapreplace(ends, ends[0] + int(decodes))
     assert calls == [used] * max(ends)
 
@@ -348,20 +347,21 @@ def test_few_slots_serve_thousands_of_rows_as_well_as_one_for_each():
 
 @pytest.mark.usefixtures("strict")
 def test_no_type_and_no_rank_is_promoted_implicitly():
-    found = jax.eval_shape(functools.partial(search, decode, predict), *mixed_rows())
+    options = {"confidence": 0.9, "tolerance": TOLERANCE}
+    found = jax.eval_shape(functools.partial(search, decode, predict, **options), mixed_rows())
     assert [field.shape for field in found] == [(ROWS,)] * 5
     assert [field.dtype for field in found] == [jnp.float32, jnp.float32, jnp.int32, bool, jnp.int32]
 
 
 def test_a_shape_is_traced_once_whatever_the_data_and_the_options():
-    def toy_search(*rows, **options):
-        return search(decode, predict, *rows, **options)
+    def toy_search(paths, **options):
+        return search(decode, predict, paths, **options)
 
     traced_once = jax.jit(chex.assert_max_traces(toy_search, n=1))
     flips = []
     for crossing, confidence, tolerance in ((0.2, 0.9, 1 / 64), (0.6, 0.7, 1 / 256), (0.8, 0.99, 1 / 1000)):
         rows = arrays([toy(line(crossing, 90.0))])
-        found = traced_once(*rows, confidence=jnp.float32(confidence), tolerance=jnp.float32(tolerance))
+        found = traced_once(rows, confidence=jnp.float32(confidence), tolerance=jnp.float32(tolerance))
         flips.append(float(found.flip_shift[0]))
         assert_pinned_down(np.asarray(found.flip_shift)[:1], [crossing], tolerance=tolerance)
     assert len(set(flips)) == 3
@@ -394,5 +394,5 @@ def test_the_number_of_intervals_does_not_move_a_single_flip(intervals):
 
 
 def test_a_tolerance_finer_than_float32_ends_all_the_same():
-    found, _ = on_host(*arrays([toy(line(0.437, 50.0))]), tolerance=1e-9, most=200)
+    found, _ = on_host(arrays([toy(line(0.437, 50.0))]), tolerance=1e-9, most=200)
     assert_pinned_down(np.asarray(found.flip_shift)[:1], [0.437], tolerance=1e-5)

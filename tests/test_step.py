@@ -301,7 +301,7 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
 
 def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state):
     x, made = generated
-    keeping = NETWORKS._replace(model=NETWORKS.model.clone(keep_residual=True))
+    keeping = NETWORKS._replace(keep_residual=True)
     kept = quick_jit(lambda p: generate(keeping, p, x))(state.generator)
     np.testing.assert_allclose(kept.changes, made.swaps - made.reconstructions, atol=1e-5)
     np.testing.assert_allclose(kept.swaps, draw_on(x, made.reconstructions, made.swaps, span=2.0), atol=1e-5)
@@ -312,7 +312,7 @@ def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(gen
     weights = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
 
     def through_swaps(keep):
-        networks = NETWORKS._replace(model=NETWORKS.model.clone(keep_residual=keep))
+        networks = NETWORKS._replace(keep_residual=keep)
         return quick_jit(jax.grad(lambda p: (weights * generate(networks, p, x).swaps).sum()))(state.generator)
 
     plain, kept = through_swaps(False), through_swaps(True)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.baselines import grad_cam
+from cae_jax.baselines import WhiteBox, grad_cam
 from cae_jax.classifiers import (
     ResidualClassifier,
     SmallCNN,
@@ -109,7 +109,7 @@ def test_grad_cam_explains_by_a_tapped_layer():
     activation = tap(IMAGES, 0.0)[1]
     weights = jax.grad(lambda a: head(a)[:, 1].sum())(activation).mean((1, 2))
     coarse = np.maximum((activation * weights[:, None, None]).sum(-1), 0.0)
-    maps = grad_cam(tap, IMAGES, np.ones(3, int))
+    maps = grad_cam(WhiteBox(tap=tap), IMAGES, np.ones(3, int))
     np.testing.assert_allclose(maps[:, ::15, ::15], coarse, atol=1e-5)  # the four corners
     assert maps.max() > 1e-3
 

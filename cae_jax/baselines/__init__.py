@@ -1,4 +1,7 @@
-"""The methods that class association embedding is compared with, and controls: functions of arrays and a classifier.
+"""The methods that class association embedding is compared with, and controls.
+
+A method is a function of a classifier, images and classes, whatever else it needs by keyword: to maps, or, with target
+classes, to counterfactuals. Controls are functions of arrays, as they know nothing of the classifier.
 
 No files, no data by name, and no measures: those are in `metrics`.
 """
@@ -7,6 +10,7 @@ from cae_jax.baselines.autoencoder import Autoencoder, fit_autoencoder
 from cae_jax.baselines.cam import grad_cam, grad_cam_plus_plus
 from cae_jax.baselines.controls import edge_map, random_code_direction, random_map, randomise, reconstruction_error
 from cae_jax.baselines.gradients import gradient, input_times_gradient, integrated_gradients, smooth_grad
+from cae_jax.baselines.inputs import WhiteBox
 from cae_jax.baselines.latent_shift import latent_shift
 from cae_jax.baselines.nearest_unlike import nearest_unlike_neighbour
 from cae_jax.baselines.occlusion import occlusion, rise
@@ -15,6 +19,7 @@ from cae_jax.baselines.wachter import pixel_search
 
 __all__ = [
     "Autoencoder",
+    "WhiteBox",
     "edge_map",
     "fit_autoencoder",
     "grad_cam",

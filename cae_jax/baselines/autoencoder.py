@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cae_jax.baselines.inputs import Array, check_positive, unit_images
+from cae_jax.baselines.inputs import Array, check_positive
 from cae_jax.descent import descend
-from cae_jax.images import from_model, to_model
+from cae_jax.images import from_model, to_model, unit_images
 from cae_jax.parallel.batching import map_batches
 
 _STRIDE = 4

@@ -1,6 +1,6 @@
 """Attribution by class activation maps: where a layer's channels are active, weighted by what they do for the class.
 
-Both read a layer through a `Tap`; `cae_jax.classifiers.make_tap` makes one. They are as coarse as that layer.
+Both read a layer through the classifier's `tap`, and are as coarse as that layer.
 """
 
 import functools
@@ -10,24 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, unit_images
+from cae_jax.baselines.inputs import Array, Tap, WhiteBox, check_known, check_positive, class_numbers
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
-Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""Images and an offset to scores before the softmax `[batch, K]` and a layer's output `[batch, h, w, features]`.
 
-The offset, a number or of the output's shape, is added to that output before the classifier goes on, so that the
-gradient by the offset at 0 is the one by the output.
-"""
-
-
-def grad_cam(tap: Tap, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+def grad_cam(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
     """Grad-CAM: the layer's channels, weighted by the mean gradient of the class's score, summed and rectified.
 
     Selvaraju et al. 2017, "Grad-CAM", arXiv 1610.02391.
 
     Args:
-        tap: see `Tap`.
+        classifier: whose `tap` is used.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         classes: `[N]` whole numbers, the class of each image that is explained.
         batch_size: images a compiled call.
@@ -39,10 +33,10 @@ def grad_cam(tap: Tap, images: Array, classes: Array, *, batch_size: int = 64) -
         ValueError: for input of another shape or range, classes that the classifier does not have, or a tapped output
             that is not a feature map.
     """
-    return _maps(_grad_cam, tap, images, classes, batch_size)
+    return _maps(_grad_cam, classifier.tap, images, classes, batch_size)
 
 
-def grad_cam_plus_plus(tap: Tap, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+def grad_cam_plus_plus(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
     """Grad-CAM++: as Grad-CAM, but a channel's weight is a mean over the places where it speaks for the class.
 
     Chattopadhyay et al. 2018, "Grad-CAM++", arXiv 1710.11063, in its closed form for the exponential of the score. The
@@ -51,7 +45,7 @@ def grad_cam_plus_plus(tap: Tap, images: Array, classes: Array, *, batch_size: i
 
     Args, returned maps and errors are those of `grad_cam`.
     """
-    return _maps(_grad_cam_plus_plus, tap, images, classes, batch_size)
+    return _maps(_grad_cam_plus_plus, classifier.tap, images, classes, batch_size)
 
 
 def _maps(compiled: Callable, tap: Tap, images: Array, classes: Array, batch_size: int) -> np.ndarray:

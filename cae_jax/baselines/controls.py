@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import sobel
 
-from cae_jax.baselines.inputs import Array, unit_images
+from cae_jax.baselines.inputs import Array
+from cae_jax.images import unit_images
 
 
 def random_map(shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -44,7 +45,7 @@ def reconstruction_error(images: Array, reconstructions: Array) -> np.ndarray:
     Raises:
         ValueError: for images of another shape or range, or of different shapes.
     """
-    first, second = unit_images(images), unit_images(reconstructions, "reconstructions")
+    first, second = unit_images(images), unit_images(reconstructions, "reconstruction")
     if first.shape != second.shape:
         raise ValueError(f"reconstructions must have the shape of images, {first.shape}, not {second.shape}")
     return np.abs(first - second).mean(-1)

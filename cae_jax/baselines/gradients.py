@@ -1,8 +1,8 @@
 """Attribution by the gradient of the class's score by the image.
 
-All take a classifier's scores before the softmax and explain one class an image. Their arguments are alike:
+All explain one class an image, by the classifier's scores before the softmax. Their arguments are alike:
 
-- `logits`: see `Logits`.
+- `classifier`: whose `logits` are used.
 - `images`: `[N, height, width, channels]`, uint8 or float in [0, 1].
 - `classes`: `[N]` whole numbers, the class of each image whose score is explained.
 - `batch_size`: images a compiled call.
@@ -22,35 +22,36 @@ import numpy as np
 from cae_jax.baselines.inputs import (
     Array,
     Logits,
+    WhiteBox,
     answer_shape,
     check_known,
     check_positive,
     class_numbers,
     colour_image,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 
-def gradient(logits: Logits, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+def gradient(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
     """How strongly the class's score reacts to each pixel: the greatest |d score / d pixel| of its channels, >= 0.
 
     Simonyan et al. 2014, "Deep Inside Convolutional Networks", arXiv 1312.6034. Arguments and errors: see the module.
     """
-    return _maps(_gradient, logits, unit_images(images), classes, batch_size)
+    return _maps(_gradient, classifier.logits, unit_images(images), classes, batch_size)
 
 
-def input_times_gradient(logits: Logits, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
+def input_times_gradient(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
     """The image times the gradient of the class's score, summed over channels; positive where it speaks for the class.
 
     Shrikumar et al. 2016, "Not Just a Black Box", arXiv 1605.01713. Of pixels in [0, 1]: what is black gets 0.
     Arguments and errors: see the module.
     """
-    return _maps(_input_times_gradient, logits, unit_images(images), classes, batch_size)
+    return _maps(_input_times_gradient, classifier.logits, unit_images(images), classes, batch_size)
 
 
 def smooth_grad(
-    logits: Logits,
+    classifier: WhiteBox,
     images: Array,
     classes: Array,
     *,
@@ -66,7 +67,7 @@ def smooth_grad(
     Other arguments and errors: see the module.
 
     Args:
-        logits: of the classifier.
+        classifier: whose `logits` are used.
         images: that are explained.
         classes: that are explained.
         seed: of the noise.
@@ -76,11 +77,11 @@ def smooth_grad(
     """
     check_positive(samples=samples, sigma=sigma)
     options = {"key": jax.random.key(seed), "samples": samples, "sigma": sigma}
-    return _maps(_smooth_grad, logits, unit_images(images), classes, batch_size, **options)
+    return _maps(_smooth_grad, classifier.logits, unit_images(images), classes, batch_size, **options)
 
 
 def integrated_gradients(
-    logits: Logits,
+    classifier: WhiteBox,
     images: Array,
     classes: Array,
     *,
@@ -95,7 +96,7 @@ def integrated_gradients(
     the module.
 
     Args:
-        logits: of the classifier.
+        classifier: whose `logits` are used.
         images: that are explained.
         classes: that are explained.
         baseline: an image `[height, width, channels]`, a colour `[channels]` or a grey value; black by default.
@@ -105,7 +106,7 @@ def integrated_gradients(
     check_positive(steps=steps)
     unit = unit_images(images)
     start = colour_image(baseline, unit.shape[1:], "baseline")
-    return _maps(_integrated_gradients, logits, unit, classes, batch_size, baseline=start, steps=steps)
+    return _maps(_integrated_gradients, classifier.logits, unit, classes, batch_size, baseline=start, steps=steps)
 
 
 def _maps(

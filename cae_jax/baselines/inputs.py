@@ -1,12 +1,13 @@
-"""What all methods ask of what they are given: images, a class for each, a colour. Bad input is named and refused."""
+"""What all methods are given: a classifier, images, a class for each, a colour. Bad input is named and refused."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.images import to_unit
+from cae_jax.types import Predict
 
 Array = np.ndarray | jax.Array
 
@@ -16,25 +17,36 @@ Logits = Callable[[jax.Array], jax.Array]
 Rows must not influence each other, and JAX must be able to trace it.
 """
 
+Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""Images and an offset to scores before the softmax `[batch, K]` and a layer's output `[batch, h, w, features]`.
 
-def unit_images(images: Array, name: str = "images") -> np.ndarray:
-    """Brings images to float32 in [0, 1].
+The offset, a number or of the output's shape, is added to that output before the classifier goes on, so that the
+gradient by the offset at 0 is the one by the output.
+"""
 
-    Args:
-        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Floats may be beyond by 0.001, for rounding.
-        name: of the argument, for errors.
 
-    Raises:
-        ValueError: for another shape, none at all, other values.
+def _hidden(view: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise ValueError(f"the classifier does not show its {view}, which this method needs")
+
+    return refuse
+
+
+class WhiteBox(NamedTuple):
+    """A classifier as methods look at it. What it does not show raises ValueError when a method asks for it.
+
+    Attributes:
+        predict: images in [0, 1] to probabilities. Methods that need no gradients call it with numpy arrays of one
+            shape, so it may be any function of arrays; compile it (`jax.jit`) where JAX can trace it.
+        logits: see `Logits`.
+        tap: see `Tap`; `cae_jax.classifiers.make_tap` makes one.
+        redrawn: a seed to the same network with parameters that were drawn again, see `randomise`.
     """
-    if np.ndim(images) != 4 or 0 in np.shape(images):
-        raise ValueError(
-            f"{name} must be [N, height, width, channels] with something in it, not of shape {np.shape(images)}"
-        )
-    unit = np.asarray(to_unit(images), np.float32)
-    if not ((unit >= -1e-3) & (unit <= 1.0 + 1e-3)).all():  # a NaN is not either
-        raise ValueError(f"{name} must be uint8, or finite floats in [0, 1]; divide what goes up to 255 by 255")
-    return unit
+
+    predict: Predict = _hidden("probabilities")
+    logits: Logits = _hidden("scores before the softmax")
+    tap: Tap = _hidden("layers")
+    redrawn: Callable[[int], "WhiteBox"] = _hidden("parameters")
 
 
 def class_numbers(classes: Array, count: int, name: str = "classes") -> np.ndarray:

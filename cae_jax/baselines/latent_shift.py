@@ -10,13 +10,14 @@ import numpy as np
 from cae_jax.baselines.autoencoder import Autoencoder
 from cae_jax.baselines.inputs import (
     Array,
+    WhiteBox,
     answer_shape,
     check_confidence,
     check_known,
     check_positive,
     class_numbers,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
@@ -27,12 +28,12 @@ _HALVINGS = 10
 
 
 def latent_shift(
-    autoencoder: Autoencoder,
-    predict: Predict,
+    classifier: WhiteBox,
     images: Array,
     targets: Array,
     *,
-    confidence: float = 0.9,
+    autoencoder: Autoencoder,
+    confidence: float,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Latent shift: the code moved in the direction in which the target's probability grows, until it is confident.
@@ -43,10 +44,10 @@ def latent_shift(
     lengths of z.
 
     Args:
-        autoencoder: trained on such images.
-        predict: images to probabilities; JAX must be able to trace it and take its gradient.
+        classifier: whose `predict` is used; JAX must be able to trace it and take its gradient.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         targets: `[N]` whole numbers.
+        autoencoder: trained on such images.
         confidence: the target's least probability.
         batch_size: images a compiled call.
 
@@ -62,8 +63,9 @@ def latent_shift(
     check_positive(batch_size=batch_size)
     unit = unit_images(images)
     numbers = class_numbers(targets, len(unit), "targets")
-    check_known(numbers, answer_shape(predict, unit), "targets")
-    function = functools.partial(_shift, autoencoder.encode, autoencoder.decode, predict, confidence=confidence)
+    check_known(numbers, answer_shape(classifier.predict, unit), "targets")
+    functions = autoencoder.encode, autoencoder.decode, classifier.predict
+    function = functools.partial(_shift, *functions, confidence=confidence)
     return map_batches(function, unit, numbers, batch_size=min(batch_size, len(unit)))
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from cae_jax.baselines.inputs import Array, check_confidence, check_known, class_numbers, unit_images
+from cae_jax.baselines.inputs import Array, WhiteBox, check_confidence, check_known, class_numbers
+from cae_jax.images import unit_images
+from cae_jax.parallel.batching import map_batches
 
 
 def nearest_unlike_neighbour(
-    images: Array, targets: Array, pool: Array, pool_probabilities: Array, *, confidence: float = 0.9
+    classifier: WhiteBox, images: Array, targets: Array, *, pool: Array, confidence: float, batch_size: int = 64
 ) -> np.ndarray:
     """The nearest image (Euclidean, over pixels) that the classifier confidently gives the target class.
 
@@ -15,28 +17,29 @@ def nearest_unlike_neighbour(
     arXiv 2005.13997).
 
     Args:
+        classifier: whose `predict` is asked about the pool.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         targets: `[N]` whole numbers.
         pool: images to choose from, `[M, height, width, channels]`, likewise.
-        pool_probabilities: the classifier's of the pool, `[M, K]`.
         confidence: the target's least probability. Where no image of the pool has it, the most confident one is taken.
+        batch_size: images of the pool a call.
 
     Returns:
         Images of the pool, `[N, height, width, channels]` float32 in [0, 1].
 
     Raises:
-        ValueError: for input of another shape or range, non-finite probabilities, or targets that the classifier does
-            not have.
+        ValueError: for input of another shape or range, probabilities of the pool that are not finite, or targets that
+            the classifier does not have.
     """
     check_confidence(confidence)
-    unit, candidates = unit_images(images), unit_images(pool, "pool")
+    unit, candidates = unit_images(images), unit_images(pool, "pool image")
     if unit.shape[1:] != candidates.shape[1:]:
         raise ValueError(f"pool must have images of shape {unit.shape[1:]} as images has, not {candidates.shape[1:]}")
-    probabilities = np.asarray(pool_probabilities)
+    probabilities = map_batches(classifier.predict, candidates, batch_size=min(batch_size, len(candidates)))
     if probabilities.ndim != 2 or len(probabilities) != len(candidates) or not np.isfinite(probabilities).all():
         raise ValueError(
-            f"pool_probabilities must be finite, [{len(candidates)}, K], a row for each image of the pool; "
-            f"the shape is {probabilities.shape}"
+            f"the classifier's answers to the pool must be finite, [{len(candidates)}, K], a row for each image; "
+            f"their shape is {probabilities.shape}"
         )
     numbers = class_numbers(targets, len(unit), "targets")
     check_known(numbers, probabilities.shape, "targets")

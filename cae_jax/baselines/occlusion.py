@@ -1,20 +1,24 @@
-"""Attribution by what the classifier says when parts of the image are hidden. Neither method needs gradients.
-
-`predict` is called as it is handed in, with batches of one shape, so it may be any function of arrays. Compile it
-(`jax.jit`) where JAX can trace it.
-"""
+"""Attribution by what the classifier says when parts of the image are hidden. Neither method needs gradients."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, colour_image, unit_images
+from cae_jax.baselines.inputs import (
+    Array,
+    WhiteBox,
+    check_known,
+    check_positive,
+    class_numbers,
+    colour_image,
+)
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
 
 def occlusion(
-    predict: Predict,
+    classifier: WhiteBox,
     images: Array,
     classes: Array,
     *,
@@ -29,7 +33,7 @@ def occlusion(
     painted over together. Where the windows do not end at the image's border, one more is put there.
 
     Args:
-        predict: images to probabilities, see the module.
+        classifier: whose `predict` is asked.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         classes: `[N]` whole numbers, the class of each image that is explained.
         patch: side of the window in pixels.
@@ -53,13 +57,13 @@ def occlusion(
         )
     hidden = _windows(unit.shape[1:3], patch, stride)
     masks = np.concatenate([np.ones_like(hidden[:1]), ~hidden])  # the first hides nothing
-    answers = _masked_answers(predict, unit, classes, masks, fill, batch_size)
+    answers = _masked_answers(classifier.predict, unit, classes, masks, fill, batch_size)
     drops = answers[:, :1] - answers[:, 1:]
     return np.tensordot(drops, hidden.astype(np.float32), 1) / hidden.sum(0, dtype=np.float32)
 
 
 def rise(
-    predict: Predict,
+    classifier: WhiteBox,
     images: Array,
     classes: Array,
     *,
@@ -74,7 +78,7 @@ def rise(
     there. All images get the same masks, so that a map does not depend on the others.
 
     Args:
-        predict: images to probabilities, see the module.
+        classifier: whose `predict` is asked.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         classes: `[N]` whole numbers, the class of each image that is explained.
         seed: of the masks.
@@ -93,7 +97,7 @@ def rise(
     check_positive(masks=masks, cells=cells)
     unit = unit_images(images)
     drawn = random_masks(masks, unit.shape[1:3], cells, seed)
-    answers = _masked_answers(predict, unit, classes, drawn, 0.0, batch_size)
+    answers = _masked_answers(classifier.predict, unit, classes, drawn, 0.0, batch_size)
     return np.tensordot(answers, drawn, 1) / np.float32(0.5 * masks)
 
 

@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from cae_jax.baselines.inputs import Array, check_known, check_positive, class_numbers, colour_image, unit_images
+from cae_jax.baselines.inputs import (
+    Array,
+    WhiteBox,
+    check_known,
+    check_positive,
+    class_numbers,
+    colour_image,
+)
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
-from cae_jax.types import Predict
 
 
 def partition_shap(
-    predict: Predict,
+    classifier: WhiteBox,
     images: Array,
     classes: Array,
     *,
@@ -29,8 +36,7 @@ def partition_shap(
     spread over its pixels.
 
     Args:
-        predict: images to probabilities, called on the host with batches of one shape. Compile it (`jax.jit`) where JAX
-            can trace it.
+        classifier: whose `predict` is asked, on the host.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         classes: `[N]` whole numbers, the class of each image that is explained.
         fill: what hides a block: a colour `[channels]`, a grey value, or an image `[height, width, channels]`; black by
@@ -51,7 +57,7 @@ def partition_shap(
     paint = colour_image(fill, unit.shape[1:], "fill")
 
     def answers(filled: np.ndarray) -> np.ndarray:
-        probabilities = map_batches(predict, filled, batch_size=batch_size)
+        probabilities = map_batches(classifier.predict, filled, batch_size=batch_size)
         check_known(numbers, probabilities.shape)
         return probabilities
 

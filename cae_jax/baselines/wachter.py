@@ -11,13 +11,14 @@ import optax
 from cae_jax.baselines.inputs import (
     Array,
     Logits,
+    WhiteBox,
     answer_shape,
     check_confidence,
     check_known,
     check_positive,
     class_numbers,
-    unit_images,
 )
+from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 _FIRST_WEIGHT, _GROWTH, _ROUNDS = 0.1, 4.0, 8  # the last weight is 1,638
@@ -26,11 +27,11 @@ _MARGIN = 1e-4  # beyond the confidence, so that it is still reached when other 
 
 
 def pixel_search(
-    logits: Logits,
+    classifier: WhiteBox,
     images: Array,
     targets: Array,
     *,
-    confidence: float = 0.9,
+    confidence: float,
     steps: int = 150,
     batch_size: int = 64,
 ) -> np.ndarray:
@@ -44,7 +45,7 @@ def pixel_search(
     as it may only have passed through, and is then left alone.
 
     Args:
-        logits: the classifier's scores before the softmax, see `Logits`.
+        classifier: whose `logits` are used.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         targets: `[N]` whole numbers.
         confidence: the target's least probability.
@@ -63,8 +64,8 @@ def pixel_search(
     check_positive(steps=steps, batch_size=batch_size)
     unit = np.clip(unit_images(images), 0.0, 1.0)
     numbers = class_numbers(targets, len(unit), "targets")
-    check_known(numbers, answer_shape(logits, unit), "targets")
-    function = functools.partial(_search, logits, steps, confidence=confidence)
+    check_known(numbers, answer_shape(classifier.logits, unit), "targets")
+    function = functools.partial(_search, classifier.logits, steps, confidence=confidence)
     found, finite = map_batches(function, unit, numbers, batch_size=min(batch_size, len(unit)))
     if not finite.all():
         raise ValueError(f"logits must be finite and have finite gradients; for image {finite.argmin()} they are not")

@@ -33,7 +33,7 @@ def compare(options: argparse.Namespace, console) -> None:
 
     from cae_jax.comparison import suite
     from cae_jax.comparison.folder import write_folder
-    from cae_jax.comparison.setting import Setting
+    from cae_jax.comparison.task import open_setting
     from cae_jax.config import protocol
     from cae_jax.training.loop import train
 
@@ -49,7 +49,7 @@ def compare(options: argparse.Namespace, console) -> None:
         protocol.check_classifiers(config.train)
         train(config.train, model, console)
     with console.status("opening model and images"):
-        setting = Setting(config, model)
+        setting = open_setting(config, model)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)

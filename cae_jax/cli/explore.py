@@ -35,7 +35,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def explore(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and serves the page."""
-    from cae_jax.explaining import Explainer, InputError
+    from cae_jax.errors import InputError
+    from cae_jax.explaining import Explainer
     from cae_jax.explorer import make_atlas, serve
 
     if options.limit < 1:

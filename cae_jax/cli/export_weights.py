@@ -53,7 +53,7 @@ def _discriminator(record, store, step: int) -> Any:
 def export_weights(options: argparse.Namespace, console) -> None:
     """Reads the workdir and writes the weights."""
     from cae_jax import interop
-    from cae_jax.explaining import InputError
+    from cae_jax.errors import InputError
     from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
     from cae_jax.workdir.generator import load_generator
     from cae_jax.workdir.record import read_record

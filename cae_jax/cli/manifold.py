@@ -43,7 +43,8 @@ def describe(options: argparse.Namespace, console) -> None:
     """Analyses and writes what the options name."""
     from rich.progress import Progress
 
-    from cae_jax.explaining import Explainer, InputError, describe_to_folder
+    from cae_jax.errors import InputError
+    from cae_jax.explaining import Explainer, describe_to_folder
     from cae_jax.manifold import MapperOptions
 
     try:

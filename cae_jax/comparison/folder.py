@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cae_jax.comparison import tables
-from cae_jax.comparison.setting import Setting
 from cae_jax.comparison.suite import Result
+from cae_jax.comparison.task import Setting
 from cae_jax.report import Section, comparison_page
 from cae_jax.workdir.files import write_whole
 
@@ -35,10 +35,11 @@ def _model_table(setting: Setting) -> str:
 
 
 def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
-    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    protocol = setting.judge.protocol
+    seed, resamples = protocol.seed, protocol.bootstrap
     columns = tables.columns_of(results)
-    names = setting.explainer.record.class_names
-    shown = slice(setting.protocol.pictures)
+    names = setting.task.explainer.record.class_names
+    shown = slice(protocol.pictures)
     rows = []
     for result in results:
         cells = tables.cells(result, seed, resamples)
@@ -47,12 +48,12 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
     found = tables.differences(results, seed, resamples)
     captions = [
         names[answer] if kind == "attributions" else f"{names[answer]} → {names[target]}"
-        for answer, target in zip(setting.classes[shown], setting.targets[shown], strict=True)
+        for answer, target in zip(setting.task.classes[shown], setting.task.targets[shown], strict=True)
     ]
     return Section(
         kind.capitalize(),
         INTROS[kind],
-        [f"{name} {'↑' if tables.better(name) > 0 else '↓'}" for name in columns],
+        list(columns.values()),
         rows,
         [(x.score, x.other, str(x.difference)) for x in found],
         captions,
@@ -62,7 +63,8 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
 
 def short_tables(setting: Setting, results: Sequence[Result]) -> str:
     """The tables of the README: the main scores, and CAE against the best others in them."""
-    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    protocol = setting.judge.protocol
+    seed, resamples = protocol.seed, protocol.bootstrap
     parts = []
     for kind, only in tables.MAIN.items():
         rows = [result for result in results if result.kind == kind]
@@ -84,7 +86,8 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         title: of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    seed, resamples = setting.protocol.seed, setting.protocol.bootstrap
+    protocol = setting.judge.protocol
+    seed, resamples = protocol.seed, protocol.bootstrap
     kinds = {kind: [result for result in results if result.kind == kind] for kind in INTROS}
     whole = []
     for kind, rows in kinds.items():
@@ -97,22 +100,23 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
     write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
     write_whole(folder / "benchmark.md", f"# {title}\n\n" + "\n\n".join(whole) + "\n")
     write_whole(folder / "summary.md", short_tables(setting, results) + "\n")
+    accuracy = setting.task.explainer.classifier.facts.get("accuracy")
     facts = {
-        "data": setting.explainer.record.data,
-        "split": setting.protocol.split,
-        "images": str(len(setting.images)),
-        "classifier": f"{setting.explainer.classifier.facts['accuracy']:.3f} accurate on test",
-        "patch": f"{setting.protocol.patch} pixels, in {setting.protocol.steps} steps",
+        "data": setting.task.explainer.record.data,
+        "split": protocol.split,
+        "images": str(len(setting.task.images)),
+        "classifier": "of unknown accuracy" if accuracy is None else f"{accuracy:.3f} accurate on test",
+        "patch": f"{protocol.patch} pixels, in {protocol.steps} steps",
         "seed": str(seed),
     }
     if setting.model_scores:
         facts |= {text: f"{setting.model_scores[key]:.3f}" for key, text in MODEL.items()}
-    shown = slice(setting.protocol.pictures)
+    shown = slice(protocol.pictures)
     page = comparison_page(
         title,
         facts,
         [_section(setting, kind, rows) for kind, rows in kinds.items() if rows],
-        np.asarray(setting.images[shown]),
-        [f"{setting.protocol.split}_{row}" for row in setting.rows[shown]],
+        np.asarray(setting.task.images[shown]),
+        [f"{protocol.split}_{row}" for row in setting.rows[shown]],
     )
     write_whole(folder / "index.html", page)

@@ -1,119 +1,108 @@
 """The methods of the comparison by name: CAE, baselines and controls, in the order of the tables."""
 
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from cae_jax import baselines
 from cae_jax.comparison import cae_methods
-from cae_jax.comparison.answers import Attribution, Counterfactual, Counterfactuals, without_path
-from cae_jax.comparison.setting import Setting
+from cae_jax.comparison.task import Counterfactuals, Task
 
 
-def _gradient(s: Setting) -> np.ndarray:
-    return baselines.gradient(s.classifier.logits, s.images, s.classes)
+class Role(enum.Enum):
+    """What a method is there for."""
+
+    OURS = "compared with the others"
+    VARIANT = "another way to ask CAE, compared with nobody"
+    BASELINE = "another method"
+    CONTROL = "knows nothing of the classifier's decision"
 
 
-def _input_times_gradient(s: Setting) -> np.ndarray:
-    return baselines.input_times_gradient(s.classifier.logits, s.images, s.classes)
+class Method(NamedTuple):
+    """A method of the comparison.
+
+    Attributes:
+        answer: a task to maps `[N, height, width]`, the higher, the more relevant to the classifier's answer; or to
+            `Counterfactuals` of its targets.
+        role: what it is there for.
+    """
+
+    answer: Callable[[Task], Any]
+    role: Role = Role.BASELINE
 
 
-def _smooth_grad(s: Setting) -> np.ndarray:
-    return baselines.smooth_grad(s.classifier.logits, s.images, s.classes, seed=s.protocol.seed)
+def _explained(task: Task) -> tuple[baselines.WhiteBox, np.ndarray, np.ndarray]:
+    return task.classifier, task.images, task.classes
 
 
-def _integrated_gradients(s: Setting) -> np.ndarray:
-    return baselines.integrated_gradients(s.classifier.logits, s.images, s.classes)
+def _sought(task: Task) -> tuple[baselines.WhiteBox, np.ndarray, np.ndarray]:
+    return task.classifier, task.images, task.targets
 
 
-def _grad_cam(s: Setting) -> np.ndarray:
-    return baselines.grad_cam(s.classifier.tap, s.images, s.classes)
+def _occlusion(task: Task) -> np.ndarray:
+    patch = max(2, task.images.shape[1] // 7)
+    sizes = {"patch": patch, "stride": max(1, patch // 2)}
+    return baselines.occlusion(*_explained(task), fill=task.mean_colour, **sizes)
 
 
-def _grad_cam_plus_plus(s: Setting) -> np.ndarray:
-    return baselines.grad_cam_plus_plus(s.classifier.tap, s.images, s.classes)
+def _randomised_classifier(task: Task) -> np.ndarray:
+    return baselines.integrated_gradients(task.classifier.redrawn(task.seed), task.images, task.classes)
 
 
-def _occlusion(s: Setting) -> np.ndarray:
-    patch = max(2, s.images.shape[1] // 7)
-    return baselines.occlusion(
-        s.classifier.predict, s.images, s.classes, fill=s.mean_colour, patch=patch, stride=max(1, patch // 2)
-    )
-
-
-def _rise(s: Setting) -> np.ndarray:
-    return baselines.rise(s.classifier.predict, s.images, s.classes, seed=s.protocol.seed)
-
-
-def _partition_shap(s: Setting) -> np.ndarray:
-    return baselines.partition_shap(s.classifier.predict, s.images, s.classes, fill=s.mean_colour)
-
-
-def _random_map(s: Setting) -> np.ndarray:
-    return baselines.random_map(s.images.shape[:3], seed=s.protocol.seed)
-
-
-def _edge_map(s: Setting) -> np.ndarray:
-    return baselines.edge_map(s.images)
-
-
-def _randomised_classifier(s: Setting) -> np.ndarray:
-    from cae_jax.classifiers import make_logits
-
-    params = baselines.randomise(s.classifier.params, seed=s.protocol.seed)
-    return baselines.integrated_gradients(make_logits(s.classifier.network, params), s.images, s.classes)
-
-
-ATTRIBUTIONS: dict[str, Attribution] = {
-    "CAE": cae_methods.cae,
-    "CAE change": cae_methods.cae_change,
-    "CAE as published": cae_methods.cae_published,
-    "gradient": _gradient,
-    "input × gradient": _input_times_gradient,
-    "SmoothGrad": _smooth_grad,
-    "integrated gradients": _integrated_gradients,
-    "Grad-CAM": _grad_cam,
-    "Grad-CAM++": _grad_cam_plus_plus,
-    "occlusion": _occlusion,
-    "RISE": _rise,
-    "partition SHAP": _partition_shap,
-    "control: random map": _random_map,
-    "control: edges": _edge_map,
-    "control: reconstruction error": cae_methods.reconstruction_error,
-    "control: random code direction": cae_methods.random_direction_maps,
-    "control: randomised classifier": _randomised_classifier,
+ATTRIBUTIONS: dict[str, Method] = {
+    "CAE": Method(cae_methods.cae, Role.OURS),
+    "CAE change": Method(cae_methods.cae_change, Role.VARIANT),
+    "CAE as published": Method(cae_methods.cae_published, Role.VARIANT),
+    "gradient": Method(lambda task: baselines.gradient(*_explained(task))),
+    "input × gradient": Method(lambda task: baselines.input_times_gradient(*_explained(task))),
+    "SmoothGrad": Method(lambda task: baselines.smooth_grad(*_explained(task), seed=task.seed)),
+    "integrated gradients": Method(lambda task: baselines.integrated_gradients(*_explained(task))),
+    "Grad-CAM": Method(lambda task: baselines.grad_cam(*_explained(task))),
+    "Grad-CAM++": Method(lambda task: baselines.grad_cam_plus_plus(*_explained(task))),
+    "occlusion": Method(_occlusion),
+    "RISE": Method(lambda task: baselines.rise(*_explained(task), seed=task.seed)),
+    "partition SHAP": Method(lambda task: baselines.partition_shap(*_explained(task), fill=task.mean_colour)),
+    "control: random map": Method(
+        lambda task: baselines.random_map(task.images.shape[:3], seed=task.seed), Role.CONTROL
+    ),
+    "control: edges": Method(lambda task: baselines.edge_map(task.images), Role.CONTROL),
+    "control: reconstruction error": Method(cae_methods.reconstruction_error, Role.CONTROL),
+    "control: random code direction": Method(cae_methods.random_direction_maps, Role.CONTROL),
+    "control: randomised classifier": Method(_randomised_classifier, Role.CONTROL),
 }
 
 
-def _nearest_unlike(s: Setting) -> Counterfactuals:
-    answers = s.explainer.predict(s.train_images)
-    found = baselines.nearest_unlike_neighbour(
-        s.images, s.targets, s.train_images, answers, confidence=s.protocol.confidence
-    )
-    return without_path(s, found)
+def _without_path(task: Task, images: np.ndarray, bases: np.ndarray | None = None) -> Counterfactuals:
+    """The record of a method that has no path; it changed the images themselves, unless other bases are given."""
+    bases = task.images if bases is None else bases
+    return Counterfactuals(np.asarray(images, np.float32), bases, np.full(len(images), np.nan))
 
 
-def _pixel_search(s: Setting) -> Counterfactuals:
-    found = baselines.pixel_search(s.classifier.logits, s.images, s.targets, confidence=s.protocol.confidence)
-    return without_path(s, found)
+def _nearest_unlike(task: Task) -> Counterfactuals:
+    options = {"pool": task.train_images, "confidence": task.confidence}
+    return _without_path(task, baselines.nearest_unlike_neighbour(*_sought(task), **options))
 
 
-def _autoencoder_shift(s: Setting) -> Counterfactuals:
-    autoencoder = baselines.fit_autoencoder(s.train_images, seed=s.protocol.seed)
-    found = baselines.latent_shift(
-        autoencoder, s.classifier.predict, s.images, s.targets, confidence=s.protocol.confidence
-    )
-    return without_path(s, found)._replace(bases=autoencoder.reconstruct(s.images))
+def _pixel_search(task: Task) -> Counterfactuals:
+    return _without_path(task, baselines.pixel_search(*_sought(task), confidence=task.confidence))
 
 
-def _no_change(s: Setting) -> Counterfactuals:
-    return without_path(s, s.images)
+def _autoencoder_shift(task: Task) -> Counterfactuals:
+    autoencoder = baselines.fit_autoencoder(task.train_images, seed=task.seed)
+    found = baselines.latent_shift(*_sought(task), autoencoder=autoencoder, confidence=task.confidence)
+    return _without_path(task, found, autoencoder.reconstruct(task.images))
 
 
-COUNTERFACTUALS: dict[str, Counterfactual] = {
-    "CAE": cae_methods.cae_counterfactuals,
-    "CAE with residual": cae_methods.cae_residual_counterfactuals,
-    "nearest unlike neighbour": _nearest_unlike,
-    "pixel search (Wachter)": _pixel_search,
-    "latent shift in an autoencoder": _autoencoder_shift,
-    "control: random code direction": cae_methods.random_direction,
-    "control: the image itself": _no_change,
+COUNTERFACTUALS: dict[str, Method] = {
+    "CAE": Method(cae_methods.cae_counterfactuals, Role.OURS),
+    "CAE with residual": Method(cae_methods.cae_residual_counterfactuals, Role.VARIANT),
+    "nearest unlike neighbour": Method(_nearest_unlike),
+    "pixel search (Wachter)": Method(_pixel_search),
+    "latent shift in an autoencoder": Method(_autoencoder_shift),
+    "control: random code direction": Method(cae_methods.random_direction, Role.CONTROL),
+    "control: the image itself": Method(lambda task: _without_path(task, task.images), Role.CONTROL),
 }
+
+KINDS = {"attributions": ATTRIBUTIONS, "counterfactuals": COUNTERFACTUALS}

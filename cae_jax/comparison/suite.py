@@ -1,41 +1,46 @@
 """Runs every method on the same images, keeps what each answered, and scores it; goes on where it broke off."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from cae_jax.comparison.answers import Counterfactuals
-from cae_jax.comparison.methods import ATTRIBUTIONS, COUNTERFACTUALS
-from cae_jax.comparison.scores import AttributionScores, CounterfactualScores
-from cae_jax.comparison.setting import Setting
+from cae_jax.comparison.methods import KINDS, Role
+from cae_jax.comparison.scores import AttributionScores, CounterfactualScores, Score
+from cae_jax.comparison.task import Setting, Task
 from cae_jax.config.reading import ConfigError
 from cae_jax.file_names import safe_name
+from cae_jax.workdir.files import write_npz
+from cae_jax.workdir.kept import read_kept
 
-VERSION = 4  # of what is kept; raise it when a method or a score changes
+VERSION = 5  # of what is kept; raise it when a method or a score changes
 
 
-class Result(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
     """One method, run and scored.
 
     Attributes:
         kind: 'attributions' or 'counterfactuals'.
         name: of the method.
-        scores: by name, `[N]` each, or a single value.
+        role: what it is there for.
+        scores: by name.
         pictures: `[P, height, width]` maps or `[P, height, width, channels]` images.
-        seconds: a image, compilation included.
+        seconds: an image took, compilation included.
         error: why it failed, or ''.
     """
 
     kind: str
     name: str
-    scores: dict[str, np.ndarray]
+    role: Role
+    scores: dict[str, Score]
     pictures: np.ndarray
     seconds: float
     error: str = ""
@@ -47,7 +52,7 @@ def chosen(names: tuple[str, ...]) -> list[tuple[str, str]]:
     Raises:
         ConfigError: for a name that does not exist.
     """
-    everything = [("attributions", name) for name in ATTRIBUTIONS] + [("counterfactuals", n) for n in COUNTERFACTUALS]
+    everything = [(kind, name) for kind, methods in KINDS.items() for name in methods]
     unknown = set(names) - {name for _, name in everything}
     if unknown:
         known = ", ".join(dict.fromkeys(name for _, name in everything))
@@ -59,45 +64,67 @@ class _Kept:
     """Results on disk, one file a method; those of another protocol, model or version are made again."""
 
     def __init__(self, folder: pathlib.Path, setting: Setting):
-        self._folder = folder
-        asked = [VERSION, vars(setting.protocol), setting.cae, setting.attribution, setting.explainer.fingerprint]
+        self._folder, task = folder, setting.task
+        asked = [VERSION, vars(setting.judge.protocol), task.cae, task.attribution, task.explainer.fingerprint]
         self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def _path(self, kind: str, name: str) -> pathlib.Path:
         return self._folder / f"{kind}_{safe_name(name)}.npz"
 
     def read(self, kind: str, name: str) -> Result | None:
-        path = self._path(kind, name)
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            if str(file["asked"]) != self._asked:
-                return None
-            scores = {key.removeprefix("score "): file[key] for key in file.files if key.startswith("score ")}
-            return Result(kind, name, scores, file["pictures"], float(file["seconds"]))
+        def made(arrays: Mapping[str, np.ndarray]) -> Result:
+            lower = arrays["lower"].tolist()
+            scores = {
+                key.removeprefix("score "): Score(values, key in lower)
+                for key, values in arrays.items()
+                if key.startswith("score ")
+            }
+            return Result(kind, name, KINDS[kind][name].role, scores, arrays["pictures"], float(arrays["seconds"]))
+
+        return read_kept(self._path(kind, name), made, asked=self._asked)
 
     def write(self, result: Result) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(result.kind, result.name)
-        draft = path.with_suffix(".draft.npz")
-        fields: dict[str, Any] = {f"score {name}": values for name, values in result.scores.items()}
-        np.savez(draft, asked=self._asked, pictures=result.pictures, seconds=result.seconds, **fields)
-        draft.replace(path)
+        write_npz(
+            self._path(result.kind, result.name),
+            asked=self._asked,
+            pictures=result.pictures,
+            seconds=result.seconds,
+            lower=np.asarray([f"score {n}" for n, score in result.scores.items() if score.lower_is_better], str),
+            **{f"score {name}": score.values for name, score in result.scores.items()},
+        )
 
 
-def _attribution(setting: Setting, name: str, score: Callable[[np.ndarray], dict[str, np.ndarray]]) -> Result:
+class _Scorers:
+    """What scores each kind of answers, made when it is first needed."""
+
+    def __init__(self, setting: Setting):
+        self._setting, self._made = setting, {}
+
+    def __getitem__(self, kind: str) -> Callable[[Any], dict[str, Score]]:
+        if kind not in self._made:
+            make = {"attributions": AttributionScores, "counterfactuals": CounterfactualScores}[kind]
+            self._made[kind] = make(self._setting.task, self._setting.judge)
+        return self._made[kind]
+
+
+def _answer(task: Task, kind: str, name: str) -> tuple[Any, np.ndarray, float]:
+    """What a method answers, its maps or images, and the seconds that an image took."""
     began = time.perf_counter()
-    maps = np.asarray(ATTRIBUTIONS[name](setting), np.float32)
-    seconds = (time.perf_counter() - began) / len(maps)
-    return Result("attributions", name, score(maps), maps[: setting.protocol.pictures], seconds)
+    found = KINDS[kind][name].answer(task)
+    if kind == "attributions":
+        found = np.asarray(found, np.float32)
+    shown = found if kind == "attributions" else found.images
+    return found, shown, (time.perf_counter() - began) / len(shown)
 
 
-def _counterfactual(setting: Setting, name: str, score: CounterfactualScores) -> Result:
-    began = time.perf_counter()
-    found: Counterfactuals = COUNTERFACTUALS[name](setting)
-    seconds = (time.perf_counter() - began) / len(found.images)
-    scores = score(found) | {"KID": np.asarray(score.kid(found.images))}
-    return Result("counterfactuals", name, scores, found.images[: setting.protocol.pictures], seconds)
+def _failed(folder: pathlib.Path, kind: str, name: str, error: Exception) -> Result:
+    """The row of a method that failed; why is in the folder too, in full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{kind}_failed.log").open("a") as file:
+        file.write(f"{name}\n{traceback.format_exc()}\n")
+    text = f"{type(error).__name__}: {error}"
+    return Result(kind, name, KINDS[kind][name].role, {}, np.zeros((0,)), float("nan"), text)
 
 
 def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console: Console) -> Iterator[Result]:
@@ -106,29 +133,22 @@ def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console:
     A method that fails is a result with its error, and is tried again next time.
 
     Args:
-        setting: what they are asked about.
+        setting: what they are asked about, and what scores them.
         folder: for what is kept.
         names: of methods; empty for all.
         console: for people.
     """
-    kept = _Kept(folder, setting)
-    score_maps = AttributionScores(setting)
-    score_images: CounterfactualScores | None = None
+    kept, score = _Kept(folder, setting), _Scorers(setting)
     for kind, name in chosen(names):
         result = kept.read(kind, name)
         if result is None:
             try:
                 with console.status(f"{kind}: {name}"):
-                    if kind == "attributions":
-                        result = _attribution(setting, name, score_maps)
-                    else:
-                        score_images = score_images or CounterfactualScores(setting)
-                        result = _counterfactual(setting, name, score_images)
+                    found, shown, seconds = _answer(setting.task, kind, name)
+                    pictures, role = shown[: setting.judge.protocol.pictures], KINDS[kind][name].role
+                    result = Result(kind, name, role, score[kind](found), pictures, seconds)
             except Exception as error:  # whatever a method dies of is its row's text; nothing is hidden
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{kind}_failed.log").open("a").write(f"{name}\n{traceback.format_exc()}\n")
-                nothing = np.zeros((0,))
-                result = Result(kind, name, {}, nothing, float("nan"), f"{type(error).__name__}: {error}")
+                result = _failed(folder, kind, name, error)
                 console.print(f"{kind}: {name} failed: {result.error}", style="bold red", markup=False)
             else:
                 kept.write(result)

@@ -1,6 +1,7 @@
 """Results as tables: means with intervals, differences of CAE from the best others, as CSV and Markdown."""
 
 import csv
+import functools
 import io
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cae_jax import metrics
-from cae_jax.comparison.scores import better
+from cae_jax.comparison.methods import Role
+from cae_jax.comparison.scores import Score, lower
 from cae_jax.comparison.suite import Result
 
-OURS = "CAE"
-CONTROL = "control: "
 MAIN = {
     "attributions": (
         "AOPC",
@@ -48,17 +48,23 @@ class Cell(NamedTuple):
 NOTHING = Cell(np.nan, np.nan, np.nan)
 
 
+def _scores(result: Result) -> dict[str, Score]:
+    """A method's scores, with how long it took."""
+    return result.scores | {"seconds": lower(result.seconds)}
+
+
+@functools.cache
 def cells(result: Result, seed: int, resamples: int) -> dict[str, Cell]:
     """The cells of a method's row, by column."""
     row = {}
-    for name, values in result.scores.items():
+    for name, (values, _) in _scores(result).items():
         if values.ndim == 0:
             row[name] = Cell(float(values), np.nan, np.nan)
         elif np.isnan(values).all():
             row[name] = NOTHING
         else:
             row[name] = Cell(*metrics.bootstrap_interval(values, seed, resamples))
-    return row | {"seconds": Cell(result.seconds, np.nan, np.nan)}
+    return row
 
 
 class Difference(NamedTuple):
@@ -75,40 +81,47 @@ class Difference(NamedTuple):
     difference: Cell
 
 
+@functools.cache
+def _difference(ours: Result, other: Result, score: str, seed: int, resamples: int) -> Difference:
+    first, second = ours.scores[score], other.scores[score]
+    sign = -1 if first.lower_is_better else 1
+    return Difference(
+        score,
+        other.name,
+        Cell(*metrics.paired_difference(sign * first.values, sign * second.values, seed, resamples)),
+    )
+
+
 def differences(results: Sequence[Result], seed: int, resamples: int) -> list[Difference]:
     """CAE against the best baseline and the best control, in every score that is there for each image."""
-    ours = next((result for result in results if result.name == OURS and not result.error), None)
+    whole = [result for result in results if not result.error]
+    ours = next((result for result in whole if result.role == Role.OURS), None)
     if ours is None:
         return []
-    rest = [result for result in results if not result.name.startswith(OURS) and not result.error]
-    groups = (
-        [result for result in rest if not result.name.startswith(CONTROL)],
-        [result for result in rest if result.name.startswith(CONTROL)],
-    )
     found = []
-    for score, values in ours.scores.items():
-        for group in groups:
-            rivals = [r for r in group if score in r.scores and not np.isnan(r.scores[score]).all()]
-            if values.ndim == 0 or np.isnan(values).all() or not rivals:
+    for name, score in ours.scores.items():
+        for role in (Role.BASELINE, Role.CONTROL):
+            group = [result for result in whole if result.role == role]
+            rivals = [r for r in group if name in r.scores and not np.isnan(r.scores[name].values).all()]
+            if score.values.ndim == 0 or np.isnan(score.values).all() or not rivals:
                 continue
-            sign = better(score)
-            best = max(rivals, key=lambda r: sign * np.nanmean(r.scores[score]))
-            pair = metrics.paired_difference(sign * values, sign * best.scores[score], seed, resamples)
-            found.append(Difference(score, best.name, Cell(*pair)))
+            sign = -1 if score.lower_is_better else 1
+            best = max(rivals, key=lambda r: sign * np.nanmean(r.scores[name].values))
+            found.append(_difference(ours, best, name, seed, resamples))
     return found
 
 
-def columns_of(results: Sequence[Result], only: Sequence[str] = ()) -> list[str]:
-    """Scores that any method has, in order; of `only`, if it is given."""
-    seen = dict.fromkeys(name for result in results for name in result.scores) | {"seconds": None}
-    return [name for name in (only or seen) if name in seen]
+def columns_of(results: Sequence[Result], only: Sequence[str] = ()) -> dict[str, str]:
+    """Scores that any method has, in order, with arrows to the better side; of `only`, if it is given."""
+    seen = {name: score for result in results for name, score in result.scores.items()} | {"seconds": lower(np.nan)}
+    arrows = {name: f"{name} {'↓' if score.lower_is_better else '↑'}" for name, score in seen.items()}
+    return {name: arrows[name] for name in (only or arrows) if name in arrows}
 
 
 def markdown(results: Sequence[Result], seed: int, resamples: int, only: Sequence[str] = ()) -> str:
     """A table of methods (rows) and scores (columns) with arrows to the better side."""
     columns = columns_of(results, only)
-    arrows = [f"{name} {'↑' if better(name) > 0 else '↓'}" for name in columns]
-    lines = [f"| | {' | '.join(arrows)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = [f"| | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
     for result in results:
         row = cells(result, seed, resamples)
         texts = [str(row.get(name, NOTHING)) for name in columns] if not result.error else [f"failed: {result.error}"]
@@ -129,6 +142,6 @@ def as_csv(results: Sequence[Result], seed: int, resamples: int) -> str:
     writer.writerow(("kind", "method", "score", "mean", "low", "high", "images", "error"))
     for result in results:
         for name, cell in cells(result, seed, resamples).items():
-            values = result.scores.get(name, np.asarray(np.nan))
+            values = result.scores[name].values if name in result.scores else np.asarray(np.nan)
             writer.writerow((result.kind, result.name, name, *cell, int(np.isfinite(values).sum()), result.error))
     return file.getvalue()

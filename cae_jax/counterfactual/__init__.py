@@ -1,10 +1,8 @@
 """Guided paths through class-code space and the search for the flip, from `decode` and `predict` as plain functions."""
 
 from cae_jax.counterfactual.code_table import CodeTable
-from cae_jax.counterfactual.endings import decide_endings
-from cae_jax.counterfactual.exchange import exchange_relevance
-from cae_jax.counterfactual.paths import along_path, pad_waypoints
 from cae_jax.counterfactual.saliency import (
+    exchange_relevance,
     input_saliency,
     log_odds,
     path_saliency,
@@ -12,13 +10,12 @@ from cae_jax.counterfactual.saliency import (
     relevance,
     smooth,
 )
-from cae_jax.counterfactual.search import Crossings, search, search_on_host
-from cae_jax.counterfactual.selection import select, select_diverse
+from cae_jax.counterfactual.search import Crossings, Paths, along_path, pad_waypoints, search, search_on_host
+from cae_jax.counterfactual.selection import Shortfall, decide_endings, find_shortfalls, select, select_diverse
 from cae_jax.counterfactual.strategies import (
     STRATEGIES,
     Candidates,
     Strategy,
-    join_candidates,
     nearest_classes,
     straight,
 )
@@ -28,12 +25,14 @@ __all__ = [
     "Candidates",
     "CodeTable",
     "Crossings",
+    "Paths",
+    "Shortfall",
     "Strategy",
     "along_path",
     "decide_endings",
     "exchange_relevance",
+    "find_shortfalls",
     "input_saliency",
-    "join_candidates",
     "log_odds",
     "nearest_classes",
     "pad_waypoints",

@@ -1,9 +1,18 @@
-"""The code table: class codes of a data set, which guided paths lead to."""
+"""The code table: class codes of a data set, which guided paths lead to, and shortest paths over them."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
+
+from cae_jax.counterfactual.search import pad_waypoints
+
+NEIGHBOURS = 10
+MAX_POINTS = 32
+AVOIDED = 1000.0  # times as dear is an edge at a code that is to be avoided
 
 
 class CodeTable(NamedTuple):
@@ -33,3 +42,88 @@ def nearest_rows(tree: KDTree, codes: np.ndarray, count: int) -> tuple[np.ndarra
     count = min(count, tree.n)
     distances, rows = tree.query(codes, k=count)
     return np.reshape(distances, (len(codes), count)), np.reshape(rows, (len(codes), count))
+
+
+class Geodesics:
+    """Shortest paths over class codes where a long hop costs more than many short ones.
+
+    Each code is joined to its 10 nearest and to the nearest of every other predicted class, and parts that are still
+    apart by their shortest hop, so that every code can be reached however well codes gather by class. An edge costs its
+    length squared (a Fermat distance: Groisman et al. 2022, arXiv 1810.09398), which keeps paths where codes are dense;
+    with plain lengths the straight hop would win.
+    """
+
+    def __init__(self, table: CodeTable):
+        self._codes = table.class_codes.astype(np.float64)
+        self._tree = KDTree(self._codes)
+        count = len(self._codes)
+        pairs = [self._edges(np.arange(count), *nearest_rows(self._tree, self._codes, NEIGHBOURS + 1))]
+        for target in np.unique(table.predictions):
+            members = np.flatnonzero(table.predictions == target)
+            others = np.flatnonzero(table.predictions != target)
+            if len(others):
+                distances, found = nearest_rows(KDTree(self._codes[members]), self._codes[others], 1)
+                pairs.append(self._edges(others, distances, members[found]))
+        rows, columns, costs = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        self._graph = self._connected(self._undirected(rows, columns, costs))
+        self._shortest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _undirected(self, rows: np.ndarray, columns: np.ndarray, costs: np.ndarray) -> csr_array:
+        """A graph that is read as undirected, of edges that may be there twice, in either direction."""
+        # Entries of the same edge would be summed; the larger way round is kept, and the cheapest of them.
+        low, high = (np.asarray(of(rows, columns), np.int64) for of in (np.minimum, np.maximum))
+        count = len(self._codes)
+        order = np.argsort(costs, kind="stable")
+        _, first = np.unique((low * count + high)[order], return_index=True)
+        once = order[first]
+        once = once[low[once] != high[once]]
+        return coo_array((costs[once], (low[once], high[once])), shape=(count, count)).tocsr()
+
+    def entering(self, members: np.ndarray, group: np.ndarray) -> "Geodesics":
+        """The same codes, but a class, `members`, is entered by a `group` of its rows: the others are avoided."""
+        barred = np.zeros(len(self._codes), bool)
+        barred[members] = True
+        outside = np.flatnonzero(~barred)
+        barred[group] = False
+        graph = self._graph.tocoo()
+        rows, columns = graph.coords
+        costs = np.where(barred[rows] | barred[columns], AVOIDED, 1.0) * graph.data
+        distances, found = nearest_rows(KDTree(self._codes[group]), self._codes[outside], 1)
+        edges = zip((rows, columns, costs), self._edges(outside, distances, group[found]), strict=True)
+        other = copy.copy(self)
+        other._graph, other._shortest = self._undirected(*map(np.concatenate, edges)), {}
+        return other
+
+    def _connected(self, graph: csr_array) -> csr_array:
+        """Adds the shortest edge from the part of the first code to the rest, until there is no rest."""
+        while True:
+            parts, part = connected_components(graph, directed=False)
+            if parts == 1:
+                return graph
+            here, rest = np.flatnonzero(part == part[0]), np.flatnonzero(part != part[0])
+            distances, found = nearest_rows(KDTree(self._codes[here]), self._codes[rest], 1)
+            shortest = int(distances[:, 0].argmin())
+            _, columns, costs = self._edges(rest[[shortest]], distances[[shortest]], here[found[[shortest]]])
+            graph = graph + coo_array((costs, (rest[[shortest]], columns)), shape=graph.shape).tocsr()
+
+    @staticmethod
+    def _edges(
+        rows: np.ndarray, distances: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        costs = np.maximum(np.square(distances), 1e-12)  # an edge of 0 would be no edge
+        return np.repeat(rows, columns.shape[1]), columns.reshape(-1), costs.reshape(-1)
+
+    def paths(self, codes: np.ndarray, end: int) -> np.ndarray:
+        """The cheapest paths from codes `[M, size]` to a row of the table: waypoints `[M, 32, size]`."""
+        if end not in self._shortest:
+            self._shortest[end] = dijkstra(self._graph, directed=False, indices=end, return_predecessors=True)
+        costs, toward = self._shortest[end]
+        distances, neighbours = nearest_rows(self._tree, codes, NEIGHBOURS)
+        best = (np.square(distances) + costs[neighbours]).argmin(1)
+        paths = []
+        for code, node in zip(codes, neighbours[np.arange(len(codes)), best], strict=True):
+            trail = [int(node)]
+            while trail[-1] != end:
+                trail.append(int(toward[trail[-1]]))
+            paths.append(np.concatenate([code[None], self._codes[trail]]))
+        return pad_waypoints(paths, MAX_POINTS)

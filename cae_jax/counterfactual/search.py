@@ -1,18 +1,82 @@
-"""Finds where, along a guided path, the classifier's answer flips and where the target becomes confident."""
+"""Guided paths through class-code space, and the search along them: where the classifier's answer flips, and where the
+target becomes confident.
+"""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from cae_jax.counterfactual.paths import along_path
+from cae_jax.parallel import rows
 from cae_jax.types import Predict
 
-Decode = Callable[[jax.Array, jax.Array], jax.Array]
+Decode = Callable[[Any, jax.Array], jax.Array]
 HostPredict = Callable[[jax.Array], np.ndarray]
+
+
+def along_path(
+    waypoints: Float[Array, "batch points size"], shift: Float[Array, " batch"]
+) -> Float[Array, "batch size"]:
+    """Class codes at a shift from the exemplar's own (0) to the path's end (1).
+
+    Args:
+        waypoints: 2 or more; a path with fewer repeats its last.
+        shift: in [0, 1], a share of the path's length.
+    """
+    lengths = jnp.sqrt(jnp.square(jnp.diff(waypoints, axis=1)).sum(-1))
+    reached = jnp.cumsum(lengths, axis=1)
+    position = shift * reached[:, -1]
+    segment = (reached[:, :-1] <= position[:, None]).sum(1)[:, None]
+    pick = lambda x: jnp.take_along_axis(x, segment, axis=1)[:, 0]  # noqa: E731
+    length, end = pick(lengths), pick(reached)
+    fraction = jnp.where(length > 0, 1.0 - (end - position) / jnp.where(length > 0, length, 1.0), 0.0)
+    fraction = jax.lax.clamp(0.0, fraction, 1.0)[:, None]
+    start, stop = (
+        jnp.take_along_axis(x, segment[:, :, None], axis=1)[:, 0] for x in (waypoints[:, :-1], waypoints[:, 1:])
+    )
+    return (1.0 - fraction) * start + fraction * stop  # exact at both ends
+
+
+def pad_waypoints(paths: Sequence[np.ndarray], points: int) -> np.ndarray:
+    """Gives paths `[p, size]` of different p one number of points.
+
+    Short ones repeat their last point, which changes nothing; of long ones, evenly spread points are kept, the first
+    and the last among them.
+
+    Returns:
+        `[len(paths), points, size]` float32.
+    """
+    rows = [
+        np.minimum(np.arange(points), len(path) - 1)
+        if len(path) <= points
+        else np.round(np.linspace(0, len(path) - 1, points)).astype(int)
+        for path in paths
+    ]
+    return np.stack([path[row] for path, row in zip(paths, rows, strict=True)]).astype(np.float32)
+
+
+class Paths(NamedTuple):
+    """What is searched: a row is a path of class codes, of one exemplar.
+
+    Attributes:
+        individual: the exemplars' individual codes, held fixed: an array or any tree of arrays `[batch, ...]`.
+        waypoints: `[batch, points, size]`, from the exemplars' class codes to the references'.
+        prediction: `[batch]` int32, the exemplars' classes.
+        target: `[batch]` int32, the class whose probability must become confident.
+        any_flip: `[batch]`, whether every class but the exemplar's counts as a flip, or the target alone; None for the
+            target alone in all rows.
+        active: `[batch]`, False for rows that only fill the batch: nothing is found there; None if there are none.
+    """
+
+    individual: Any
+    waypoints: jax.Array | np.ndarray
+    prediction: jax.Array | np.ndarray
+    target: jax.Array | np.ndarray
+    any_flip: jax.Array | np.ndarray | None = None
+    active: jax.Array | np.ndarray | None = None
 
 
 class Crossings(NamedTuple):
@@ -56,21 +120,17 @@ class _Slots(NamedTuple):
         return _Slots(row, zero, low, jnp.full_like(low, jnp.inf), zero - 1, jnp.ones_like(row, bool), zero)
 
 
-class _Rows(NamedTuple):
-    """What is searched, in the order in which it is served; see `search`."""
+class _Queue(NamedTuple):
+    """What is searched, and the order in which it is served."""
 
-    individual_code: jax.Array
-    waypoints: jax.Array
-    prediction: jax.Array
-    target: jax.Array
-    any_flip: jax.Array
-    queue: jax.Array  # [batch], the active ones first
+    paths: Paths
+    order: jax.Array  # [batch], numbers of the rows, the active ones first
     waiting: jax.Array  # how many are active
 
-    def in_line(self, places: jax.Array) -> jax.Array:
+    def at(self, places: jax.Array) -> jax.Array:
         """The rows at places of the queue; beyond its end, the number of rows."""
-        batch = len(self.queue)
-        return jnp.where(places < self.waiting, self.queue[jnp.minimum(places, batch - 1)], batch)
+        batch = len(self.order)
+        return jnp.where(places < self.waiting, self.order[jnp.minimum(places, batch - 1)], batch)
 
 
 class _State(NamedTuple):
@@ -82,15 +142,15 @@ class _State(NamedTuple):
 
 
 class _Precision(NamedTuple):
-    """How closely is searched; see `search`."""
+    """How closely to search; see `search`."""
 
     confidence: jax.Array
     finest: jax.Array
     intervals: jax.Array
 
 
-def _begin(rows: _Rows, slots: int) -> _State:
-    batch = len(rows.queue)
+def _begin(queue: _Queue, slots: int) -> _State:
+    batch = len(queue.order)
     nothing = Crossings(
         jnp.full(batch, jnp.inf),
         jnp.full(batch, jnp.inf),
@@ -98,7 +158,7 @@ def _begin(rows: _Rows, slots: int) -> _State:
         jnp.ones(batch, bool),
         jnp.zeros(batch, jnp.int32),
     )
-    first = _Slots.of(rows.in_line(jnp.arange(slots, dtype=jnp.int32)))
+    first = _Slots.of(queue.at(jnp.arange(slots, dtype=jnp.int32)))
     return _State(first, jnp.asarray(slots, jnp.int32), nothing)
 
 
@@ -106,35 +166,37 @@ def _unfinished(state: _State) -> jax.Array:
     return (state.slots.row < len(state.results.shift)).any()
 
 
-def _open_brackets(s: _Slots, rows: _Rows, precision: _Precision) -> tuple[jax.Array, jax.Array]:
+def _open_brackets(s: _Slots, paths: Paths, precision: _Precision) -> tuple[jax.Array, jax.Array]:
     """Whether each slot's scan goes on, and which brackets `[2, slots]` are to be halved."""
-    own = rows.prediction[jnp.minimum(s.row, len(rows.queue) - 1)]
+    own = paths.prediction[jnp.minimum(s.row, len(paths.prediction) - 1)]
     lost = (s.start_prediction >= 0) & (s.start_prediction != own)
     found = jnp.isfinite(s.high)
     scanning = (s.scanned <= precision.intervals) & ~found.all(0) & ~lost
     return scanning, found & (s.high - s.low > precision.finest) & ~lost[None]
 
 
-def _ask(decode: Decode, state: _State, rows: _Rows, precision: _Precision) -> tuple[jax.Array, jax.Array]:
+def _ask(decode: Decode, state: _State, queue: _Queue, precision: _Precision) -> tuple[jax.Array, jax.Array]:
     """The shifts `[slots]` that a round asks about, and their images."""
-    s = state.slots
-    row = jnp.minimum(s.row, len(rows.queue) - 1)
-    scanning, wide = _open_brackets(s, rows, precision)
+    s, paths = state.slots, queue.paths
+    row = jnp.minimum(s.row, len(queue.order) - 1)
+    scanning, wide = _open_brackets(s, paths, precision)
     middle = jnp.where(wide[0], s.low[0] + s.high[0], s.low[1] + s.high[1]) / 2
     shift = jnp.where(scanning, s.scanned / precision.intervals, jnp.where(wide.any(0), middle, 0.0))
     shift = shift.astype(jnp.float32)
-    return shift, decode(rows.individual_code[row], along_path(rows.waypoints[row], shift))
+    return shift, decode(rows.take(paths.individual, row), along_path(paths.waypoints[row], shift))
 
 
-def _learn(state: _State, rows: _Rows, precision: _Precision, shift: jax.Array, probabilities: jax.Array) -> _State:
+def _learn(state: _State, queue: _Queue, precision: _Precision, shift: jax.Array, probabilities: jax.Array) -> _State:
     """What a round's answers narrow down; a row that is done hands its slot to the next in line."""
     s, next_place, results = state
-    batch = len(rows.queue)
+    batch, paths = len(queue.order), queue.paths
     row = jnp.minimum(s.row, batch - 1)
-    scanning, _ = _open_brackets(s, rows, precision)
+    scanning, _ = _open_brackets(s, paths, precision)
     answer = probabilities.argmax(-1).astype(jnp.int32)
-    flipped = jnp.where(rows.any_flip[row], answer != rows.prediction[row], answer == rows.target[row])
-    reached = jnp.take_along_axis(probabilities, rows.target[row, None], axis=-1)[:, 0] >= precision.confidence
+    flipped = answer == paths.target[row]
+    if paths.any_flip is not None:
+        flipped = jnp.where(paths.any_flip[row], answer != paths.prediction[row], flipped)
+    reached = jnp.take_along_axis(probabilities, paths.target[row, None], axis=-1)[:, 0] >= precision.confidence
     hits = jnp.stack([flipped, flipped & reached])
     inside = (s.low <= shift[None]) & (shift[None] < s.high)
     s = s._replace(
@@ -145,7 +207,7 @@ def _learn(state: _State, rows: _Rows, precision: _Precision, shift: jax.Array, 
         finite=s.finite & jnp.isfinite(probabilities).all(-1),
         decodes=s.decodes + 1,
     )
-    scanning, wide = _open_brackets(s, rows, precision)
+    scanning, wide = _open_brackets(s, paths, precision)
     done = ~scanning & ~wide.any(0)
     learnt = (s.high[0], s.high[1], s.start_prediction, s.finite, s.decodes)
     results = Crossings(
@@ -154,34 +216,29 @@ def _learn(state: _State, rows: _Rows, precision: _Precision, shift: jax.Array, 
             for whole, value in zip(results, learnt, strict=True)
         )
     )
-    fresh = _Slots.of(rows.in_line(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
+    fresh = _Slots.of(queue.at(next_place + jnp.cumsum(done, dtype=jnp.int32) - 1))
     s = _Slots(*(jnp.where(done if new.ndim == 1 else done[None], new, old) for new, old in zip(fresh, s, strict=True)))
     return _State(s, next_place + done.sum(dtype=jnp.int32), results)
 
 
 def _prepare(
-    individual_code: jax.Array,
-    waypoints: jax.Array,
-    prediction: jax.Array,
-    target: jax.Array,
-    any_flip: jax.Array,
-    active: jax.Array,
+    paths: Paths,
     confidence: float | jax.Array,
     tolerance: float | jax.Array,
     intervals: int,
     slots: int | None,
-) -> tuple[_State, _Rows, _Precision]:
-    queue = jnp.argsort(~active, stable=True).astype(jnp.int32)
-    waiting = active.sum(dtype=jnp.int32)
-    rows = _Rows(individual_code, waypoints, prediction, target, any_flip, queue, waiting)
+) -> tuple[_State, _Queue, _Precision]:
+    active = jnp.ones(len(paths.prediction), bool) if paths.active is None else paths.active
+    order = jnp.argsort(~active, stable=True).astype(jnp.int32)
+    queue = _Queue(jax.tree.map(jnp.asarray, paths), order, active.sum(dtype=jnp.int32))
     finest = jnp.maximum(tolerance, 2.0**-22)  # finer than float32 tells shifts apart, halving would not end
     precision = _Precision(jnp.asarray(confidence), finest, jnp.asarray(intervals))
-    return _begin(rows, min(slots or len(queue), len(queue))), rows, precision
+    return _begin(queue, min(slots or len(order), len(order))), queue, precision
 
 
-def _finish(state: _State, rows: _Rows) -> Crossings:
+def _finish(state: _State, paths: Paths) -> Crossings:
     results = state.results
-    lost = results.start_prediction != rows.prediction
+    lost = results.start_prediction != paths.prediction
     flip_shift, shift = (jnp.where(jnp.isinf(x) | lost, jnp.nan, x) for x in (results.flip_shift, results.shift))
     return results._replace(flip_shift=flip_shift, shift=shift)
 
@@ -189,15 +246,10 @@ def _finish(state: _State, rows: _Rows) -> Crossings:
 def search(
     decode: Decode,
     predict: Predict,
-    individual_code: Float[Array, "batch ..."],
-    waypoints: Float[Array, "batch points size"],
-    prediction: Int[Array, " batch"],
-    target: Int[Array, " batch"],
-    any_flip: Bool[Array, " batch"],
-    active: Bool[Array, " batch"],
+    paths: Paths,
     *,
-    confidence: float | Float[Array, ""] = 0.9,
-    tolerance: float | Float[Array, ""] = 1 / 256,
+    confidence: float | Float[Array, ""],
+    tolerance: float | Float[Array, ""],
     intervals: int = 16,
     slots: int | None = None,
 ) -> Crossings:
@@ -210,48 +262,44 @@ def search(
     Args:
         decode: individual and class codes to images in [0, 1].
         predict: images to probabilities `[slots, K]`.
-        individual_code: of the exemplars, held fixed.
-        waypoints: from the exemplars' class codes to the references'.
-        prediction: the exemplars' classes.
-        target: the class whose probability must become confident.
-        any_flip: whether every class but the exemplar's counts as a flip, or the target alone.
-        active: False for rows that only fill the batch; nothing is found there.
+        paths: see `Paths`.
         confidence: see `Crossings.shift`.
         tolerance: of both shifts, at most, and not finer than 2⁻²²; they are reported from the far side, where the
             crossing has happened.
         intervals: of the scan.
         slots: rows decoded together, which bounds the memory; None takes all rows.
     """
-    state, rows, precision = _prepare(
-        individual_code, waypoints, prediction, target, any_flip, active, confidence, tolerance, intervals, slots
-    )
+    state, queue, precision = _prepare(paths, confidence, tolerance, intervals, slots)
 
     def round_of(state: _State) -> _State:
-        shift, images = _ask(decode, state, rows, precision)
-        return _learn(state, rows, precision, shift, predict(images))
+        shift, images = _ask(decode, state, queue, precision)
+        return _learn(state, queue, precision, shift, predict(images))
 
-    return _finish(jax.lax.while_loop(_unfinished, round_of, state), rows)
+    return _finish(jax.lax.while_loop(_unfinished, round_of, state), queue.paths)
 
 
 _ask_compiled = jax.jit(_ask, static_argnums=0)
+
+
 _learn_compiled = jax.jit(_learn)
+
+
 _prepare_compiled = jax.jit(_prepare, static_argnames=("intervals", "slots"))
 
 
 def search_on_host(
     decode: Decode,
     predict: HostPredict,
-    *rows: Array,
-    confidence: float | Float[Array, ""] = 0.9,
-    tolerance: float | Float[Array, ""] = 1 / 256,
+    paths: Paths,
+    *,
+    confidence: float | Float[Array, ""],
+    tolerance: float | Float[Array, ""],
     intervals: int = 16,
     slots: int | None = None,
 ) -> Crossings:
     """`search` for a `predict` that JAX cannot trace: it is called between the compiled halves of a round."""
-    state, table, precision = _prepare_compiled(
-        *rows, confidence=confidence, tolerance=tolerance, intervals=intervals, slots=slots
-    )
+    state, queue, precision = _prepare_compiled(paths, confidence, tolerance, intervals=intervals, slots=slots)
     while _unfinished(state):
-        shift, images = _ask_compiled(decode, state, table, precision)
-        state = _learn_compiled(state, table, precision, shift, jnp.asarray(predict(images)))
-    return _finish(state, table)
+        shift, images = _ask_compiled(decode, state, queue, precision)
+        state = _learn_compiled(state, queue, precision, shift, jnp.asarray(predict(images)))
+    return _finish(state, queue.paths)

@@ -1,8 +1,53 @@
-"""Of several paths of one request, which one answers it; of many answers, which ones differ."""
+"""How searches ended, which path answers a request, and where fewer different answers came out than asked for."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from cae_jax.types import Ending
+from cae_jax.types import Ending, Explanation
+
+
+def decide_endings(
+    prediction: np.ndarray,
+    target: np.ndarray,
+    has_reference: np.ndarray,
+    start_prediction: np.ndarray,
+    flip_shift: np.ndarray,
+    shift: np.ndarray,
+    answered: np.ndarray,
+) -> np.ndarray:
+    """Decides the `Ending` of every row, `[M]`; the first that applies, from the most basic obstacle on.
+
+    Args:
+        prediction: the exemplars' classes, -1 where the classifier has no finite answer.
+        target: the classes aimed at, -1 where there is none.
+        has_reference: whether a path existed.
+        start_prediction: the reconstructions' classes.
+        flip_shift: NaN where nothing flipped.
+        shift: NaN where the target never became confident.
+        answered: whether all answers on the way were finite.
+    """
+    return np.select(
+        [
+            prediction < 0,
+            target == prediction,
+            ~has_reference,
+            ~answered,
+            start_prediction != prediction,
+            np.isnan(flip_shift),
+            np.isnan(shift),
+        ],
+        [
+            Ending.NO_ANSWER,
+            Ending.ALREADY_TARGET,
+            Ending.NO_REFERENCE,
+            Ending.NO_ANSWER,
+            Ending.NOT_RECONSTRUCTED,
+            Ending.NOT_FLIPPED,
+            Ending.WEAK,
+        ],
+        Ending.FLIPPED,
+    )
 
 
 def select(request: np.ndarray, status: np.ndarray, flip_shift: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -60,3 +105,32 @@ def select_diverse(
             picked.append(int(pool[np.where(different, distances.min(1), -1.0).argmax()]))
         chosen += picked
     return np.asarray(chosen, np.int64)
+
+
+class Shortfall(NamedTuple):
+    """A request with fewer answers than were asked for.
+
+    Attributes:
+        row: of its first answer in the record.
+        found: how many answers it has.
+        why: in a sentence.
+    """
+
+    row: int
+    found: int
+    why: str
+
+
+def find_shortfalls(explanation: Explanation, asked: int) -> list[Shortfall]:
+    """The requests of a record that have fewer answers than `asked`."""
+    answers, shortfalls = explanation.answers, []
+    for row in np.flatnonzero((explanation.answer == 0) & (answers < asked)):
+        ending, found = Ending(int(explanation.status[row])), int(answers[row])
+        tried, confident = int(explanation.tried[row]), int(explanation.confident[row])
+        why = f"of {tried} path{'s' * (tried != 1)} tried, {confident} reached a confident flip"
+        if ending != Ending.FLIPPED:
+            why = ending.message
+        elif confident > found:
+            why += f", of which the search can tell {found} apart"
+        shortfalls.append(Shortfall(int(row), found, why))
+    return shortfalls

@@ -1,7 +1,7 @@
 """Where guided paths lead: strategies that choose references from the code table, behind one interface."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +9,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
-from cae_jax.counterfactual.code_table import CodeTable, nearest_rows
-from cae_jax.counterfactual.geodesic import Geodesics
+from cae_jax.counterfactual.code_table import CodeTable, Geodesics, nearest_rows
+from cae_jax.parallel.rows import concatenate, take
 
 MEDOID_SAMPLE = 4000  # codes of a class that a medoid is chosen among
 GROUP_SAMPLE = 1000  # codes of a class that are divided into groups; the others join them
@@ -42,11 +42,6 @@ def straight(request: np.ndarray, target: np.ndarray, reference: np.ndarray, sta
     return Candidates(request, target, reference, np.stack([start, end], axis=1).astype(np.float32))
 
 
-def join_candidates(parts: Sequence[Candidates]) -> Candidates:
-    """One after the other; their paths must have as many points."""
-    return Candidates(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
-
-
 def _by_class(targets: np.ndarray, choose: Callable[[int, np.ndarray], list[Candidates]], size: int) -> Candidates:
     """Collects what `choose(target, requests)` returns for every class among the targets."""
     empty = np.empty(0, np.int64)
@@ -55,9 +50,8 @@ def _by_class(targets: np.ndarray, choose: Callable[[int, np.ndarray], list[Cand
         found += choose(int(target), np.flatnonzero(targets == target))
     points = max(part.waypoints.shape[1] for part in found)
     found[0] = found[0]._replace(waypoints=np.empty((0, points, size), np.float32))
-    candidates = join_candidates(found)
-    order = np.argsort(candidates.request, kind="stable")
-    return Candidates(*(field[order] for field in candidates))
+    candidates = concatenate(found)
+    return take(candidates, np.argsort(candidates.request, kind="stable"))
 
 
 def nearest(table: CodeTable, confidence: float) -> Strategy:

@@ -1,16 +1,15 @@
 """From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
 
 from cae_jax.classifiers import ClassifierError
+from cae_jax.counterfactual import Shortfall, find_shortfalls
+from cae_jax.errors import InputError
 from cae_jax.explaining.attribution import Attribution, attribute, quantus_explain_func
 from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, encode_splits
-from cae_jax.explaining.diversity import Shortfall, find_shortfalls
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError, read_image, read_images
+from cae_jax.explaining.inputs import FileInputs, SplitInputs, read_image, read_images
 from cae_jax.explaining.job import explain_to_folder
-from cae_jax.explaining.overview import Overview, describe
-from cae_jax.explaining.overview_folder import describe_to_folder
+from cae_jax.explaining.overview import Overview, describe, describe_to_folder
 from cae_jax.explaining.requests import Aim, find_target
-from cae_jax.explaining.sources import FileInputs, SplitInputs
 from cae_jax.options import ExplainOptions
 
 __all__ = [

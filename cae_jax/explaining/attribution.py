@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from cae_jax.data import resize
+from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import IMAGES, Explainer
-from cae_jax.explaining.inputs import InputError, as_array, check_images
+from cae_jax.explaining.inputs import as_array, check_images
 from cae_jax.explaining.requests import Aim, Target, check_target
 from cae_jax.options import MAP_OPTIONS
 from cae_jax.types import Explanation

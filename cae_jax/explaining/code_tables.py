@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from cae_jax.classifiers import classes_of
 from cae_jax.counterfactual import CodeTable
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import ImageSource
-from cae_jax.workdir.files import DAMAGED, write_npz
+from cae_jax.workdir.files import write_npz
+from cae_jax.workdir.kept import read_kept
 
 FILE = "code_table.npz"
 SIZE = 20_000  # training images whose codes are kept, drawn by the run's seed where there are more
@@ -55,19 +56,14 @@ def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = 
         data: fingerprint of the data set; None where it has not been opened: the table is then what is known of it.
     """
     path = workdir / FILE
-    if not path.exists():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if str(arrays["fingerprint"]) != fingerprint:
-                return None
-            if data is not None and "data" in arrays and str(arrays["data"]) != data:
-                log.warning("the training images have changed since %s was made; it is made again", path)
-                return None
-            return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
-    except DAMAGED as error:
-        log.warning("%s is damaged (%s) and is made again", path, error)
-    return None
+
+    def table(arrays: Mapping[str, np.ndarray]) -> CodeTable | None:
+        if data is not None and "data" in arrays and str(arrays["data"]) != data:
+            log.warning("the training images have changed since %s was made; it is made again", path)
+            return None
+        return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
+
+    return read_kept(path, table, fingerprint=fingerprint)
 
 
 def _whole(table: CodeTable) -> CodeTable:

@@ -15,9 +15,12 @@ import jax
 import numpy as np
 
 from cae_jax.data import SPLITS
+from cae_jax.drafts import drafted
+from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError
+from cae_jax.models import Individual
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
+from cae_jax.parallel.rows import concatenate, take
 from cae_jax.types import ImageSource
 
 CALLS = 8  # compiled calls whose images are read at once
@@ -85,8 +88,7 @@ class SplitCodes:
 
     def select(self, rows: np.ndarray) -> "SplitCodes":
         """Some of the rows."""
-        changed = {field.name: getattr(self, field.name)[rows] for field in fields(self)[1:]}
-        return replace(self, **changed)
+        return replace(self, **take({field.name: getattr(self, field.name) for field in fields(self)[1:]}, rows))
 
     def of(self, split: str) -> "SplitCodes":
         """The rows of one split."""
@@ -101,19 +103,14 @@ class SplitCodes:
             images[here] = self.explainer.dataset.split(split).take(np.asarray([int(places[i][2]) for i in here]))
         return images
 
-    def individual(self, rows: np.ndarray) -> np.ndarray:
-        """Individual codes `[len(rows), h, w, code]` of some images, computed again."""
+    def individual(self, rows: np.ndarray) -> Individual:
+        """Individual codes of some images, computed again."""
         return self.explainer.encode(self.take(rows))[0]
 
     @property
     def images(self) -> np.ndarray:
         """All images, uint8; for as many as fit into memory."""
         return self.take(np.arange(len(self)))
-
-    @property
-    def individual_codes(self) -> np.ndarray:
-        """All individual codes; for as many as fit into memory."""
-        return self.individual(np.arange(len(self)))
 
     def drawn(
         self, rows: np.ndarray, class_codes: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
@@ -130,7 +127,7 @@ class SplitCodes:
         for start in range(0, len(order), step):
             part = order[start : start + step]
             used, place = np.unique(rows[part], return_inverse=True)
-            found.append(function(self.explainer.decode(self.individual(used)[place], class_codes[part])))
+            found.append(function(self.explainer.decode(take(self.individual(used), place), class_codes[part])))
         return np.concatenate(found)[np.argsort(order)]
 
 
@@ -192,7 +189,7 @@ def gather_codes(explainer: Explainer, parts: Iterable[CodePart]) -> SplitCodes:
         )
         for part in parts
     ]
-    return SplitCodes(explainer, *(np.concatenate(field) for field in zip(*kept, strict=True)))
+    return SplitCodes(explainer, *concatenate(kept))
 
 
 def encode_splits(
@@ -230,26 +227,21 @@ def codes_file(path: pathlib.Path, class_names: Sequence[str]) -> Iterator[Calla
         raise InputError(f"{path} must end in .csv or .parquet")
     if path.exists() and not _is_code_table(path):
         raise InputError(f"{path} is there already and is no table of codes; name another file")
-    draft = path.with_name(path.name + ".draft")
     with _named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with contextlib.ExitStack() as stack:
-            writer = None
+    with contextlib.ExitStack() as stack:
+        draft, writer = stack.enter_context(drafted(path)), None
 
-            def write(part: CodePart) -> None:
-                nonlocal writer
-                table = pyarrow.table({name: pyarrow.array(column) for name, column in _columns(part, class_names)})
-                with _named_errors(path):
-                    writer = writer or stack.enter_context(_writer(draft, path.suffix, table.schema))
-                    writer.write_table(table)
-
-            yield write
+        def write(part: CodePart) -> None:
+            nonlocal writer
+            table = pyarrow.table({name: pyarrow.array(column) for name, column in _columns(part, class_names)})
             with _named_errors(path):
-                stack.close()
-                draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+                writer = writer or stack.enter_context(_writer(draft, path.suffix, table.schema))
+                writer.write_table(table)
+
+        yield write
+        with _named_errors(path):
+            stack.close()
 
 
 @contextlib.contextmanager

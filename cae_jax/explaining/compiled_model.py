@@ -9,19 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.classifiers import check_answers
-from cae_jax.counterfactual import CodeTable, Crossings, along_path, log_odds, search, search_on_host
+from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, search, search_on_host
 from cae_jax.explaining.code_tables import make_code_table
 from cae_jax.images import to_unit
-from cae_jax.models import carried_exemplars, draw_on, make_codec
-from cae_jax.parallel.batching import (
-    Picked,
-    Rows,
-    first_call_alone,
-    map_batches,
-    one_at_a_time,
-    parallel_calls,
-    rows_of_a_call,
-)
+from cae_jax.models import Individual, make_codec
+from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
+from cae_jax.parallel.rows import Picked
 from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.generator import build_model
@@ -37,8 +30,7 @@ class CompiledModel:
     """What the `Explainer` asks of networks. Images are float32 in [0, 1], of the trained size.
 
     Attributes:
-        code_size: numbers in an individual code.
-        keeps_residual: whether the generator's individual codes always carry the exemplars.
+        code_size: numbers in an individual code, with the exemplar where the generator always keeps it.
         sensitivity: images and classes to gradients of the classes' log odds; None if JAX cannot trace the classifier.
         traceable: `decode` and `predict` as the search calls them.
     """
@@ -50,23 +42,15 @@ class CompiledModel:
         devices = jax.local_device_count()
         self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images toward 3 references are 2 calls
         slots = max(self._rows // (2 * devices), 1)  # of them are decoded together, on each device
-        model = build_model(record.config, record.image_shape)
-        self.keeps_residual = model.keep_residual
-        encode, decode = make_codec(model, record.image_shape[:2])
-        one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
-        code = jax.eval_shape(lambda images: encode(params, images)[0], one)
-        code_channels, self.code_size = code.shape[-1], code.size
-
-        def draw(individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-            if individual_code.shape[-1] == code_channels:
-                return decode(params, individual_code, class_code)
-            own, exemplars, reconstructions = carried_exemplars(individual_code, record.image_shape)
-            return draw_on(exemplars, reconstructions, decode(params, own, class_code))
-
+        self._keep = bool(record.config.model.keep_residual)
+        encode, decode = make_codec(build_model(record.config, record.image_shape), record.image_shape[:2])
         self._shared = functools.cache(first_call_alone)
-        self._encode = jax.jit(lambda images: encode(params, images))
-        self._decode = jax.jit(draw)
+        self._encode = {keep: jax.jit(functools.partial(encode, params, keep=keep)) for keep in (False, True)}
+        self._decode = jax.jit(functools.partial(decode, params))
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
+        one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
+        individual, _ = jax.eval_shape(self._encode[self._keep], one)
+        self.code_size = sum(leaf.size for leaf in jax.tree.leaves(individual))
         self.sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
         if host_classifier is None:
             self._predict = jax.jit(predict)
@@ -76,23 +60,21 @@ class CompiledModel:
                 return log_odds(probabilities[:, 0]).sum()
 
             self.sensitivity = functools.partial(self._map, jax.jit(jax.grad(odds)))
-            self._search = each_device_by_itself(functools.partial(self._find, search, slots), options=2)
+            find = functools.partial(search, self._decode, self._predict, slots=slots)
+            self._search = each_device_by_itself(lambda paths, precision: find(paths, **precision))
         else:
             self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
-            self._search = functools.partial(self._find, search_on_host, slots * devices)
+            find = functools.partial(search_on_host, self._decode, self._predict, slots=slots * devices)
+            self._search = lambda paths, precision: find(paths, **precision)
         self.traceable = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
         return check_answers(answers, count, self._classes)
 
-    def _find(self, how: Callable[..., Crossings], slots: int, *inputs: jax.Array) -> Crossings:
-        *rows, confidence, tolerance = inputs
-        return how(self._decode, self._predict, *rows, confidence=confidence, tolerance=tolerance, slots=slots)
-
-    def _map(self, function: Callable, *arrays: Rows) -> Any:
+    def _map(self, function: Callable, *trees: Any) -> Any:
         answer = self._shared(function)
         split = lambda *rows: answer(*map(split_over_devices, rows))  # noqa: E731
-        return map_batches(split, *arrays, batch_size=self._rows, calls=parallel_calls())
+        return map_batches(split, *trees, batch_size=self._rows, calls=parallel_calls())
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The classifier's probabilities, `[N, K]`; raises ClassifierError if they are none."""
@@ -102,53 +84,36 @@ class CompiledModel:
             return np.concatenate([self._predict(images[start : start + rows]) for start in starts])
         return self._check(self._map(self._predict, images), len(images))
 
-    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
-        return self._map(self._encode, images)
+    def encode(self, images: np.ndarray, keep: bool = False) -> tuple[Individual, np.ndarray]:
+        """Individual codes and class codes `[N, size]`.
 
-    def decode(self, individual_codes: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
-        """Images of as many individual and class codes."""
-        return self._map(self._decode, individual_codes, class_codes)
-
-    def at(self, individual_codes: Rows, waypoints: Rows, shifts: Rows) -> np.ndarray:
-        """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
-        return self._map(self._at, individual_codes, waypoints, shifts)
-
-    def search(
-        self,
-        individual_codes: Rows,
-        waypoints: np.ndarray,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        any_flip: np.ndarray | None = None,
-        *,
-        confidence: float = 0.9,
-        tolerance: float = 1 / 256,
-    ) -> Crossings:
-        """`counterfactual.search` over any number of rows, in calls of one shape.
-
-        Without `any_flip`, only the target counts as a flip.
+        Exemplars go along if they are to be kept, or if the generator was trained to keep them.
         """
-        count, batch = len(waypoints), self._search_rows
-        any_flip = np.zeros(count, bool) if any_flip is None else any_flip
-        padded = np.arange(-(-count // batch) * batch)
-        rows = (individual_codes, waypoints, prediction, target, any_flip)
-        filled = [Picked(array, np.minimum(padded, count - 1)) for array in rows]
+        return self._map(self._encode[keep or self._keep], images)
+
+    def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
+        """Images of as many individual and class codes."""
+        return self._map(self._decode, individual, class_codes)
+
+    def at(self, individual: Individual | Picked, waypoints: np.ndarray | Picked, shifts: np.ndarray) -> np.ndarray:
+        """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
+        return self._map(self._at, individual, waypoints, shifts)
+
+    def search(self, paths: Paths, *, confidence: float, tolerance: float) -> Crossings:
+        """`counterfactual.search` over any number of rows, in calls of one shape; the individuals may be `Picked`."""
         answer = self._shared(self._search)
-        found = map_batches(
-            lambda *part: answer(*map(jnp.asarray, part), jnp.asarray(confidence), jnp.asarray(tolerance)),
-            *filled,
-            padded < count,
-            batch_size=batch,
-            calls=parallel_calls(),
-        )
-        return Crossings(*(field[:count] for field in found))
+        precision = {"confidence": jnp.asarray(confidence), "tolerance": jnp.asarray(tolerance)}
+
+        def find(part: Paths, active: np.ndarray) -> Crossings:
+            return answer(jax.tree.map(jnp.asarray, part._replace(active=active)), precision)
+
+        return map_batches(find, paths, batch_size=self._search_rows, calls=parallel_calls(), mask=True)
 
     def code_table(self, source: ImageSource) -> CodeTable:
         """Class codes of a data set's training images, with the classifier's answers to their reconstructions."""
         return make_code_table(
             source,
-            lambda images: self._encode(to_unit(images)),
+            lambda images: self._encode[self._keep](to_unit(images)),
             lambda *codes: self._predict(self._decode(*codes)),
             self._seed,
             self._rows,

@@ -11,12 +11,12 @@ from cae_jax.counterfactual import (
     Candidates,
     CodeTable,
     Crossings,
+    Paths,
     Strategy,
     along_path,
     decide_endings,
     exchange_relevance,
     input_saliency,
-    join_candidates,
     nearest_classes,
     path_saliency,
     reconstruction_saliency,
@@ -26,9 +26,13 @@ from cae_jax.counterfactual import (
     smooth,
     straight,
 )
+from cae_jax.explaining.compiled_model import CompiledModel
 from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.models import Individual
 from cae_jax.options import ExplainOptions
-from cae_jax.parallel.batching import Picked, Rows, map_batches
+from cae_jax.parallel import rows
+from cae_jax.parallel.batching import map_batches
+from cae_jax.parallel.rows import Picked
 from cae_jax.types import Ending, Explanation
 
 log = logging.getLogger(__name__)
@@ -38,36 +42,19 @@ DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactual
 MEMORY = 2**28  # bytes that the arrays of the rows which are explained together may take, about
 
 
-class Compiled(NamedTuple):
-    """A model and its classifier as functions of NumPy arrays of any number of rows.
-
-    Attributes:
-        at: individual codes, waypoints, shifts to images; any of them may be `Picked`, as the search's codes.
-        predict: images to checked probabilities.
-        search: individual codes, waypoints, predictions, targets, any_flip, and by keyword confidence and
-            tolerance, to `Crossings`.
-        sensitivity: images and classes to gradients of the classes' log odds; None if the classifier has none.
-    """
-
-    at: Callable[[Rows, Rows, np.ndarray], np.ndarray]
-    predict: Callable[[np.ndarray], np.ndarray]
-    search: Callable[..., Crossings]
-    sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-
-
 class Exemplars(NamedTuple):
     """Encoded images, N rows.
 
     Attributes:
         images: `[N, height, width, channels]` in [0, 1].
         predictions: `[N]`, the classifier's classes; -1 where it has no finite answer.
-        individual_codes: `[N, h, w, code]`.
+        individual: their individual codes.
         class_codes: `[N, size]`.
     """
 
     images: np.ndarray
     predictions: np.ndarray
-    individual_codes: np.ndarray
+    individual: Individual
     class_codes: np.ndarray
 
 
@@ -102,7 +89,7 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
         if not parts:
             none = np.empty(0, np.int64)
             return straight(none, none, none, codes[:0], codes[:0])
-        return join_candidates(parts)
+        return rows.concatenate(parts)
 
     return route
 
@@ -123,9 +110,9 @@ def route_along(waypoints: np.ndarray) -> Route:
 
 def _routed(route: Route, exemplars: Exemplars, requests: Requests) -> Candidates:
     """The paths of requests for images that the classifier has an answer to."""
-    rows = np.flatnonzero(exemplars.predictions[requests.image_index] >= 0)
-    candidates = route(exemplars, Requests(*(field[rows] for field in requests)))
-    return candidates._replace(request=rows[candidates.request])
+    answered = np.flatnonzero(exemplars.predictions[requests.image_index] >= 0)
+    candidates = route(exemplars, rows.take(requests, answered))
+    return candidates._replace(request=answered[candidates.request])
 
 
 def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Requests) -> tuple[Candidates, np.ndarray]:
@@ -135,50 +122,48 @@ def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Reque
     stay = np.repeat(codes[:, None], candidates.waypoints.shape[1], axis=1)
     filler = Candidates(missing, requests.aim[missing], np.full(len(missing), -1), stay)
     has_path = np.repeat([True, False], [len(candidates.request), len(missing)])
-    return Candidates(*(np.concatenate(fields) for fields in zip(candidates, filler, strict=True))), has_path
+    return rows.concatenate([candidates, filler]), has_path
 
 
 def _search(
-    compiled: Compiled, exemplars: Exemplars, requests: Requests, candidates: Candidates, options: ExplainOptions
+    model: CompiledModel, exemplars: Exemplars, requests: Requests, candidates: Candidates, options: ExplainOptions
 ) -> Crossings:
     image = requests.image_index[candidates.request]
-    crossings = compiled.search(
-        Picked(exemplars.individual_codes, image),
+    paths = Paths(
+        Picked(exemplars.individual, image),
         candidates.waypoints,
         exemplars.predictions[image].astype(np.int32),
         np.maximum(candidates.target, 0).astype(np.int32),
         requests.aim[candidates.request] == ANY,
-        confidence=options.confidence,
-        tolerance=options.tolerance,
     )
-    return Crossings(*(np.asarray(field) for field in crossings))
+    return rows.on_host(model.search(paths, confidence=options.confidence, tolerance=options.tolerance))
 
 
 def _draw(
-    compiled: Compiled, individual_codes: Rows, waypoints: np.ndarray, shifts: np.ndarray
+    model: CompiledModel, individual: Individual | Picked, waypoints: np.ndarray, shifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images `[M, S, height, width, channels]` at shifts `[M, S]` of M paths, and their probabilities `[M, S, K]`."""
     path = np.repeat(np.arange(len(shifts)), shifts.shape[1])
-    images = compiled.at(Picked(individual_codes, path), Picked(waypoints, path), shifts.reshape(-1))
+    images = model.at(Picked(individual, path), Picked(waypoints, path), shifts.reshape(-1))
     apart = lambda x: x.reshape(*shifts.shape, *x.shape[1:])  # noqa: E731
-    return apart(images), apart(compiled.predict(images))
+    return apart(images), apart(model.predict(images))
 
 
 def _relevance_maps(
-    compiled: Compiled, images: np.ndarray, predictions: np.ndarray, counterfactuals: np.ndarray
+    model: CompiledModel, images: np.ndarray, predictions: np.ndarray, counterfactuals: np.ndarray
 ) -> np.ndarray:
     """What spoke for the exemplars' classes, against the counterfactuals."""
-    if compiled.sensitivity is None:
-        return exchange_relevance(compiled.predict, images, counterfactuals, predictions)
+    if model.sensitivity is None:
+        return exchange_relevance(model.predict, images, counterfactuals, predictions)
     shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)[:, None, None, None]
     line = counterfactuals[:, None] * (1.0 - shares) + images[:, None] * shares
     flat = line.reshape(-1, *images.shape[1:])
-    gradients = compiled.sensitivity(flat, np.repeat(predictions.astype(np.int32), len(shares)))
+    gradients = model.sensitivity(flat, np.repeat(predictions.astype(np.int32), len(shares)))
     return map_batches(_relevance, line, gradients.reshape(line.shape))
 
 
 def _saliency(
-    compiled: Compiled,
+    model: CompiledModel,
     exemplars: Exemplars,
     image: np.ndarray,
     chosen: Candidates,
@@ -193,15 +178,15 @@ def _saliency(
         maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
     elif options.saliency == "relevance":
         maps = np.zeros((len(image), *exemplars.images.shape[1:3]), np.float32)
-        if len(rows := np.flatnonzero(~np.isnan(shift))):  # asking a black box about the others costs and says nothing
-            own = image[rows]
-            counterfactuals = drawn["counterfactual"][rows]
-            maps[rows] = _relevance_maps(compiled, exemplars.images[own], exemplars.predictions[own], counterfactuals)
+        if len(found := np.flatnonzero(~np.isnan(shift))):  # asking a black box about the others costs and says nothing
+            own = image[found]
+            counterfactuals = drawn["counterfactual"][found]
+            maps[found] = _relevance_maps(model, exemplars.images[own], exemplars.predictions[own], counterfactuals)
     else:
-        codes, target = Picked(exemplars.individual_codes, image), np.maximum(chosen.target, 0)
+        individual, target = Picked(exemplars.individual, image), np.maximum(chosen.target, 0)
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
-        images, probabilities = _draw(compiled, codes, chosen.waypoints, stop[:, None] * shares)
+        images, probabilities = _draw(model, individual, chosen.waypoints, stop[:, None] * shares)
         maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
     maps = np.where(np.isnan(shift)[:, None, None], 0.0, maps)
     broken = np.asarray(~np.isfinite(maps).all((1, 2)))
@@ -226,7 +211,7 @@ def _places(request: np.ndarray) -> np.ndarray:
 
 
 def explain_batch(
-    compiled: Compiled, exemplars: Exemplars, requests: Requests, route: Route, options: ExplainOptions
+    model: CompiledModel, exemplars: Exemplars, requests: Requests, route: Route, options: ExplainOptions
 ) -> Explanation:
     """Explains encoded images.
 
@@ -237,7 +222,7 @@ def explain_batch(
     """
     candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
     image = requests.image_index[candidates.request]
-    crossings = _search(compiled, exemplars, requests, candidates, options)
+    crossings = _search(model, exemplars, requests, candidates, options)
     found = has_path & crossings.finite
     flip_shift = np.where(found, crossings.flip_shift, np.nan)
     shift = np.where(found, crossings.shift, np.nan)
@@ -254,31 +239,31 @@ def explain_batch(
     codes = map_batches(_along_path, candidates.waypoints, stop)
     if options.diverse > 1:
         margins = options.tolerance * np.linalg.norm(np.diff(candidates.waypoints, axis=1), axis=-1).sum(1)
-        rows = select_diverse(candidates.request, status, flip_shift, shift, codes, options.diverse, margins)
+        best = select_diverse(candidates.request, status, flip_shift, shift, codes, options.diverse, margins)
     else:
-        rows = select(candidates.request, status, flip_shift, shift)
+        best = select(candidates.request, status, flip_shift, shift)
     tried, confident = (
         np.bincount(candidates.request, of, len(requests.aim)).astype(int)
         for of in (has_path, status == Ending.FLIPPED)
     )
 
-    chosen, image = Candidates(*(field[rows] for field in candidates)), image[rows]
-    individual_codes = Picked(exemplars.individual_codes, image)
+    chosen, image = rows.take(candidates, best), image[best]
+    individual = Picked(exemplars.individual, image)
     shifts = np.linspace(0.0, 1.0, PATH_IMAGES, dtype=np.float32)
-    every = np.concatenate([np.broadcast_to(shifts, (len(rows), PATH_IMAGES)), stop[rows, None]], axis=1)
-    images, probabilities = _draw(compiled, individual_codes, chosen.waypoints, every)
+    every = np.concatenate([np.broadcast_to(shifts, (len(best), PATH_IMAGES)), stop[best, None]], axis=1)
+    images, probabilities = _draw(model, individual, chosen.waypoints, every)
     drawn = {"counterfactual": images[:, -1], "path_images": images[:, :-1]}
     return Explanation(
         image_index=image,
         prediction=exemplars.predictions[image],
         target=chosen.target,
-        status=status[rows],
-        flip_shift=flip_shift[rows],
-        shift=shift[rows],
+        status=status[best],
+        flip_shift=flip_shift[best],
+        shift=shift[best],
         reference=chosen.reference,
-        counterfactual_code=codes[rows],
+        counterfactual_code=codes[best],
         counterfactual_probabilities=probabilities[:, -1],
-        saliency=_saliency(compiled, exemplars, image, chosen, shift[rows], drawn, options),
+        saliency=_saliency(model, exemplars, image, chosen, shift[best], drawn, options),
         path_shifts=shifts,
         path_probabilities=probabilities[:, :-1],
         answer=_places(chosen.request),

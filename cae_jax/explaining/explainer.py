@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,13 @@ import numpy as np
 from cae_jax.classifiers import ASKED, ClassifierError, classes_of
 from cae_jax.config.reading import ConfigError
 from cae_jax.config.settings import file_settings
-from cae_jax.counterfactual import STRATEGIES, CodeTable
+from cae_jax.counterfactual import STRATEGIES, CodeTable, find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
+from cae_jax.errors import InputError
 from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
-from cae_jax.explaining.diversity import find_shortfalls
 from cae_jax.explaining.engine import (
     MEMORY,
-    Compiled,
     Exemplars,
     Route,
     concatenate,
@@ -27,17 +26,24 @@ from cae_jax.explaining.engine import (
     route_by_strategy,
     rows_at_once,
 )
-from cae_jax.explaining.inputs import InputError, as_array, check_images
+from cae_jax.explaining.inputs import as_array, check_images
 from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.package import Parts, is_package, write_package
-from cae_jax.explaining.requests import Aim, Requests, Target, check_target, check_waypoints, make_requests
-from cae_jax.models import carry_exemplars
+from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
+from cae_jax.models import Individual
 from cae_jax.options import ExplainOptions, read_options
+from cae_jax.parallel import rows
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord
 
 IMAGES = 64  # explained at once
+
+
+def check_reference(endings: Sequence[Ending], class_name: str) -> None:
+    """Raises `InputError` if all images already are of the reference's class, so that no path led anywhere."""
+    if all(ending == Ending.ALREADY_TARGET for ending in endings):
+        raise InputError(f"the reference image is of the exemplar's own class, {class_name}; take one of another class")
 
 
 class Explainer:
@@ -52,9 +58,7 @@ class Explainer:
         params: of the generator.
         classifier: that is explained.
         fingerprint: of checkpoint and classifier.
-        search: see `CompiledModel`, as the next two.
-        at: images along paths.
-        traceable: `decode` and `predict` as the search calls them.
+        model: generator and classifier as calls on any number of rows.
     """
 
     def __init__(
@@ -75,8 +79,7 @@ class Explainer:
         self.params, self.classifier, self.fingerprint = params, classifier, fingerprint
         self._check = classifier.check
         host = None if classifier.traceable else classifier.answer
-        self._model = CompiledModel(record, params, classifier.predict, host)
-        self.search, self.at, self.traceable = self._model.search, self._model.at, self._model.traceable
+        self.model = CompiledModel(record, params, classifier.predict, host)
         self._workdir = workdir
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
@@ -154,7 +157,7 @@ class Explainer:
             data = None if self._dataset is None or packed else self._dataset.fingerprint
             self._table = load_code_table(self._workdir, self.fingerprint, data)
         if self._table is None:
-            self._table = self._model.code_table(self.dataset.train)
+            self._table = self.model.code_table(self.dataset.train)
             if not self._unnamed and not packed:
                 keep_code_table(self._workdir, self._table, self.fingerprint, self.dataset.fingerprint)
         return self._table
@@ -183,21 +186,21 @@ class Explainer:
         """Probabilities, not finite where the classifier has no answer; one of others is checked the first time."""
         if self._check is not None and self._check(images[:ASKED], self.record.class_names):
             self._check = None
-        return self._model.predict(images)
+        return self.model.predict(images)
 
-    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Individual codes `[N, h, w, code]` and class codes `[N, size]`."""
-        return self._model.encode(self._checked(images))
+    def encode(self, images: np.ndarray) -> tuple[Individual, np.ndarray]:
+        """Individual codes, see `Individual`, and class codes `[N, size]`."""
+        return self.model.encode(self._checked(images))
 
-    def decode(self, individual_code: np.ndarray, class_code: np.ndarray) -> np.ndarray:
+    def decode(self, individual: Individual, class_code: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
 
         Raises:
             InputError: if their numbers differ.
         """
-        if len(individual_code) != len(class_code):
-            raise InputError(f"{len(individual_code)} individual codes do not go with {len(class_code)} class codes")
-        return self._model.decode(np.asarray(individual_code), np.asarray(class_code))
+        if (codes := rows.count(individual)) != len(class_code):
+            raise InputError(f"{codes} individual codes do not go with {len(class_code)} class codes")
+        return self.model.decode(rows.on_host(individual), np.asarray(class_code))
 
     def _route(self, options: ExplainOptions, waypoints: np.ndarray | None) -> Route:
         if waypoints is not None:
@@ -224,12 +227,6 @@ class Explainer:
         _, code = self.encode(reference)
         return code, np.full(count, wanted)
 
-    def _encoded(self, images: np.ndarray, predictions: np.ndarray, residual: bool) -> Exemplars:
-        codes, class_codes = self.encode(images)
-        if residual and not self._model.keeps_residual:
-            codes = np.asarray(carry_exemplars(codes, images, self.decode(codes, class_codes)))
-        return Exemplars(images, predictions, codes, class_codes)
-
     def explain_batches(
         self,
         images: np.ndarray,
@@ -253,17 +250,17 @@ class Explainer:
         elif waypoints is not None:
             size = self.record.config.model.class_code_size
             waypoints = check_waypoints(waypoints, targets, len(images), size)
-        compiled = Compiled(self.at, self._model.predict, self.search, self._model.sensitivity)
-        together = min(max(MEMORY // (4 * (self._model.code_size + 4 * images[0].size)), 1), IMAGES)
+        together = min(max(MEMORY // (4 * (self.model.code_size + 4 * images[0].size)), 1), IMAGES)
         for start in range(0, len(images), together):
             part = slice(start, start + together)
-            exemplars = self._encoded(images[part], predictions[part], settings.residual)
+            codes = self.model.encode(images[part], keep=settings.residual)
+            exemplars = Exemplars(images[part], predictions[part], *codes)
             requests = make_requests(predictions[part], targets if isinstance(targets, Aim) else targets[part], classes)
             along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints
-            route, rows = self._route(settings, along), rows_at_once(exemplars, classes, settings)
-            for first in range(0, len(requests.aim), rows):
-                asked = Requests(*(field[first : first + rows] for field in requests))
-                found = explain_batch(compiled, exemplars, asked, route, settings)
+            route, most = self._route(settings, along), rows_at_once(exemplars, classes, settings)
+            for first in range(0, len(requests.aim), most):
+                asked = rows.take(requests, slice(first, first + most))
+                found = explain_batch(self.model, exemplars, asked, route, settings)
                 found.image_index[:] += start
                 yield found
 
@@ -298,9 +295,8 @@ class Explainer:
         """
         parts = list(self.explain_batches(images, target, reference=reference, waypoints=waypoints, **options))
         found = concatenate(parts)
-        if reference is not None and (found.status == Ending.ALREADY_TARGET).all():
-            name = self.record.class_names[int(found.target[0])]
-            raise InputError(f"the reference image is of the exemplar's own class, {name}; take one of another class")
+        if reference is not None:
+            check_reference([Ending(status) for status in found.status], self.record.class_names[int(found.target[0])])
         if fewer := find_shortfalls(found, wanted := read_options(options).diverse):
             several = len(np.flatnonzero(found.answer == 0))
             warnings.warn(

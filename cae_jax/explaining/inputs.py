@@ -1,16 +1,21 @@
-"""Reads and checks the images that people hand in."""
+"""Reads and checks the images that people hand in: arrays, image files, splits of the data set."""
 
+import hashlib
 import logging
 import pathlib
 import warnings
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
+from cae_jax.classifiers import file_digest
 from cae_jax.data import SUFFIXES, Format, ImageError, image_files, images_below, kinds_in_words, read_pixels, resize
 from cae_jax.errors import InputError
+from cae_jax.images import unit_images
+from cae_jax.types import ImageSource
 
 log = logging.getLogger(__name__)
 
@@ -80,20 +85,7 @@ def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.nd
         raise InputError(
             f"the model was trained on {channels} channel(s), but these images have {images.shape[-1]}{hint}"
         )
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 255.0
-    elif np.issubdtype(images.dtype, np.floating):
-        images = images.astype(np.float32)
-    else:
-        raise InputError(f"expected images of uint8, or float in [0, 1], not {images.dtype}")
-    for index, image in enumerate(images):
-        if not np.isfinite(image).all():
-            raise InputError(f"image {index} has values that are not finite")
-        if image.min() < -1e-3 or image.max() > 1 + 1e-3:
-            raise InputError(
-                f"image {index} has values from {image.min():.3g} to {image.max():.3g}; floats must lie in [0, 1]"
-                + ("; divide by 255, or hand in uint8" if image.min() >= 0 and image.max() > 2 else "")
-            )
+    images = unit_images(images)
     if images.shape[1:3] != (height, width):
         warnings.warn(
             f"images of {images.shape[1]}×{images.shape[2]} are resized to the trained {height}×{width}", stacklevel=2
@@ -159,3 +151,98 @@ def read_images(path: pathlib.Path, wanted: Format) -> tuple[np.ndarray, list[st
     """
     files = list_files(path)
     return np.stack([read_image(file, wanted) for file in files]), [file.name for file in files]
+
+
+class Failure(NamedTuple):
+    """An image that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+class Inputs(Protocol):
+    """Images by position, read when their turn comes."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all images, each its own."""
+        ...
+
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """SHA-256 of each image's contents, whether it can be read as an image or not."""
+        ...
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """Reads images `[n, height, width, channels]` uint8, the rows they are of, and what failed."""
+        ...
+
+
+def _digest_or_none(path: pathlib.Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError:  # said where it is read
+        return ""
+
+
+class FileInputs:
+    """Image files; one that cannot be read is a failure, and the others go on."""
+
+    def __init__(self, path: pathlib.Path, wanted: Format, limit: int | None = None):
+        self._files, self._format = list_files(path)[:limit], wanted
+        self.names = [file.name for file in self._files]
+
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """See `Inputs`; a file that cannot be opened has none."""
+        return [_digest_or_none(self._files[row]) for row in rows]
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """See `Inputs`."""
+        images, good, failures = [], [], []
+        with warnings.catch_warnings(record=True) as resized:
+            warnings.simplefilter("always")
+            for row in rows:
+                try:
+                    images.append(read_image(self._files[row], self._format))
+                    good.append(row)
+                except InputError as error:
+                    failures.append(Failure(self.names[row], str(error)))
+        if resized:
+            others = f" (and {len(resized) - 1} more)" if len(resized) > 1 else ""
+            warnings.warn(f"{resized[0].message}{others}", stacklevel=2)
+        if not images:
+            return np.empty((0, *(self._format.size or (0, 0)), self._format.channels), np.uint8), [], failures
+        return np.stack(images), good, failures
+
+
+class SplitInputs:
+    """Rows of a data set's split."""
+
+    def __init__(self, source: ImageSource, split: str, rows: Sequence[int]):
+        for row in rows:
+            if not 0 <= row < len(source):
+                raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
+        self._source, self._rows = source, np.asarray(rows, np.int64)
+        self.names = [f"{split}_{row}" for row in rows]
+
+    def digests(self, rows: Sequence[int]) -> list[str]:
+        """See `Inputs`; those of the pixels."""
+        images = self._source.take(self._rows[np.asarray(rows)])
+        return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """See `Inputs`."""
+        try:
+            return self._source.take(self._rows[np.asarray(rows)]), list(rows), []
+        except ImageError:
+            return self._one_by_one(rows)
+
+    def _one_by_one(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
+        """Some image cannot be read: the others go on."""
+        images, good, failures = [], [], []
+        for row in rows:
+            try:
+                images.append(self._source.take(self._rows[[row]]))
+                good.append(row)
+            except ImageError as error:
+                failures.append(Failure(self.names[row], str(error)))
+        return np.concatenate(images) if images else np.empty((0, 0, 0, 0), np.uint8), good, failures

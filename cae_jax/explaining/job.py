@@ -15,13 +15,14 @@ import jax
 import numpy as np
 
 from cae_jax.classifiers import array_digest
-from cae_jax.explaining.explainer import IMAGES, Explainer
-from cae_jax.explaining.inputs import InputError
+from cae_jax.errors import InputError
+from cae_jax.explaining.explainer import IMAGES, Explainer, check_reference
+from cae_jax.explaining.inputs import Failure, Inputs
 from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
-from cae_jax.explaining.sources import Failure, Inputs
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
+from cae_jax.types import Ending
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
 
@@ -140,10 +141,8 @@ def explain_to_folder(
         first = folder.read(0)
         reason = first and first.failures[0].reason
         raise InputError(f"none of the {len(inputs.names)} images could be explained; the first: {reason}")
-    if reference is not None and all(row["ending"] == "ALREADY_TARGET" for row in written):
-        raise InputError(
-            f"the reference image is of the exemplar's own class, {written[0]['target']}; take one of another class"
-        )
+    if reference is not None:
+        check_reference([Ending[row["ending"]] for row in written], written[0]["target"])
     return written
 
 

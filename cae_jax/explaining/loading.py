@@ -1,20 +1,41 @@
-"""From a folder to what an `Explainer` is made of: the best checkpoint of a run and its classifier, or a package."""
+"""From a folder to what an `Explainer` is made of: the best checkpoint of a run and its classifier, or a package.
 
+A package is a stranger's: whatever its files say, reading it runs no code of theirs. Its classifier is in it, or is a
+file of ONNX, which is data. Any other (a function; a PyTorch file, which is a pickle inside) must be handed in by
+whoever loads the package.
+"""
+
+import json
 import logging
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from cae_jax import classifiers
+from cae_jax.classifiers import Identity, read_identity
+from cae_jax.config.presets import official
+from cae_jax.config.reading import Config, ConfigError, flatten
+from cae_jax.explaining.code_tables import FILE as CODE_TABLE
+from cae_jax.explaining.code_tables import load_code_table
 from cae_jax.explaining.compiled_model import HostClassifier
-from cae_jax.explaining.package import Parts, is_package
-from cae_jax.explaining.unpacking import read_package
-from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.explaining.package import CLASSIFIER, LISTING, MANIFEST, MODEL, VERSION, Parts, is_package
+from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore, file_digest
 from cae_jax.workdir.classifier_store import (
     LoadedClassifier,
+    classifier_of,
     handed_in,
     kept_identity,
     load_named,
     other_classifier,
 )
-from cae_jax.workdir.generator import load_generator
+from cae_jax.workdir.generator import build_model, load_generator, padded_shape, parameter_shapes
+from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import RunRecord, read_record
 
 log = logging.getLogger(__name__)
@@ -73,3 +94,184 @@ def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifie
             f"in: Explainer.load({str(workdir)!r}, host_classifier=...)"
         )
     return classifier._replace(identity=kept)
+
+
+def _read_tensors(path: pathlib.Path, like: Any) -> Any:
+    """Reads parameters of the shapes that a model has."""
+    try:
+        flat = safetensors.numpy.load_file(path)
+    except (OSError, ValueError, MemoryError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    wanted = {name: leaf.shape for name, leaf in flatten_dict(like, sep="/").items()}
+    found = {name: array.shape for name, array in flat.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name) or flat[name].dtype != np.float32:
+            is_there, should = found.get(name, "missing"), wanted.get(name, "there")
+            raise CheckpointError(f"{path} does not fit its {RECORD}: {name} is {is_there}, and should be {should}")
+    return unflatten_dict(flat, sep="/")
+
+
+def _manifest(folder: pathlib.Path) -> dict[str, Any]:
+    """Checks every file against the manifest and returns it."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+    if version not in range(1, VERSION + 1):
+        raise CheckpointError(
+            f"{folder} is a package of version {version}; this cae_jax reads versions 1 to {VERSION}: take a newer one"
+        )
+    kinds = {"step": int, "fingerprint": str, "classifier": dict, "files": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
+    if wrong or not isinstance(manifest["classifier"].get("facts"), dict):
+        raise CheckpointError(f"{path} is damaged: what it has as {', '.join(wrong or ['classifier'])} is none")
+    _check_files(folder, manifest["files"])
+    return manifest
+
+
+def _check_files(folder: pathlib.Path, files: dict[str, Any]) -> None:
+    for name in (RECORD, MODEL, CODE_TABLE):
+        if name not in files:
+            raise CheckpointError(f"{folder / MANIFEST} is damaged: it lists no {name}")
+    for name in (CLASSIFIER, LISTING):
+        if name not in files and (folder / name).exists():
+            raise CheckpointError(f"{folder} has a {name} that was not packaged with it; take it away")
+    for name, digest in files.items():
+        if pathlib.PurePath(name).name != name or "\\" in name or name == "..":
+            raise CheckpointError(f"{folder / MANIFEST} is damaged: {name!r} is no file of the package")
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is damaged: {name} is missing")
+        if file_digest(folder / name) != digest:
+            raise CheckpointError(f"{folder} is damaged: the contents of {name} are not those that were packaged")
+
+
+def _record(folder: pathlib.Path) -> RunRecord:
+    """The record, its values of the kinds that they have to be."""
+    record, known = read_record(folder), flatten(official())
+    given = flatten(record.config)
+    for key, value in given.items():
+        if key in known and not _alike(value, known[key]):
+            raise ConfigError(f"{folder / RECORD} is damaged: config.{key} is {value!r}")
+    facts = {
+        "data": isinstance(record.data, str),
+        "note": isinstance(record.note, str),
+        "class_names": len(record.class_names) > 1 and all(isinstance(name, str) for name in record.class_names),
+        "image_shape": len(record.image_shape) == 3 and all(type(n) is int and n > 0 for n in record.image_shape),
+    }
+    for name, right in facts.items():
+        if not right:
+            raise ConfigError(f"{folder / RECORD} is damaged: {name} is {getattr(record, name)!r}")
+    return record
+
+
+def _alike(value: Any, example: Any) -> bool:
+    """Whether a value of a config is of an example's kind; a whole number does for a float."""
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(isinstance(part, (int, float, str)) for part in value)
+    return type(value) is type(example) or (isinstance(example, float) and type(value) is int)
+
+
+def _packed_classifier(folder: pathlib.Path, record: RunRecord, facts: dict[str, Any]) -> LoadedClassifier:
+    """The classifier that is in the package."""
+    try:
+        network = classifiers.make_classifier(facts["architecture"], len(record.class_names))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: there is no such classifier ({error!r})") from error
+    images = jnp.zeros((1, *record.image_shape))
+    like = jax.eval_shape(network.init, jax.random.key(0), images)["params"]
+    facts = facts | {"num_classes": len(record.class_names)}
+    return classifier_of(_read_tensors(folder / CLASSIFIER, like), facts)
+
+
+def _say_hand_in(folder: pathlib.Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{why}. Hand it in, if you have it and trust it: Explainer.load({str(folder)!r}, host_classifier=...), a "
+        f"function of images in [0, 1], [N, height, width, channels], to probabilities [N, K]"
+    )
+
+
+def _onnx_settings(folder: pathlib.Path, settings: Config, files: Iterable[str]) -> Config:
+    """The classifier's part of the config, with the path where its file of ONNX is; code and pickles are refused."""
+    named = pathlib.Path(settings.path)
+    if named.suffix != ".onnx" or settings.kind not in ("auto", "onnx") or settings.weights:
+        raise _say_hand_in(
+            folder,
+            f"{folder} was made for the classifier {settings.path}, which is code or may hold some, and a package is "
+            f"never a reason to run any",
+        )
+    beside = folder / named.name
+    if not beside.is_file() and not named.is_file():
+        raise CheckpointError(
+            f"{folder} was made for the classifier {settings.path}, which is neither there nor in the package's "
+            f"folder: put {', '.join(sorted(files)) or named.name} into {folder}"
+        )
+    found = settings.copy_and_resolve_references()
+    found.update(path=str(beside if beside.is_file() else named), kind="onnx", unpickle_runs_code=False)
+    return found
+
+
+def _named_classifier(folder: pathlib.Path, record: RunRecord, identity: Identity | None) -> LoadedClassifier:
+    """The classifier that the package names, if it is data, and the same as ever."""
+    if identity is None:
+        path = record.config.classifier.path
+        raise _say_hand_in(folder, f"{folder} is of an earlier cae_jax, which did not note what {path} consists of")
+    settings = _onnx_settings(folder, record.config.classifier, identity.files)
+    present = {n: file_digest(f) for n, f in classifiers.classifier_files(settings.path, "").items()}
+    changed = [n for n, digest in identity.files.items() if n in present and present[n] != digest]
+    missing = sorted(identity.files.keys() - present.keys())
+    if missing and not changed:
+        where = pathlib.Path(settings.path).parent
+        raise CheckpointError(f"the classifier {settings.path} needs {', '.join(missing)}: put it into {where}")
+    problem = [f"{name} has other contents" for name in changed]
+    if not problem:  # nothing is opened that has not been compared
+        loaded = load_named(settings, folder, "classifier", record.image_shape)
+        problem = classifiers.differences(identity, loaded.identity)
+        if not problem:
+            return loaded._replace(identity=identity)
+    raise CheckpointError(
+        f"the classifier {settings.path} is not the one that {folder} was made for: {'; '.join(problem)}. Put that one "
+        f"into {folder}, or hand another one in on purpose: Explainer.load({str(folder)!r}, host_classifier=...)"
+    )
+
+
+def read_package(folder: pathlib.Path, host_classifier: HostClassifier | None = None) -> Parts:
+    """Reads a folder that `write_package` wrote.
+
+    Args:
+        folder: of the package.
+        host_classifier: explained instead of the one that it has or names. If it gives the same answers to a few fixed
+            images, it is taken for that one; if not, that is logged.
+
+    Raises:
+        CheckpointError: naming the file that is missing or changed, or the classifier that must be handed in.
+        ConfigError: if the record is damaged.
+    """
+    manifest = _manifest(folder)
+    record = _record(folder)
+    try:
+        model = build_model(record.config, record.image_shape)
+        like = parameter_shapes(model, padded_shape(model, record.image_shape))
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise ConfigError(f"{folder / RECORD} is damaged: there is no such model ({error})") from error
+    params, entry = _read_tensors(folder / MODEL, like), manifest["classifier"]
+    try:
+        identity = read_identity(entry["identity"]) if manifest["version"] > 1 else None
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
+    fingerprint = manifest["fingerprint"]
+    if host_classifier is not None:
+        classifier = handed_in(host_classifier, record.image_shape)
+        if identity is not None and identity.answers and classifiers.same_answers(identity, classifier.identity):
+            classifier = classifier._replace(identity=identity)
+        else:
+            log.warning("the classifier that was handed in is not known to be the one that %s was made for", folder)
+            fingerprint += f"-{classifier.fingerprint[:16]}"
+    elif CLASSIFIER in manifest["files"]:
+        classifier = _packed_classifier(folder, record, entry["facts"])
+    else:
+        classifier = _named_classifier(folder, record, identity)
+    if load_code_table(folder, manifest["fingerprint"]) is None:
+        raise CheckpointError(f"{folder / CODE_TABLE} is damaged: it holds no class codes of this model")
+    return Parts(record, manifest["step"], params, classifier, fingerprint)

@@ -13,18 +13,19 @@ import json
 import pathlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae_jax.explaining.diversity import find_shortfalls
-from cae_jax.explaining.inputs import InputError
-from cae_jax.explaining.sources import Failure
+from cae_jax.counterfactual import find_shortfalls
+from cae_jax.errors import InputError
+from cae_jax.explaining.inputs import Failure
 from cae_jax.file_names import safe_names
 from cae_jax.report import ExplanationPage, class_name, draw_explanation
 from cae_jax.types import Ending, Explanation
-from cae_jax.workdir.files import DAMAGED, write_npz, write_npz_in_parts, write_whole
+from cae_jax.workdir.files import write_npz, write_npz_in_parts, write_whole
+from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.lock import FILE as LOCK
 
 REQUEST = "request.json"
@@ -153,21 +154,20 @@ class ResultFolder:
         return [self.path / "parts" / f"{number:06d}-{record:04d}.npz" for record in range(count)]
 
     def _read(self, number: int) -> tuple[Part, list[pathlib.Path]] | None:
-        try:
-            with np.load(self._part(number), allow_pickle=False) as arrays:
-                paths = self._records(number, int(arrays["records"]))
-                part = Part(
-                    explanations=map(_load, paths),
-                    images=arrays["images"],
-                    names=arrays["names"].tolist(),
-                    failures=[Failure(*row) for row in arrays["failures"].reshape(-1, 2).tolist()],
-                    digests=arrays["digests"].tolist(),
-                )
+        def whole(arrays: Mapping[str, np.ndarray]) -> tuple[Part, list[pathlib.Path]]:
+            paths = self._records(number, int(arrays["records"]))
             for path in paths:
                 _load(path)
+            part = Part(
+                explanations=map(_load, paths),
+                images=arrays["images"],
+                names=arrays["names"].tolist(),
+                failures=[Failure(*row) for row in arrays["failures"].reshape(-1, 2).tolist()],
+                digests=arrays["digests"].tolist(),
+            )
             return part, paths
-        except DAMAGED:
-            return None
+
+        return read_kept(self._part(number), whole)
 
     def read(self, number: int) -> Part | None:
         """A part that was written earlier, or None; a damaged one counts as none."""
@@ -176,11 +176,7 @@ class ResultFolder:
 
     def digests(self, number: int) -> list[str] | None:
         """Digests of the images that a part was made of, or None where there is no whole part."""
-        try:
-            with np.load(self._part(number), allow_pickle=False) as arrays:
-                return arrays["digests"].tolist()
-        except DAMAGED:
-            return None
+        return read_kept(self._part(number), lambda arrays: arrays["digests"].tolist())
 
     def forget(self, number: int) -> None:
         """Deletes a part and its pictures."""

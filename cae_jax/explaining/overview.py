@@ -1,18 +1,26 @@
-"""The global explanation: what all class codes of a data set show of the classifier."""
+"""The global explanation: what all class codes of a data set show of the classifier, in memory and as a folder.
 
-import functools
-from collections.abc import Callable
+The folder has the page, the numbers and graph as JSON, and the codes as a table.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 
 from cae_jax import manifold, metrics
-from cae_jax.explaining.codes import SplitCodes
+from cae_jax.data import SPLITS
+from cae_jax.errors import InputError
+from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, gather_codes
 from cae_jax.explaining.explainer import Explainer
-from cae_jax.explaining.inputs import InputError
-from cae_jax.images import to_unit
-from cae_jax.models import carried_exemplars
+from cae_jax.images import to_uint8, to_unit
+from cae_jax.manifold import PROPERTIES, MapperOptions
+from cae_jax.parallel.rows import take
+from cae_jax.report.manifold_page import Points, Strip, manifold_page
+from cae_jax.workdir.files import write_whole
 
 DIRECTIONS = 4  # principal directions that are drawn
 STEPS = 9  # images along each
@@ -22,6 +30,7 @@ ROWS = 64  # images whose properties are measured at once
 WAYS = 6
 WAY_CHECKS = 300  # ways whose waypoints are decoded and classified
 STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
+MARK = "manifold.json"  # of a folder of ours
 
 
 class DrawnWay(NamedTuple):
@@ -70,7 +79,7 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
     """How well classes are read from codes: fitted to the training split, scored on the test split."""
     train, test = codes.of("train"), codes.of("test")
     class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
-    encode = functools.partial(_plain_codes, codes.explainer)
+    encode = lambda images: codes.explainer.encode(images)[0].code  # noqa: E731
     leakage = metrics.individual_code_leakage(encode, train, train.predictions, test, test.predictions, seed)
     return {
         "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
@@ -82,14 +91,6 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
         "individual_code_leakage_images": leakage["individual_code_leakage_images"],
         "chance": leakage["individual_code_leakage_chance"],
     }
-
-
-def _plain_codes(explainer: Explainer, images: np.ndarray) -> np.ndarray:
-    """Individual codes without the exemplars, which those of a model that keeps residuals carry."""
-    codes, _ = explainer.encode(images)
-    if explainer.record.config.model.keep_residual:
-        return np.asarray(carried_exemplars(jnp.asarray(codes), explainer.record.image_shape)[0])
-    return codes
 
 
 def _claims(
@@ -124,7 +125,7 @@ def _draw_directions(
         change = shifts[:, None] * components.deviations[direction] * components.axes[direction]
         for row in exemplars[:EXEMPLARS]:
             codes = (test.class_codes[row] + change).astype(np.float32)
-            individual = np.repeat(test.individual(np.asarray([row])), STEPS, axis=0)
+            individual = take(test.individual(np.asarray([row])), np.zeros(STEPS, int))
             drawn[f"{direction + 1}: {test.names[row]}"] = explainer.decode(individual, codes)
     return drawn
 
@@ -241,3 +242,117 @@ def to_json(overview: Overview, codes: SplitCodes, class_names: tuple[str, ...])
         "correlations": [plain(row) for row in overview.correlations],
         "graph": graph,
     }
+
+
+def _positions(overview: Overview, seed: int) -> np.ndarray:
+    """Where nodes are drawn: near the middle of their members in t-SNE, pulled together by edges."""
+    picture = overview.coordinates["t-SNE"]
+    picture = (picture - picture.mean(0)) / picture.std()
+    start = {node: picture[rows].mean(0) for node, rows in enumerate(overview.graph.members)}
+    placed = nx.spring_layout(overview.graph.graph, pos=start, weight=None, iterations=30, seed=seed)
+    return np.stack([placed[node] for node in range(len(overview.graph))])
+
+
+def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: MapperOptions, seed: int) -> str:
+    names = explainer.record.class_names
+    graph = overview.graph
+    first = np.zeros(len(graph), np.int64)
+    pictures = codes.of("test").drawn(first, graph.centres.astype(np.float32), to_uint8)
+    classes_of = lambda images: [names[c] for c in explainer.predict(images).argmax(-1)]  # noqa: E731
+    return manifold_page(
+        {
+            "model": f"{explainer.record.data}, step {explainer.step}",
+            "images": str(len(codes.names)),
+            "lens": f"{options.lens}, {options.dimensions} dimensions, {options.intervals} intervals",
+            "overlap": f"{options.overlap:g}",
+            "reach": f"{options.reach:g}",
+            "seed": str(seed),
+        },
+        names,
+        Points(
+            codes.names,
+            codes.take,
+            codes.labels,
+            codes.predictions,
+            codes.confidences,
+            overview.coordinates,
+        ),
+        overview.numbers,
+        overview.per_class,
+        overview.pervasiveness,
+        overview.components.explained,
+        (PROPERTIES, overview.correlations),
+        graph.to_dict(),
+        _positions(overview, seed),
+        pictures,
+        [
+            Strip(f"direction {caption}", images, classes_of(images), [False] * len(images))
+            for caption, images in overview.directions.items()
+        ],
+        [
+            Strip(way.caption, way.images, [names[c] for c in way.predictions], [False, *way.bridges])
+            for way in overview.ways
+        ],
+    )
+
+
+def _claim(path: pathlib.Path) -> None:
+    """Raises `InputError` unless a folder is new, empty, or of an earlier description, and can be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        strange = any(path.iterdir()) and not (path / MARK).exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error}") from error
+    if strange:
+        raise InputError(f"{path} holds other files; name another --out, or an empty folder")
+
+
+def describe_to_folder(
+    explainer: Explainer,
+    path: pathlib.Path,
+    options: MapperOptions | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    report: Callable[[str, int, int], object] = lambda stage, done, total: None,
+) -> Overview:
+    """Analyses the class codes of a run's data set and writes index.html, manifold.json and codes.parquet.
+
+    Args:
+        explainer: of the run.
+        path: of the folder; files of these names in it are replaced.
+        options: of the topology graph.
+        seed: see `describe`.
+        limit: images of each split.
+        report: called with a stage's name, how much of all is done, and all.
+
+    Raises:
+        InputError: see `describe`; or if the folder cannot be written to.
+    """
+    options = options or MapperOptions()
+    _claim(path)
+    total = len(SPLITS) + len(STAGES) + 1
+    done = 0
+
+    def advance(stage: str) -> None:
+        nonlocal done
+        report(stage, done, total)
+        done += 1
+
+    names = explainer.record.class_names
+    with codes_file(path / "codes.parquet", names) as write:
+
+        def written() -> Iterator[CodePart]:
+            for split in SPLITS:
+                advance(f"encoding {split}")
+                for part in code_parts(explainer, [split], limit):
+                    write(part)
+                    yield part
+
+        codes = gather_codes(explainer, written())
+        overview = describe(explainer, codes, options, seed, advance)
+        advance("page")
+        page = _page(explainer, codes, overview, options, seed)
+        write_whole(path / MARK, json.dumps(to_json(overview, codes, names), indent=1))
+        write_whole(path / "index.html", page)
+    report("done", total, total)
+    return overview

@@ -1,4 +1,4 @@
-"""What is asked for: which image each row explains, and the class it aims at."""
+"""What is asked for: the class that each image aims at."""
 
 import difflib
 import enum
@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cae_jax.explaining.inputs import InputError, as_array
+from cae_jax.errors import InputError
+from cae_jax.explaining.inputs import as_array
 
 
 class Aim(enum.StrEnum):
@@ -19,7 +20,11 @@ class Aim(enum.StrEnum):
 
 
 Target = str | int | Sequence[int] | Sequence[str] | np.ndarray
+
+
 ANY = -1  # the aim of rows that accept whichever class comes first
+
+
 MOST_NAMES = 20  # of classes in a sentence
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from cae_jax import manifold
-from cae_jax.counterfactual import STRATEGIES, Strategy, along_path, pad_waypoints, reconstruction_saliency
-from cae_jax.explaining import Explainer, InputError, SplitCodes, encode_splits
+from cae_jax.counterfactual import STRATEGIES, Paths, Strategy, along_path, pad_waypoints, reconstruction_saliency
+from cae_jax.errors import InputError
+from cae_jax.explaining import Explainer, SplitCodes, encode_splits
 from cae_jax.options import ExplainOptions
+from cae_jax.parallel import rows
 
 POINTS = 32  # waypoints of any path, so that the search compiles once
 NEIGHBOURS = 5  # of a place in t-SNE, which has no way back to codes but by its points
@@ -72,7 +74,7 @@ class Atlas:
     _strategy: Strategy = field(init=False)
 
     def __post_init__(self) -> None:
-        self._strategy = STRATEGIES["geodesic"](self.explainer.code_table, CONFIDENCE)
+        self._strategy = STRATEGIES["geodesic"](self.explainer.code_table, ExplainOptions.confidence)
         self._places = {name: KDTree(xy) for name, xy in self.coordinates.items()}
         self._codes = KDTree(self.codes.class_codes)
         self._individual = functools.lru_cache(RECENT)(lambda row: self.codes.individual(np.asarray([row])))
@@ -102,7 +104,7 @@ class Atlas:
 
     def view(self, row: int, code: np.ndarray) -> View:
         """An image's individual decoded with a class code."""
-        individual = np.repeat(self._individual(row), 2, axis=0)
+        individual = rows.take(self._individual(row), np.zeros(2, int))
         pair = self.explainer.decode(individual, np.stack([code, self.codes.class_codes[row]]).astype(np.float32))
         change = np.asarray(reconstruction_saliency(jnp.asarray(pair[:1]), jnp.asarray(pair[1:])))[0]
         return View(pair[0], self.explainer.predict(pair[:1])[0], change)
@@ -129,12 +131,11 @@ class Atlas:
     def _searched(self, row: int, waypoints: np.ndarray, target: int) -> Path:
         waypoints = pad_waypoints([waypoints], POINTS)
         prediction = self.codes.predictions[row]
-        crossings = self.explainer.search(
-            self._individual(row),
-            waypoints,
-            np.asarray([prediction], np.int32),
-            np.asarray([target], np.int32),
-            confidence=CONFIDENCE,
+        paths = Paths(
+            self._individual(row), waypoints, np.asarray([prediction], np.int32), np.asarray([target], np.int32)
+        )
+        crossings = self.explainer.model.search(
+            paths, confidence=ExplainOptions.confidence, tolerance=ExplainOptions.tolerance
         )
         reconstructed = int(crossings.start_prediction[0]) == int(prediction)
         return Path(waypoints[0], float(crossings.flip_shift[0]), float(crossings.shift[0]), reconstructed)

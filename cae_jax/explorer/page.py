@@ -21,7 +21,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from cae_jax.explaining import InputError
+from cae_jax.errors import InputError
 from cae_jax.explorer.atlas import Atlas, Path
 from cae_jax.report.html import class_colour, data_uri
 from cae_jax.report.strips import saliency_tile

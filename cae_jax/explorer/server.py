@@ -6,7 +6,7 @@ from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.server.server import Server
 
-from cae_jax.explaining import InputError
+from cae_jax.errors import InputError
 from cae_jax.explorer.atlas import Atlas
 from cae_jax.explorer.page import ExplorerPage
 

@@ -3,10 +3,9 @@
 from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 from cae_jax.models.class_encoder import ClassEncoder
-from cae_jax.models.codec import make_codec
+from cae_jax.models.codec import Individual, draw_on, make_codec
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.discriminator import Discriminator
-from cae_jax.models.exemplars import carried_exemplars, carry_exemplars, draw_on
 from cae_jax.models.individual_encoder import IndividualEncoder
 
 __all__ = [
@@ -14,10 +13,9 @@ __all__ = [
     "ClassEncoder",
     "Decoder",
     "Discriminator",
+    "Individual",
     "IndividualEncoder",
     "apply",
-    "carried_exemplars",
-    "carry_exemplars",
     "draw_on",
     "make_codec",
 ]

@@ -26,8 +26,6 @@ class CAE(nn.Module):
         individual_norm: 'instance', as published, or 'layer' (see `IndividualEncoder`).
         residual_blocks: residual blocks of the individual encoder, and of the decoder.
         mlp_width: hidden width of the decoder's MLP.
-        keep_residual: whether individual codes carry what the reconstruction lacks along (see
-            `exemplars`), so that an image's own codes give back the image, and swaps keep it where nothing was changed.
         stem_kernel: first kernel of both encoders.
         upsample_kernel: kernel of the decoder's upsamplings, 3 or 5.
         output_kernel: last kernel of the decoder.
@@ -45,7 +43,6 @@ class CAE(nn.Module):
     individual_norm: str
     residual_blocks: int
     mlp_width: int
-    keep_residual: bool
     stem_kernel: int
     upsample_kernel: int
     output_kernel: int

@@ -1,36 +1,75 @@
-"""A generator as two functions of images in [0, 1] of the user's size."""
+"""A generator as two functions of images in [0, 1] of the user's size; and what swaps keep of the exemplars."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from cae_jax import images as image_ranges
 from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
-from cae_jax.models.exemplars import carried_exemplars, carry_exemplars, draw_on
+
+WINDOW = 5  # pixels, around each of which changes are averaged
+FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left
+
+
+class Individual(NamedTuple):
+    """Individual codes, and where swaps are to keep what class codes do not change, what they keep it of.
+
+    Attributes:
+        code: `[N, h, w, code]`.
+        exemplar: `[N, height, width, channels]` in [0, 1], the images themselves; None where they are not kept.
+        reconstruction: likewise, what the decoder draws from their own codes by itself.
+    """
+
+    code: Any  # arrays of JAX, or of numpy on the host
+    exemplar: Any = None
+    reconstruction: Any = None
+
+
+def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, span: float = 1.0) -> jax.Array:
+    """Puts what was drawn where the class code has changed the image, and keeps the exemplar elsewhere.
+
+    The exemplar counts by `exp(-(change / FADING)²)`, where a change's size is averaged over a window and the channels.
+    So its details stay, what goes (a finding) goes with its edges, and changes too faint to see do not count.
+
+    Args:
+        exemplars: `[N, height, width, C]`.
+        reconstructions: drawn from their individual and class codes.
+        drawn: from the same individual codes and other class codes.
+        span: between black and white: 1 for images in [0, 1], 2 for [-1, 1].
+
+    Returns:
+        Images of the same range; where nothing was changed, the exemplars.
+    """
+    change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
+    window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
+    total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
+    kept = jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
+    return kept * exemplars + (1.0 - kept) * drawn
 
 
 def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
-    """The `encode` and `decode` of `Functions`, traceable, not compiled.
+    """The `encode` and `decode` of a generator, traceable, not compiled.
 
-    With `model.keep_residual`, individual codes carry exemplar and reconstruction as further channels.
+    `encode(params, images, keep=False)` returns individual and class codes, see `Individual`; `keep` says whether
+    exemplars go along. `decode(params, individual, class_code)` returns images, which keep exemplars that went along.
     """
 
-    def draw(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-        x = apply(model, params, individual_code, class_code, method="decode")
-        return image_ranges.from_model(x, image_size).clip(0.0, 1.0)
+    def decode(params: Any, individual: Individual, class_code: jax.Array) -> jax.Array:
+        x = apply(model, params, individual.code, class_code, method="decode")
+        drawn = image_ranges.from_model(x, image_size).clip(0.0, 1.0)
+        if individual.exemplar is None:
+            return drawn
+        return draw_on(individual.exemplar, individual.reconstruction, drawn)
 
-    def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        codes, class_codes = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
-        if model.keep_residual:
-            codes = carry_exemplars(codes, image_ranges.to_unit(images), draw(params, codes, class_codes))
-        return codes, class_codes
-
-    def decode(params: Any, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
-        if not model.keep_residual:
-            return draw(params, individual_code, class_code)
-        codes, exemplars, reconstructions = carried_exemplars(individual_code, (*image_size, model.channels))
-        return draw_on(exemplars, reconstructions, draw(params, codes, class_code))
+    def encode(params: Any, images: jax.Array, keep: bool = False) -> tuple[Individual, jax.Array]:
+        code, class_code = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
+        individual = Individual(code)
+        if keep:
+            reconstruction = decode(params, individual, class_code)
+            individual = Individual(code, image_ranges.to_unit(images), reconstruction)
+        return individual, class_code
 
     return encode, decode

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cae_jax.parallel import rows
 from cae_jax.parallel.processes import gather
 
 PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
@@ -23,25 +24,6 @@ def rows_of_a_call(height: int, width: int) -> int:
     """
     rows, devices = min(max(PIXELS // (height * width), 2), MOST_ROWS), jax.local_device_count()
     return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
-
-
-class Picked:
-    """Rows of an array, in any order and as often as wanted, copied only when a batch of them is asked for."""
-
-    def __init__(self, array: "np.ndarray | Picked", rows: np.ndarray):
-        self._array, self._rows = array, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self._array[self._rows[rows]]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self[:], dtype)
-
-
-Rows = np.ndarray | Picked
 
 
 def parallel_calls() -> int:
@@ -80,19 +62,26 @@ def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def map_batches(
-    function: Callable[..., Any], *arrays: Rows, batch_size: int = 256, calls: int = 1, spread: bool = False
+    function: Callable[..., Any],
+    *trees: Any,
+    batch_size: int = 256,
+    calls: int = 1,
+    spread: bool = False,
+    mask: bool = False,
 ) -> Any:
     """Applies `function` to rows in batches and concatenates what it returns, on the host.
 
     The last batch is filled up by repeating its last row, and the results of those rows are dropped.
 
     Args:
-        function: function from arrays `[batch_size, ...]` to a tree of such arrays; rows must not influence each other.
-        *arrays: `[N, ...]` with the same N, at least 1.
+        function: function from trees of arrays `[batch_size, ...]` to a tree of such arrays; rows must not influence
+            each other.
+        *trees: arrays `[N, ...]`, records of such arrays, or `rows.Picked` of them; with the same N, at least 1.
         batch_size: number of rows a call.
         calls: number of calls under way at once, each in a thread.
         spread: whether the processes share the batches; each of them must then call this with the same rows, and gets
             all results.
+        mask: whether `function` takes one more array, `[batch_size]`: False for rows that only fill the batch.
 
     Returns:
         A tree of numpy arrays `[N, ...]`.
@@ -100,7 +89,7 @@ def map_batches(
     Raises:
         ValueError: if there are no rows.
     """
-    count = len(arrays[0])
+    count = rows.count(trees)
     if count == 0:
         raise ValueError("there is nothing to compute: no rows")
     processes, own = (jax.process_count(), jax.process_index()) if spread else (1, 0)
@@ -108,9 +97,9 @@ def map_batches(
 
     def compute(turn: int) -> Any:
         batch = min(turn * processes + own, batches - 1)  # the last one again where none is left
-        start = batch * batch_size
-        rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-        return jax.tree.map(np.asarray, function(*(array[rows] for array in arrays)))
+        places = np.arange(batch * batch_size, (batch + 1) * batch_size)
+        filled = rows.take(trees, np.minimum(places, count - 1))
+        return rows.on_host(function(*filled, places < count) if mask else function(*filled))
 
     turns = range(-(-batches // processes))
     if calls == 1 or len(turns) == 1:
@@ -119,6 +108,6 @@ def map_batches(
         with ThreadPoolExecutor(calls) as pool:
             results = list(pool.map(compute, turns))
     if processes == 1:
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
+        return rows.take(rows.concatenate(results), slice(count))
     gathered = gather(jax.tree.map(lambda *parts: np.stack(parts), *results))  # [process, turn, batch_size, ...]
     return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[3:])[:count], gathered)

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 
 import fsspec
 
+from cae_jax.drafts import DRAFT, drafted
 from cae_jax.errors import UserError
 
 LAST = "manifest.json"  # of a checkpoint
-UNFINISHED = (".draft", ".lock")
+UNFINISHED = (DRAFT, ".lock")
 
 
 class BucketError(UserError, RuntimeError):
@@ -111,9 +112,8 @@ class BucketCopy:
                     continue
                 path = self.local / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                draft = path.with_name(path.name + ".draft")
-                self._bucket.get_file(self._remote(name), str(draft))
-                draft.replace(path)
+                with drafted(path) as draft:
+                    self._bucket.get_file(self._remote(name), str(draft))
                 self._note(name)
             for name in self._there.keys() - set(listed):
                 (self.local / name).unlink(missing_ok=True)

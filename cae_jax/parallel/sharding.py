@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from cae_jax.parallel import rows
+
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of some devices along one axis, `data`; of all devices of all processes unless told which."""
@@ -53,30 +55,32 @@ def on_this_process(tree: Any) -> Any:
     return jax.device_put(jax.tree.map(lambda x: x.addressable_data(0), tree), replicated(local_mesh()))
 
 
-def split_over_devices(rows: Any) -> Any:
-    """Rows as they are, or split over this process's devices if there are several to share them evenly.
+def split_over_devices(tree: Any) -> Any:
+    """A tree of rows as it is, or split over this process's devices if there are several to share them evenly.
 
     A compiled function computes where its inputs are.
     """
-    count = jax.local_device_count()
-    if count == 1 or len(rows) % count:
-        return rows
-    return jax.device_put(rows, NamedSharding(local_mesh(), PartitionSpec("data")))
+    devices = jax.local_device_count()
+    if devices == 1 or rows.count(tree) % devices:
+        return tree
+    return jax.device_put(tree, NamedSharding(local_mesh(), PartitionSpec("data")))
 
 
-def each_device_by_itself(function: Callable[..., Any], options: int) -> Callable[..., Any]:
+def each_device_by_itself(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Compiles a function of rows so that each of this process's devices runs it on its own share of them.
 
     Unlike a function that the compiler splits, one with a loop then ends on each device when its own rows are done.
 
     Args:
-        function: function from arrays `[N, ...]`, then scalars, to a tree of arrays `[N, ...]`.
-        options: number of scalars.
+        function: function from a tree of arrays `[N, ...]`, and a tree of what all rows share, to a tree of arrays
+            `[N, ...]`.
     """
-    rows, scalar = PartitionSpec("data"), PartitionSpec()
+    if jax.local_device_count() == 1:
+        return jax.jit(function)
+    split, shared = PartitionSpec("data"), PartitionSpec()
 
-    def call(*inputs: Any) -> Any:
-        specs = (rows,) * (len(inputs) - options) + (scalar,) * options
-        return jax.shard_map(function, mesh=local_mesh(), in_specs=specs, out_specs=rows, check_vma=False)(*inputs)
+    def call(inputs: Any, options: Any) -> Any:
+        specs = {"mesh": local_mesh(), "in_specs": (split, shared), "out_specs": split}
+        return jax.shard_map(function, **specs, check_vma=False)(inputs, options)
 
-    return jax.jit(call if jax.local_device_count() > 1 else function)
+    return jax.jit(call)

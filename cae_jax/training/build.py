@@ -54,7 +54,7 @@ def build_trainer(
     """
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
-    networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat)
+    networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat, config.model.keep_residual)
 
     def optimizer(peak: float) -> optax.GradientTransformation:
         schedule = learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps)

@@ -32,17 +32,17 @@ def validation_score(scores: dict[str, float]) -> float:
 
 def _draw_swaps(run: Run, params: Any, step: int) -> None:
     """Writes exemplar, reconstruction, donor and swap of random validation images, the same ones every time."""
-    encode, decode = run.functions.encode, run.functions.decode
+    encode, decode = run.functions.encode_to_swap, run.functions.decode
     source = run.dataset.validation
     exemplars, donors = metrics.draw_swaps(run.predictions["validation"], GRID_COLUMNS, run.config.seed)
-    individual_codes, _ = encode(params, source.take(exemplars))
+    individual, _ = encode(params, source.take(exemplars))
     _, donor_codes = encode(params, source.take(donors))
     grid = report.picture_grid(
         {
             "exemplar": np.asarray(to_unit(source.take(exemplars))),
             "reconstruction": np.asarray(run.functions.reconstruct(params, source.take(exemplars))),
             "donor": np.asarray(to_unit(source.take(donors))),
-            "swap": np.asarray(decode(params, individual_codes, donor_codes)),
+            "swap": np.asarray(decode(params, individual, donor_codes)),
         }
     )
     folder = run.workdir / "pictures"

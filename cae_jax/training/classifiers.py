@@ -23,7 +23,8 @@ from cae_jax.workdir.classifier_store import (
     load_named,
     other_classifier,
 )
-from cae_jax.workdir.files import DAMAGED, write_npz, write_whole
+from cae_jax.workdir.files import write_npz, write_whole
+from cae_jax.workdir.kept import read_kept
 
 BATCH_SIZE = 128  # images a step of one that is trained here, where the config leaves it open
 log = logging.getLogger(__name__)
@@ -144,15 +145,8 @@ def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pat
 def _kept_or_asked(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:
     counts = {split: len(dataset.split(split)) for split in SPLITS}
     key = f"{loaded.fingerprint} {dataset.name} {dataset.fingerprint} {list(counts.values())}"
-    if cache.exists():
-        try:
-            with np.load(cache, allow_pickle=False) as kept:
-                if str(kept["key"]) == key:
-                    classes = {split: kept[split] for split in SPLITS}
-                    if all(classes[split].shape == (counts[split],) for split in SPLITS):
-                        return classes
-        except DAMAGED as error:
-            log.warning("%s is damaged (%s); the classifier is asked again", cache, error)
-    classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
-    write_npz(cache, key=np.asarray(key), **classes)
+    classes = read_kept(cache, lambda arrays: {split: arrays[split] for split in SPLITS}, key=key)
+    if classes is None or any(classes[split].shape != (counts[split],) for split in SPLITS):
+        classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
+        write_npz(cache, key=np.asarray(key), **classes)
     return classes

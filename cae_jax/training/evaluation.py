@@ -9,6 +9,7 @@ from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.classifiers import classes_of
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
+from cae_jax.parallel.rows import on_host, take
 from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.functions import Functions
 from cae_jax.types import ImageSource
@@ -84,7 +85,7 @@ class Evaluator:
 
     def _class_codes(self, params: Any, source: ImageSource, rows: np.ndarray | None = None) -> np.ndarray:
         rows = np.arange(len(source)) if rows is None else rows
-        return self._map(lambda batch: self._functions.plain_encode(params, source.take(batch))[1], rows)
+        return self._map(lambda batch: self._functions.encode(params, source.take(batch))[1], rows)
 
     def _swaps(self, params: Any, class_codes: np.ndarray, count: int) -> dict[str, float]:
         exemplars, donors = metrics.draw_swaps(self._predictions, count, self._seed)
@@ -97,8 +98,8 @@ class Evaluator:
             rows, place = np.unique(exemplar, return_inverse=True)
             rows = np.pad(rows, (0, width - len(rows)), mode="edge")
             before = self._source.take(rows)
-            individual_codes = np.asarray(self._functions.encode(params, before)[0])[place]
-            swaps = self._functions.decode(params, individual_codes, class_codes[donor])
+            individual, _ = self._functions.encode_to_swap(params, before)
+            swaps = self._functions.decode(params, take(on_host(individual), place), class_codes[donor])
             before, other = image_ranges.to_unit(before[place]), image_ranges.to_unit(self._source.take(donor))
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
             probabilities = np.asarray(self._functions.predict(swaps))
@@ -154,7 +155,7 @@ class Evaluator:
         """Scores in full: `swaps` random swaps, reconstructions, probes fitted to the training split's codes."""
         params = on_this_process(params)
         leakage = metrics.individual_code_leakage(
-            lambda images: self._functions.plain_encode(params, images)[0],
+            lambda images: self._functions.encode(params, images)[0].code,
             self._train,
             self._train_predictions,
             self._source,

@@ -1,5 +1,6 @@
 """A model and its classifiers as compiled functions of arrays."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,23 +16,24 @@ class Functions(NamedTuple):
 
     Attributes:
         encode: `(params, images)` to individual and class codes; images are uint8 or in [0, 1], of the user's size.
-        plain_encode: the same, but individual codes never carry the exemplars.
-        decode: `(params, individual_code, class_code)` to images in [0, 1] of the user's size.
-        reconstruct: `(params, images)` to what the decoder draws from their own codes by itself, even where individual
-            codes carry the exemplars.
+        encode_to_swap: the same, with the exemplars where swaps keep them.
+        decode: `(params, individual, class_code)` to images in [0, 1] of the user's size.
+        reconstruct: `(params, images)` to what the decoder draws from their own codes by itself.
         predict: the classifier, images to probabilities.
         oracle: likewise.
     """
 
     encode: Callable
-    plain_encode: Callable
+    encode_to_swap: Callable
     decode: Callable
     reconstruct: Callable
     predict: Predict
     oracle: Predict
 
 
-def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict) -> Functions:
+def make_functions(
+    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict, keep_residual: bool = False
+) -> Functions:
     """Compiles a model's functions, once for all parameters it will have.
 
     Args:
@@ -39,20 +41,20 @@ def make_functions(model: CAE, image_size: tuple[int, int], predict: Predict, or
         image_size: of the user's images, height and width.
         predict: the classifier, see `make_answer`.
         oracle: likewise.
+        keep_residual: whether swaps keep of the exemplars what class codes do not change.
     """
     encode, decode = make_codec(model, image_size)
-    plain_encode, plain_decode = make_codec(model.clone(keep_residual=False), image_size)
 
     def compiled(function: Callable) -> Callable:
         on_devices = jax.jit(function)
         return lambda params, *rows: on_devices(params, *map(split_over_devices, rows))
 
-    encode_all = compiled(encode)
+    encode_alone = compiled(encode)
     return Functions(
-        encode_all,
-        compiled(plain_encode) if model.keep_residual else encode_all,
+        encode_alone,
+        compiled(functools.partial(encode, keep=True)) if keep_residual else encode_alone,
         compiled(decode),
-        compiled(lambda params, images: plain_decode(params, *plain_encode(params, images))),
+        compiled(lambda params, images: decode(params, *encode(params, images))),
         predict,
         oracle,
     )

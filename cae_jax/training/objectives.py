@@ -28,6 +28,7 @@ class Networks(NamedTuple):
         image_size: height and width that `predict` expects.
         remat: whether gradients compute anew what the generator's passes held, instead of keeping it: less memory, and
             each pass once more (Chen et al. 2016, arXiv 1604.06174).
+        keep_residual: whether swaps keep of the exemplars what class codes do not change (see `draw_on`).
     """
 
     model: CAE
@@ -35,6 +36,7 @@ class Networks(NamedTuple):
     predict: Callable[[jax.Array], jax.Array] | None
     image_size: tuple[int, int]
     remat: bool = False
+    keep_residual: bool = False
 
 
 @flax.struct.dataclass
@@ -106,7 +108,7 @@ def exchange(x: jax.Array) -> jax.Array:
 def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array | float = 0.0) -> Generated:
     """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
 
-    With `model.keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
+    With `keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
     not: what is drawn beneath would else never learn to show. `noise` is added to every swap.
     """
     model = networks.model
@@ -120,7 +122,7 @@ def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array 
     both = decode(interleave(individual_code, individual_code), interleave(class_code, exchange(class_code)))
     reconstructions, swaps = deinterleave(both)
     changes = swaps - reconstructions
-    if model.keep_residual:
+    if networks.keep_residual:
         swaps += jax.lax.stop_gradient(draw_on(x, reconstructions, swaps, span=2.0) - swaps)
     swaps += noise
     swap_individual_code, swap_class_code = encode(swaps)

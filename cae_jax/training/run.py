@@ -210,5 +210,8 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         predict = with_sound_gradients(predict)
     trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
     store = CheckpointStore(workdir / "checkpoints")
-    functions = make_functions(trainer.networks.model, dataset.image_shape[:2], classifier.answer, oracle.answer)
+    networks = trainer.networks
+    functions = make_functions(
+        networks.model, networks.image_size, classifier.answer, oracle.answer, networks.keep_residual
+    )
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)

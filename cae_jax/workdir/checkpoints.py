@@ -20,8 +20,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from cae_jax.drafts import DRAFT
 from cae_jax.errors import UserError
-from cae_jax.workdir.files import DRAFT, write_whole
+from cae_jax.workdir.files import write_whole
 
 MANIFEST = "manifest.json"
 KEPT = 2  # newest validated checkpoints, besides the best one
@@ -93,7 +94,7 @@ def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             found |= _files(path, f"{prefix}{path.name}/")
-        elif prefix or path.name not in (MANIFEST, f"{MANIFEST}{DRAFT}"):
+        elif prefix or not (path.name == MANIFEST or path.match(f"{MANIFEST}*{DRAFT}")):
             found[prefix + path.name] = path
     return found
 

@@ -1,40 +1,24 @@
 """Writes files so that a reader sees the old contents or the new ones, never a part."""
 
-import contextlib
 import itertools
-import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-DRAFT = ".draft"  # ending of what is not whole yet
+from cae_jax.drafts import drafted
+
 DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
 """What reading a damaged `.npz`, or one of other arrays, raises."""
 
 
 def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
     """Writes a file of bytes, or of text in UTF-8: bytes of a file's name that are no text stand as their escapes."""
-    draft = path.with_name(path.name + DRAFT)
-    try:
+    with drafted(path) as draft:
         draft.write_bytes(contents.encode(errors="backslashreplace") if isinstance(contents, str) else contents)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _drafted(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A file of this process's to write to, which takes the place of `path` once the block has ended well."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}{DRAFT}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_npz(path: pathlib.Path, **arrays: Any) -> None:
@@ -42,7 +26,7 @@ def write_npz(path: pathlib.Path, **arrays: Any) -> None:
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:  # numpy's own keyword for that is written as an array before 2.2
             raise TypeError(f"{name} is an array of Python objects, not of numbers or texts")
-    with _drafted(path) as draft, draft.open("wb") as file:
+    with drafted(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -54,7 +38,7 @@ def write_npz_in_parts(path: pathlib.Path, arrays: Mapping[str, tuple[int, Itera
         arrays: by name, how many rows an array has, and its parts in order, at least one; they are asked for when it
             is written.
     """
-    with _drafted(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
+    with drafted(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
         for name, (rows, parts) in arrays.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 remaining = iter(parts)

@@ -16,7 +16,9 @@ from cae_jax.workdir.checkpoints import CheckpointStore
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> CAE:
     """Builds the generator for images of a height, width and channels; raises `ConfigError` as `check_model` does."""
     check_model(config, image_shape)
-    return CAE(channels=image_shape[2], **config.model.to_dict())
+    sizes = config.model.to_dict()
+    sizes.pop("keep_residual")  # of swaps, not of the networks
+    return CAE(channels=image_shape[2], **sizes)
 
 
 def padded_shape(model: CAE, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
