@@ -28,8 +28,7 @@ from cae_jax.training.objectives import (
     generate,
     generator_loss,
 )
-from cae_jax.training.state import TrainState
-from cae_jax.training.step import in_turn, make_train_step, update_ema
+from cae_jax.training.step import TrainState, in_turn, make_train_step, update_ema
 
 CLASSES = 3
 RATES = {"generator": 0.01, "discriminator": 0.05}

@@ -9,9 +9,9 @@ from cae_jax.images import to_unit
 from cae_jax.parallel.processes import is_first, wait_for_all
 from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.evaluation import collapse_reason
-from cae_jax.training.journal import Journal
+from cae_jax.training.monitor import Journal
 from cae_jax.training.run import Run
-from cae_jax.training.state import TrainState
+from cae_jax.training.step import TrainState
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news

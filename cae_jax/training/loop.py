@@ -21,10 +21,10 @@ from cae_jax.parallel.processes import as_the_first_has_it, is_first
 from cae_jax.parallel.sharding import split_batches
 from cae_jax.training.checkpointer import Checkpointer
 from cae_jax.training.interruption import Interruption
-from cae_jax.training.journal import Journal
+from cae_jax.training.monitor import Journal
 from cae_jax.training.pace import Pace
 from cae_jax.training.run import Run, prepare
-from cae_jax.training.state import TrainState
+from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import forget_unfinished
 from cae_jax.training.warmup import warm_up
 from cae_jax.workdir.files import write_whole

@@ -12,8 +12,8 @@ from cae_jax import images as image_ranges
 from cae_jax import losses
 from cae_jax.models import CAE, Discriminator, apply, draw_on
 from cae_jax.models.discriminator import FAKE, REAL
-from cae_jax.training.state import Params
 
+Params = Any
 Terms = dict[str, jax.Array]
 
 

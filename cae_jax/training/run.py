@@ -29,8 +29,7 @@ from cae_jax.parallel.processes import first_one_first, is_first
 from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.classifiers import label_dataset, train_or_load
-from cae_jax.training.evaluation import Evaluator
-from cae_jax.training.functions import Functions, make_functions
+from cae_jax.training.evaluation import Evaluator, Functions, make_functions
 from cae_jax.types import ImageSource
 from cae_jax.workdir.checkpoints import CheckpointStore
 from cae_jax.workdir.classifier_store import LoadedClassifier

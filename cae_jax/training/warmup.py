@@ -17,7 +17,7 @@ from cae_jax.images import to_model
 from cae_jax.losses import cross_entropy, image_reconstruction_loss, neighbourhood_loss, squared_error
 from cae_jax.models import apply
 from cae_jax.training.run import Run
-from cae_jax.training.state import TrainState
+from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import Unfinished
 
 BATCH = 32  # images; neighbours are sought within it

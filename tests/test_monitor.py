@@ -2,7 +2,7 @@
 
 import json
 
-from cae_jax.training.journal import Journal
+from cae_jax.training.monitor import Journal
 
 
 def test_a_resumed_run_drops_later_lines_and_one_that_was_cut_off(tmp_path):
