@@ -18,7 +18,7 @@ from cae_jax import losses
 from cae_jax.data import make_augment
 from cae_jax.errors import NonFiniteLoss
 from cae_jax.models import CAE, Discriminator, draw_on
-from cae_jax.parallel.sharding import data_mesh, replicated, split_batches
+from cae_jax.parallel.sharding import data_mesh, replicated, split_batch
 from cae_jax.training.loop import check_finite
 from cae_jax.training.objectives import (
     Networks,
@@ -28,7 +28,7 @@ from cae_jax.training.objectives import (
     generate,
     generator_loss,
 )
-from cae_jax.training.step import TrainState, in_turn, make_train_step, update_ema
+from cae_jax.training.step import TrainState, make_train_step, update_ema
 
 CLASSES = 3
 RATES = {"generator": 0.01, "discriminator": 0.05}
@@ -213,22 +213,6 @@ def test_the_step_is_traced_once(step, state, batch):
     assert int(state.step) == 8
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_steps_in_turn_are_single_steps(count):
-    def step(state, batch):
-        state = 2.0 * state + batch["labels"].sum()
-        return state, {"total": state}
-
-    labels = np.arange(2.0 * count, dtype=np.float32).reshape(count, 2)
-    state, expected = jnp.asarray(1.0), []
-    for row in labels:
-        state, terms = step(state, {"labels": row})
-        expected.append(terms["total"])
-    last, terms = jax.jit(in_turn(step))(jnp.asarray(1.0), {"labels": labels})
-    np.testing.assert_allclose(last, state)
-    np.testing.assert_allclose(terms["total"], expected)
-
-
 def test_the_step_lowers_for_accelerators_too(state, batch):
     lowered = export.export(jax.jit(make_step(EVERY_TERM)), platforms=("cuda", "tpu"))(state, batch)
     assert lowered.platforms == ("cuda", "tpu")
@@ -243,19 +227,19 @@ def test_eight_devices_give_the_result_of_one(state, batch):
     step = make_step(EVERY_TERM, augment=make_augment(1, 10.0, True))
     alone, alone_terms = quick_jit(step)(state, pairs)
     everywhere = replicated(mesh)
-    shared = split_batches(mesh, {name: rows[None] for name, rows in pairs.items()})
-    assert {shard.data.shape[:2] for shard in shared["images"].addressable_shards} == {(1, 1)}
+    shared = split_batch(mesh, pairs)
+    assert {shard.data.shape[:2] for shard in shared["images"].addressable_shards} == {(1, 2)}
     state = jax.device_put(state, everywhere)
-    steps = quick_jit(in_turn(step), out_shardings=everywhere).lower(state, shared).compile()
-    new, terms = steps(state, shared)
+    compiled = quick_jit(step, out_shardings=everywhere).lower(state, shared).compile()
+    new, terms = compiled(state, shared)
     for name, value in alone_terms.items():
-        assert float(terms[name][0]) == pytest.approx(float(value), rel=1e-5), name
+        assert float(terms[name]) == pytest.approx(float(value), rel=1e-5), name
     for name, rate in RATES.items():
         before, one, many = (jax.device_get(getattr(x, name)) for x in (state, alone, new))
         gradients = [jax.tree.map(lambda x, y: (x - y) / rate, before, after) for after in (one, many)]  # noqa: B023
         largest = max(np.abs(x).max() for x in jax.tree.leaves(gradients[0]))
         chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-5 * largest)
-    text = steps.as_text()
+    text = compiled.as_text()
     exchanged = set(re.findall(r" (all-to-all|collective-\w+|reduce-scatter|all-reduce|all-gather)\(", text))
     # Gradients and terms are summed, codes and labels gathered for the terms of a whole batch: no image moves.
     assert exchanged == {"all-reduce", "all-gather"}
@@ -273,7 +257,7 @@ def test_the_mesh_has_one_automatic_axis():
 def test_pairs_that_devices_cannot_share_are_refused(monkeypatch):
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     with pytest.raises(ValueError, match=r"3 pairs .* 2 devices.*train\.batch_size"):
-        split_batches(data_mesh(), {"images": np.zeros((1, 3, 2, 8, 8, 1))})
+        split_batch(data_mesh(), {"images": np.zeros((3, 2, 8, 8, 1))})
 
 
 def test_exchange_swaps_the_rows_of_every_pair():

@@ -114,7 +114,7 @@ def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, sta
 
     calls = []
     monkeypatch.setattr(loop, "warm_up", lambda *_: calls.append(1) or (states[1], 7.0))
-    stopped = dataclasses.replace(run, trainer=run.trainer._replace(steps=interrupt))
+    stopped = dataclasses.replace(run, trainer=run.trainer._replace(step=interrupt))
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             loop.fit(stopped)

@@ -1,6 +1,5 @@
 """From a config to objects: networks, optimizers, the compiled step."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from cae_jax.data import make_augment
 from cae_jax.models import Discriminator
 from cae_jax.parallel.sharding import replicated
 from cae_jax.training.objectives import Networks, Weights
-from cae_jax.training.step import TrainState, TrainStep, create_state, in_turn, make_train_step
+from cae_jax.training.step import TrainState, TrainStep, create_state, make_train_step
 from cae_jax.types import Predict
 from cae_jax.workdir.generator import build_model, padded_shape
 
@@ -56,14 +55,12 @@ class Trainer(NamedTuple):
     Attributes:
         networks: modules and classifier.
         init: `() -> TrainState`, on every device of the mesh.
-        step: one compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
-        steps: several in one call; batches and terms have a first axis of steps.
+        step: the compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
     """
 
     networks: Networks
     init: Callable[[], TrainState]
     step: TrainStep
-    steps: TrainStep
 
     def shapes(self) -> TrainState:
         """What `init` makes, as shapes with their shardings."""
@@ -115,5 +112,8 @@ def build_trainer(
         )
 
     everywhere = replicated(mesh)
-    compiled = functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    return Trainer(networks, jax.jit(init, out_shardings=everywhere), compiled(step), compiled(in_turn(step)))
+    return Trainer(
+        networks,
+        jax.jit(init, out_shardings=everywhere),
+        jax.jit(step, donate_argnums=0, out_shardings=everywhere),
+    )

@@ -18,7 +18,7 @@ from cae_jax.config.reading import Config
 from cae_jax.data import PairSampler, pair_batches
 from cae_jax.errors import NonFiniteLoss
 from cae_jax.parallel.processes import as_the_first_has_it, is_first
-from cae_jax.parallel.sharding import split_batches
+from cae_jax.parallel.sharding import split_batch
 from cae_jax.training.checkpointer import Checkpointer
 from cae_jax.training.interruption import Interruption
 from cae_jax.training.monitor import Journal
@@ -114,8 +114,7 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
         jax.process_index(),
         jax.process_count(),
     )
-    together = config.train.steps_per_call
-    began, pace = time.monotonic(), Pace(2 * config.train.batch_size * together)
+    began, pace = time.monotonic(), Pace(2 * config.train.batch_size)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=run.console)
     task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
@@ -123,24 +122,23 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     def look(number: int, terms: dict[str, jax.Array]) -> None:
         fetched = jax.device_get(terms)
         pace.tick()
-        for turn, step in enumerate(range(number - together + 1, number + 1)):
-            values = check_finite({name: each[turn] for name, each in fetched.items()}, step)
-            if step % config.train.log_every == 0:
-                journal.write(step, "train", values)
+        values = check_finite(fetched, number)
+        if number % config.train.log_every == 0:
+            journal.write(number, "train", values)
         losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
         speed = f" {pace.images_per_second:.0f} images/s" if pace.images_per_second else ""
         progress.update(task, completed=number, losses=losses + speed)
 
-    profiler = StepProfile(run.workdir / "profile", profile if is_first() else 0, run.trainer.steps, run.console)
+    profiler = StepProfile(run.workdir / "profile", profile if is_first() else 0, run.trainer.step, run.console)
     unseen: tuple[int, dict[str, jax.Array]] | None = None
     with contextlib.closing(journal), progress, Interruption() as interruption:
         if start in run.store.steps():
             checkpoint.validate(state)
-        for call, batches in enumerate(pair_batches(sampler, start, config.train.steps, together), 1):
-            number = start + call * together
+        for call, batch in enumerate(pair_batches(sampler, start, config.train.steps), 1):
+            number = start + call
             profiler.before(call, state)
-            shared = split_batches(run.mesh, batches)
-            state, terms = run.trainer.steps(state, shared)
+            shared = split_batch(run.mesh, batch)
+            state, terms = run.trainer.step(state, shared)
             interruption.take()  # not before: while the first call compiles, nothing is lost
             profiler.after(call, state, shared)
             if unseen:

@@ -166,12 +166,3 @@ def make_train_step(
         return state, totals | generator_terms | discriminator_terms
 
     return train_step
-
-
-def in_turn(step: TrainStep) -> TrainStep:
-    """One step after the other, of batches and to terms that have a first axis of steps."""
-
-    def steps(state: TrainState, batches: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        return jax.lax.scan(step, state, batches)
-
-    return steps
