@@ -259,7 +259,7 @@ def test_keys_that_an_older_record_lacks_stand_for_what_was_done_then(tmp_path):
 def test_a_key_that_is_gone_is_unknown():
     config = presets.default()
     config.train.steps_per_call = 1
-    with pytest.raises(ConfigError, match=r"unknown key train\.steps_per_call"):
+    with pytest.raises(ConfigError, match=r"unknown key 'train\.steps_per_call'"):
         check_settings(config)
 
 

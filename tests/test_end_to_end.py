@@ -179,12 +179,12 @@ def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, traine
     kept = CheckpointStore(workdir / unfinished.FOLDER / name)
     original, seen = unfinished.Unfinished.after, []
 
-    def after(self, step, state):
+    def after(self, step, state, *settle):
         if self._facts["steps"] == steps:
             seen.append(step)
             if step == 2 + 2 * len(cuts):  # the second step of a start: before the first nothing is held up
                 signal.raise_signal(signal.SIGTERM)
-        original(self, step, state)
+        original(self, step, state, *settle)
 
     monkeypatch.setattr(unfinished.Unfinished, "after", after)
     cuts = []
@@ -202,18 +202,18 @@ def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, traine
 
 def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, tmp_path, monkeypatch):
     workdir = tmp_path / "full"
-    original = loop.Journal.write
+    original = loop.Monitor.write
 
-    def write(journal, step, *values):
+    def write(monitor, step, *values):
         if step == 3:
             (workdir / "log.jsonl").rename(workdir / "aside")
             (workdir / "log.jsonl").symlink_to("/dev/full")
-        original(journal, step, *values)
+        original(monitor, step, *values)
 
-    monkeypatch.setattr(loop.Journal, "write", write)
+    monkeypatch.setattr(loop.Monitor, "write", write)
     with pytest.raises(OSError, match="No space left"):
         loop.train(small_config(), workdir, Console(quiet=True))
-    monkeypatch.setattr(loop.Journal, "write", original)
+    monkeypatch.setattr(loop.Monitor, "write", original)
     (workdir / "aside").replace(workdir / "log.jsonl")
     loop.train(small_config(), workdir, Console(quiet=True))
     assert_same(state_of(trained[0], 6), state_of(workdir, 6))

@@ -75,9 +75,11 @@ def fit_classifier(
     step = _make_step(network, optimizer, augment)
     done, (params, state) = resume((params, optimizer.init(params)))
     batches = _batches(np.random.default_rng(seed), len(source), batch_size)
+    value = jnp.zeros(())
     for number, rows in enumerate(itertools.islice(batches, done, steps), done):
-        inputs = source.take(rows), source.labels[rows]
+        inputs, before = (source.take(rows), source.labels[rows]), value
         params, state, value = step(params, state, *inputs, jax.random.fold_in(key, number))
+        jax.block_until_ready(before)  # no more than one step is under way
         after(number + 1, (params, state))
         if number % 25 == 0:
             report(number, float(value))

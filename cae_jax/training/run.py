@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
@@ -17,6 +18,7 @@ from cae_jax.data import (
     LISTING,
     SPLITS,
     Dataset,
+    PairSampler,
     Selection,
     image_name,
     listing_bytes,
@@ -72,6 +74,13 @@ class Run:
     trainer: Trainer
     functions: Functions
     store: CheckpointStore
+
+    def sampler(self, pairs: int) -> PairSampler:
+        """Draws batches of some pairs of training images, of which every process reads its share."""
+        config, train = self.config, self.dataset.train
+        labels = self.predictions["train"] if config.labels == "classifier" else train.labels
+        shared = jax.process_index(), jax.process_count()
+        return PairSampler(train, labels, pairs, config.seed, config.train.balanced, *shared)
 
     def evaluator(self, split: str) -> Evaluator:
         """Scores on a split."""
