@@ -60,7 +60,7 @@ NOT_RUN = {
     r"^python (-m )?benchmarks[./](?!search)": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
     r"cli\.explore ": "serves until it is interrupted; test_explorer.py serves",
-    r"--profile": "runs 23 steps; test_profiling.py has it",
+    r"--profile": "traces a run; test_profiling.py has it",
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
     r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
     r"seed=S$": "S stands for a number",

@@ -53,8 +53,12 @@ def test_a_run_leaves_what_it_promises(trained):
     lines = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if line["kind"] == "validation"] == [2, 4, 6]
+    networks = ("class_encoder", "individual_encoder", "decoder", "discriminator")
+    norms = {f"{kind}_norm/{network}" for kind in ("gradient", "update") for network in networks}
+    assert all(line[name] > 0 for line in lines if line["kind"] == "train" for name in norms)
     assert list((workdir / "tensorboard").glob("events*"))
     assert len(list((workdir / "pictures").glob("*.png"))) == 3
+    assert not (workdir / "profile").exists()
     assert "swap_flip_rate" in text
 
 

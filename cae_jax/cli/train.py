@@ -7,7 +7,6 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
-from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.options import add_distributed, folder
 from cae_jax.cli.termination import ends_on_sigterm, leave
 from cae_jax.config.presets import official
@@ -52,9 +51,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
         help="where everything is written: a folder, or gs://... (runs/<config name>)",
     )
     parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
-    parser.add_argument(
-        "--profile", type=int, default=0, metavar="N", help="trace N calls of the step and show where their time goes"
-    )
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps into WORKDIR/profile")
     add_distributed(parser)
     parser.add_argument(
         "--config.KEY", dest="_", metavar="VALUE", help="change a key of the config, e.g. --config.train.steps=500"
@@ -106,6 +103,5 @@ def _named(path: pathlib.Path, changes: Collection[str] = ()) -> Iterator[None]:
 
 
 def program() -> NoReturn:
-    """`main` as a program by itself, with large pages."""
-    use_large_pages()
+    """`main` as a program by itself."""
     leave(main())
