@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+# Large memory pages, unless the environment says something about the allocator: docs/performance.md
+LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 .PHONY: demo test lint soak clean help
 
@@ -28,7 +30,7 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python train.py --config configs/mnist.py
+	$(LARGE_PAGES) $(BIN)/python train.py --config configs/mnist.py
 	$(BIN)/python explain.py --workdir runs/mnist
 	@echo "Pictures: runs/mnist/pictures (swaps while training); page: runs/mnist/explained/test_to_any/index.html"
 

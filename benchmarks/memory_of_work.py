@@ -29,8 +29,7 @@ from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining import Explainer, attribute
 from cae_jax.metrics import probes
 from cae_jax.models import Individual
-from cae_jax.training.evaluation import Evaluator
-from cae_jax.training.functions import Functions
+from cae_jax.training.evaluation import Evaluator, Functions
 from cae_jax.workdir.classifier_store import LoadedClassifier
 from cae_jax.workdir.generator import build_model, parameter_shapes
 from cae_jax.workdir.record import RunRecord

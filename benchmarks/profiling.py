@@ -1,8 +1,16 @@
-"""Where a training step's time goes: a trace of some calls, summed up by the model's parts, beside the roofline."""
+"""Where a training step's time goes: a trace of some calls, summed up by the model's parts, beside the roofline.
 
-import csv
+    python -m benchmarks.profiling --config mnist                       # two minutes, most of them to compile
+    python -m benchmarks.profiling --config chest_xray_64 --steps 5     # images of the config's size, random like all
+
+Builds the step of a config with an untrained classifier, and calls it with one batch of random images. Writes the trace
+and `parts.csv` to a folder. `train.py --profile=N` leaves a trace of a run's own steps, without the table.
+"""
+
+import argparse
 import pathlib
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,8 +18,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
-from rich.table import Table
+
+from benchmarks.rows import write_rows
+from cae_jax.classifiers import make_classifier, make_predict
+from cae_jax.cli.console import cache_folder
+from cae_jax.config.check import check_settings
+from cae_jax.config.reading import find_config, load_config
+from cae_jax.parallel.sharding import data_mesh, split_batch
+from cae_jax.training.build import build_trainer
 
 PARTS = {  # by what names it in a compiled operation's path
     "class encoder": "class_encoder",
@@ -125,57 +141,83 @@ def time_by_part(events: list[Event], paths: dict[str, str]) -> Counter[tuple[st
     return found
 
 
-class StepProfile:
-    """Traces some calls of a run's compiled steps, once they are warm, then writes a table and says it.
+def time_steps(step: Any, state: Any, batch: Any, count: int, folder: pathlib.Path) -> float:
+    """Traces some calls of a compiled step that follow each other, once it is warm; the seconds that a call takes.
 
-    Used as `before(call)` and `after(call, state, batches)` around every call; it does nothing outside the traced ones.
+    Args:
+        step: `(state, batch) -> (state, terms)`.
+        state: of the first call.
+        batch: of every call.
+        count: calls to trace.
+        folder: where the trace is written.
     """
+    for _ in range(UNTIMED):
+        state, _ = step(state, batch)
+    jax.block_until_ready(state)
+    with jax.profiler.trace(folder):
+        began = time.perf_counter()
+        for _ in range(count):
+            state, _ = step(state, batch)
+        jax.block_until_ready(state)
+        return (time.perf_counter() - began) / count
 
-    def __init__(self, folder: pathlib.Path, calls: int, steps: Any, console: Console):
-        """Takes the folder to write to, how many calls to trace (0: none), the compiled steps, and where to say it."""
-        self._folder, self._calls, self._steps, self._console = folder, calls, steps, console
-        self._began = 0.0
 
-    def before(self, call: int, state: Any) -> None:
-        """Begins the trace if this is the first call of it; calls are counted from 1."""
-        if self._calls and call == UNTIMED + 1:
-            jax.block_until_ready(state)
-            jax.profiler.start_trace(self._folder)
-            self._began = time.perf_counter()
+def profile(step: Any, state: Any, batch: Any, count: int, folder: pathlib.Path, console: Console) -> None:
+    """Traces calls of a step, see `time_steps`; writes their time by part, and prints it beside the roofline."""
+    compiled = step.lower(state, batch).compile()
+    text, costs = compiled.as_text(), compiled.cost_analysis()
+    seconds = time_steps(compiled, state, batch, count, folder)
+    paths = operation_paths(text)
+    events = [event for event in traced_events(folder, text.split(",")[0].split()[1]) if event.name in paths]
+    times = time_by_part(events, paths)
+    total = sum(times.values())
+    rows = []
+    for part in (*PARTS, REST):
+        forward, gradient = (times[part, of_gradient] / total for of_gradient in (False, True))
+        rows.append({"part": part, "forward": forward, "gradient": gradient})
+    write_rows(rows, folder / "parts.csv", console, f"where the time of {count} calls went")
+    ceiling = measure_ceiling()
+    operations, moved = float(costs["flops"]), float(costs["bytes accessed"])
+    console.print(
+        f"a call: {seconds:.4f} s, in {busy_share(events):.1%} of which something ran; "
+        f"{waiting_share(events, count):.1%} went by between calls. "
+        f"{operations / 1e9:.1f} GFLOP take {operations / ceiling.operations:.4f} s at the "
+        f"{ceiling.operations / 1e9:.0f} GFLOP/s of a matrix product here; {moved / 1e9:.2f} GB, as the compiler "
+        f"counts what each operation reads and writes, take {moved / ceiling.bytes:.4f} s at the "
+        f"{ceiling.bytes / 1e9:.1f} GB/s of a copy. The trace, for TensorBoard or Perfetto: {folder}",
+        highlight=False,
+    )
 
-    def after(self, call: int, state: Any, batches: dict[str, jax.Array]) -> None:
-        """Ends the trace if this was the last call of it, and reports."""
-        if self._calls and call == UNTIMED + self._calls:
-            jax.block_until_ready(state)
-            seconds = (time.perf_counter() - self._began) / self._calls
-            jax.profiler.stop_trace()
-            self._report(seconds, self._steps.lower(state, batches).compile())
 
-    def _report(self, seconds: float, compiled: Any) -> None:
-        text, costs = compiled.as_text(), compiled.cost_analysis()
-        paths = operation_paths(text)
-        events = [event for event in traced_events(self._folder, text.split(",")[0].split()[1]) if event.name in paths]
-        times = time_by_part(events, paths)
-        total = sum(times.values())
-        table = Table("part", "forward", "gradient", title=f"where the time of {self._calls} calls went")
-        rows = []
-        for part in (*PARTS, REST):
-            shares = [times[part, gradient] / total for gradient in (False, True)]
-            rows.append({"part": part, "forward": shares[0], "gradient": shares[1]})
-            table.add_row(part, *(f"{share:.1%}" for share in shares))
-        with (self._folder / "parts.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-        self._console.print(table)
-        ceiling = measure_ceiling()
-        count, moved = float(costs["flops"]), float(costs["bytes accessed"])
-        self._console.print(
-            f"a call: {seconds:.4f} s, in {busy_share(events):.1%} of which something ran; "
-            f"{waiting_share(events, self._calls):.1%} went by between calls. "
-            f"{count / 1e9:.1f} GFLOP take {count / ceiling.operations:.4f} s at the {ceiling.operations / 1e9:.0f} "
-            f"GFLOP/s of a matrix product here; {moved / 1e9:.2f} GB, as the compiler counts what each operation reads "
-            f"and writes, take {moved / ceiling.bytes:.4f} s at the {ceiling.bytes / 1e9:.1f} GB/s of a copy. "
-            f"The trace, for TensorBoard or Perfetto: {self._folder}",
-            highlight=False,
-        )
+def random_batch(pairs: int, image_shape: tuple[int, int, int], num_classes: int) -> dict[str, np.ndarray]:
+    """Pairs of random images of two classes each."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(2 * pairs, dtype=np.int32).reshape(pairs, 2) % num_classes
+    return {"images": rng.integers(0, 256, (pairs, 2, *image_shape), np.uint8), "labels": labels}
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="mnist", metavar="FILE", help="a training config, or a shipped one's name")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="calls of the step to trace (20)")
+    parser.add_argument("--side", type=int, default=0, metavar="N", help="pixels of an image's side (data.size, or 28)")
+    parser.add_argument("--channels", type=int, default=0, help="of an image (data.channels, or 1)")
+    parser.add_argument("--classes", type=int, default=10, metavar="K", help="classes of the classifier (10)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/profile"), metavar="DIR")
+    options = parser.parse_args()
+    console = Console()
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    config = check_settings(load_config(find_config(options.config)))
+    side = options.side or max(config.data.size) or 28
+    shape = side, side, options.channels or config.data.channels or 1
+    network = make_classifier(config.classifier.architecture, options.classes)
+    params = network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+    trainer = build_trainer(config, data_mesh(), shape, options.classes, make_predict(network, params))
+    batch = split_batch(data_mesh(), random_batch(config.train.batch_size, shape, options.classes))
+    profile(trainer.step, trainer.init(), batch, options.steps, options.out, console)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -46,7 +46,7 @@ def work(devices: int) -> dict[str, Any]:
     from cae_jax.config import presets
     from cae_jax.config.reading import apply_overrides
     from cae_jax.data import PairSampler, open_dataset
-    from cae_jax.parallel.sharding import data_mesh, split_batches
+    from cae_jax.parallel.sharding import data_mesh, split_batch
     from cae_jax.training.build import build_trainer
 
     assert jax.device_count() == devices
@@ -56,21 +56,21 @@ def work(devices: int) -> dict[str, Any]:
 
     def batch(pairs: int, step: int) -> dict[str, jax.Array]:
         sampler = PairSampler(source, source.labels, pairs, seed=0)
-        return split_batches(mesh, {name: rows[None] for name, rows in sampler(step).items()})
+        return split_batch(mesh, sampler(step))
 
     speeds = {}
     for pairs in sorted({*PAIRS, *(devices * each for each in PAIRS)}):
         state, shared, seconds = trainer.init(), batch(pairs, 0), []
         for _ in range(TIMED + 1):
             began = time.perf_counter()
-            state, terms = trainer.steps(state, shared)
+            state, terms = trainer.step(state, shared)
             jax.block_until_ready((state.step, terms))
             seconds.append(time.perf_counter() - began)
         speeds[pairs] = 2 * pairs / float(np.median(seconds[1:]))
     state, curve = trainer.init(), []
     for step in range(CURVE):
-        state, terms = trainer.steps(state, batch(PAIRS[0], step))
-        curve.append({name: float(value[0]) for name, value in terms.items()})
+        state, terms = trainer.step(state, batch(PAIRS[0], step))
+        curve.append({name: float(value) for name, value in terms.items()})
     return {"speeds": speeds, "curve": curve}
 
 

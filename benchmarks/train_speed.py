@@ -1,8 +1,8 @@
 """Images per second in training: our compiled step against the published recipe in eager PyTorch, in one run.
 
-    python -m benchmarks.train_speed --out runs/train_speed
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m benchmarks.train_speed --out runs/train_speed
 
-Same weights, same images, float32 on both sides, all cores, large pages as in training (`cae_jax/cli/large_pages.py`).
+Same weights, same images, float32 on both sides, all cores, large pages (docs/performance.md says why).
 The two take turns, so that whatever else the machine does concerns both. A turn is two steps, of which the second is
 timed: what a side frees goes back to the system while the other one works, and its next step pays for that. Before
 anything is timed, the losses of three first steps (without dropout) must agree. Needs PyTorch. Writes `train_speed.csv`
@@ -26,7 +26,6 @@ from benchmarks.profiling import measure_ceiling
 from benchmarks.rows import draw_bars, write_rows
 from benchmarks.torch_training import PublishedStep
 from cae_jax.cli.console import cache_folder
-from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.config import presets
 from cae_jax.config.reading import Config, apply_overrides
 from cae_jax.images import to_model
@@ -146,5 +145,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    use_large_pages()
     sys.exit(main())

@@ -33,8 +33,10 @@ def descend(
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
-    params, state = start
+    (params, state), before = start, None
     for batch in batches:
         params, state, value = step(params, state, *batch)
+        jax.block_until_ready(before)  # no more than one step is under way
+        before = value
         look((params, state), value)
     return params

@@ -49,7 +49,7 @@ NOT_RUN = {
     r"^python (-m )?benchmarks[./](?!search)": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
     r"^cae explore ": "serves until it is interrupted; test_explorer.py serves",
-    r"--profile": "runs 23 steps; test_profiling.py has it",
+    r"--profile": "traces a run; test_profiling.py has it",
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
     r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
     r"seed=S$": "S stands for a number",
@@ -174,7 +174,6 @@ def run(name, arguments, monkeypatch):
     """Runs a program as its script or `cae` does, up to the end of the process; returns the code that it ends with."""
     codes = []
     monkeypatch.setattr(program, "leave", codes.append)
-    monkeypatch.setattr(program, "use_large_pages", lambda: None)
     monkeypatch.setattr(sys, "argv", [*name.split(" "), *arguments])
     if name.startswith("cae "):
         main.main()

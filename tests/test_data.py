@@ -125,10 +125,6 @@ def test_reading_ahead_goes_on_with_the_same_sequence_from_any_step():
     assert len(batches) == 5
     for step, batch in enumerate(batches, 3):
         np.testing.assert_array_equal(batch["images"].reshape(4, 2), sampler.indices(step))
-    first, second = pair_batches(sampler, 3, 8, together=2)
-    for name in ("images", "labels"):
-        joined = np.concatenate([first[name], second[name]])
-        np.testing.assert_array_equal(joined, np.concatenate([batch[name] for batch in batches[:4]]))
 
 
 def test_a_stratified_split_keeps_proportions_and_shares_nothing():

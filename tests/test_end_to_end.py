@@ -53,8 +53,12 @@ def test_a_run_leaves_what_it_promises(trained):
     lines = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if line["kind"] == "validation"] == [2, 4, 6]
+    networks = ("class_encoder", "individual_encoder", "decoder", "discriminator")
+    norms = {f"{kind}_norm/{network}" for kind in ("gradient", "update") for network in networks}
+    assert all(line[name] > 0 for line in lines if line["kind"] == "train" for name in norms)
     assert list((workdir / "tensorboard").glob("events*"))
     assert len(list((workdir / "pictures").glob("*.png"))) == 3
+    assert not (workdir / "profile").exists()
     assert "swap_flip_rate" in text
 
 
@@ -179,12 +183,12 @@ def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, traine
     kept = CheckpointStore(workdir / unfinished.FOLDER / name)
     original, seen = unfinished.Unfinished.after, []
 
-    def after(self, step, state):
+    def after(self, step, state, *settle):
         if self._facts["steps"] == steps:
             seen.append(step)
             if step == 2 + 2 * len(cuts):  # the second step of a start: before the first nothing is held up
                 signal.raise_signal(signal.SIGTERM)
-        original(self, step, state)
+        original(self, step, state, *settle)
 
     monkeypatch.setattr(unfinished.Unfinished, "after", after)
     cuts = []
@@ -202,18 +206,18 @@ def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, traine
 
 def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, tmp_path, monkeypatch):
     workdir = tmp_path / "full"
-    original = loop.Journal.write
+    original = loop.Monitor.write
 
-    def write(journal, step, *values):
+    def write(monitor, step, *values):
         if step == 3:
             (workdir / "log.jsonl").rename(workdir / "aside")
             (workdir / "log.jsonl").symlink_to("/dev/full")
-        original(journal, step, *values)
+        original(monitor, step, *values)
 
-    monkeypatch.setattr(loop.Journal, "write", write)
+    monkeypatch.setattr(loop.Monitor, "write", write)
     with pytest.raises(OSError, match="No space left"):
         loop.train(small_config(), workdir, Console(quiet=True))
-    monkeypatch.setattr(loop.Journal, "write", original)
+    monkeypatch.setattr(loop.Monitor, "write", original)
     (workdir / "aside").replace(workdir / "log.jsonl")
     loop.train(small_config(), workdir, Console(quiet=True))
     assert_same(state_of(trained[0], 6), state_of(workdir, 6))

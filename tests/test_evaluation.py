@@ -10,8 +10,7 @@ from cae_jax.data import ArraySource
 from cae_jax.metrics import balanced_rate, draw_swaps
 from cae_jax.parallel import batching
 from cae_jax.training.checkpointer import validation_score
-from cae_jax.training.evaluation import Evaluator, collapse_reason
-from cae_jax.training.functions import Functions
+from cae_jax.training.evaluation import Evaluator, Functions, collapse_reason
 
 LABELS = np.arange(20, dtype=np.int32) % 2
 

@@ -9,8 +9,7 @@ from scipy.ndimage import uniform_filter
 
 from cae_jax.data.sources import ArraySource
 from cae_jax.models import Individual, draw_on, make_codec
-from cae_jax.training.evaluation import Evaluator
-from cae_jax.training.functions import make_functions
+from cae_jax.training.evaluation import Evaluator, make_functions
 
 MODEL = make_cae(
     channels=1,

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
+from cae_jax.training.build import learning_rate_schedule, make_optimizer
 
 
 def coupled_adam(weights, gradients, rate, l2):

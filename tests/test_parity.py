@@ -15,10 +15,9 @@ from published import make_cae, make_discriminator, make_weights
 from cae_jax import models
 from cae_jax.data import make_augment
 from cae_jax.interop import discriminator_names, from_official, generator_names
+from cae_jax.training.build import make_optimizer
 from cae_jax.training.objectives import Networks
-from cae_jax.training.optimizers import make_optimizer
-from cae_jax.training.state import TrainState
-from cae_jax.training.step import make_train_step
+from cae_jax.training.step import TrainState, make_train_step
 
 DATA = pathlib.Path(__file__).parent / "data"
 MODEL = make_cae(width=8, class_width=8, residual_blocks=2, mlp_width=16)

@@ -1,6 +1,7 @@
 """Where a step's time goes: what is read out of a compiled program and a trace, and the table of a small one."""
 
 import csv
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +10,17 @@ from rich.console import Console
 
 from benchmarks.profiling import (
     REST,
-    UNTIMED,
     Event,
-    StepProfile,
     busy_share,
     measure_ceiling,
     operation_paths,
     part_of,
+    profile,
+    random_batch,
     time_by_part,
     waiting_share,
 )
+from cae_jax.training.loop import WARM, traced
 
 PROGRAM = """HloModule jit_steps, is_scheduled=true
 %inner (param.1: f32[4]) -> f32[4] {
@@ -79,16 +81,11 @@ def test_the_ceiling_is_that_of_no_slow_machine():
 
 def test_a_profile_traces_the_calls_that_it_was_asked_for(tmp_path):
     @jax.jit
-    def steps(state, batches):
-        return jnp.tanh(state @ batches["x"]) @ state, state.sum()
+    def step(state, batch):
+        return jnp.tanh(state @ batch["x"]) @ state, state.sum()
 
     console = Console(record=True, width=250)
-    profile = StepProfile(tmp_path, 2, steps, console)
-    state, batches = jnp.ones((200, 200)), {"x": jnp.ones((200, 200))}
-    for call in range(1, UNTIMED + 4):
-        profile.before(call, state)
-        state, _ = steps(state, batches)
-        profile.after(call, state, batches)
+    profile(step, jnp.ones((200, 200)), {"x": jnp.ones((200, 200))}, 2, tmp_path, console)
     with (tmp_path / "parts.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["part"] for row in rows] == ["class encoder", "individual encoder", "decoder", "discriminator", REST]
@@ -99,9 +96,20 @@ def test_a_profile_traces_the_calls_that_it_was_asked_for(tmp_path):
     assert "went by between calls" in text
 
 
-def test_without_calls_to_trace_nothing_is_written(tmp_path):
-    profile = StepProfile(tmp_path / "profile", 0, None, Console(quiet=True))
-    for call in range(1, 2 * UNTIMED):
-        profile.before(call, None)
-        profile.after(call, None, {})
-    assert not (tmp_path / "profile").exists()
+def test_a_random_batch_has_pairs_of_two_classes():
+    batch = random_batch(3, (8, 4, 1), 5)
+    assert batch["images"].shape == (3, 2, 8, 4, 1)
+    assert batch["labels"].tolist() == [[0, 1], [2, 3], [4, 0]]
+
+
+def test_training_traces_the_steps_that_it_was_asked_for(tmp_path):
+    seen, settled = [], []
+    monitor = types.SimpleNamespace(settle=lambda: settled.append(len(seen)))
+    console = Console(record=True, width=250)
+    for batch in traced(iter(range(WARM + 4)), 2, monitor, tmp_path, console):
+        assert (len(list(tmp_path.iterdir())) > 0) == (batch >= WARM + 2)
+        seen.append(batch)
+    assert seen == list(range(WARM + 4))
+    assert settled == [WARM, WARM + 2]
+    assert len(list(tmp_path.rglob("*.xplane.pb"))) == len(list(tmp_path.rglob("*.trace.json.gz"))) == 1
+    assert f"a trace of 2 steps is in {tmp_path}" in console.export_text()

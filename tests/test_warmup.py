@@ -35,8 +35,7 @@ def run(trained, tmp_path_factory, digits):
 
 @pytest.fixture(scope="module")
 def states(run):
-    cold = run.trainer.init()
-    return cold, warm_up(run, cold)[0]
+    return run.trainer.init(), warm_up(run)[0]
 
 
 def code_accuracy(run, params):
@@ -79,7 +78,7 @@ def test_the_run_begins_from_there(states):
 def test_it_repeats_and_the_step_goes_on_from_it(run, states):
     cold, warm = states
     shutil.rmtree(run.workdir / unfinished.FOLDER, ignore_errors=True)
-    again, _ = warm_up(run, cold)
+    again, _ = warm_up(run)
     chex.assert_trees_all_equal(warm.generator, again.generator)
     chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
     places = jax.tree.map(lambda a, b: a.sharding == b.sharding, warm.generator, cold.generator)
@@ -87,24 +86,26 @@ def test_it_repeats_and_the_step_goes_on_from_it(run, states):
 
 
 def test_interrupted_it_goes_on_to_the_same_bits(run, states, monkeypatch):
-    cold, warm = states
+    _, warm = states
+    log = (run.workdir / "log.jsonl").read_text()
     original = unfinished.Unfinished.after
 
-    def after(self, step, state):
+    def after(self, step, state, settle):
         steps.append(step)
         if step == 100:
             signal.raise_signal(signal.SIGTERM)
-        original(self, step, state)
+        original(self, step, state, settle)
 
     monkeypatch.setattr(unfinished.Unfinished, "after", after)
     steps = []
     with pytest.raises(Terminated):
-        warm_up(run, cold)
-    again, seconds = warm_up(run, cold)
+        warm_up(run)
+    again, seconds = warm_up(run)
     assert steps == [*range(1, 101), *range(101, STEPS + 1)]
     chex.assert_trees_all_equal(warm.generator, again.generator)
     chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
     assert seconds > 0
+    assert (run.workdir / "log.jsonl").read_text() == log
     shutil.rmtree(run.workdir / unfinished.FOLDER)
 
 
@@ -114,7 +115,7 @@ def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, sta
 
     calls = []
     monkeypatch.setattr(loop, "warm_up", lambda *_: calls.append(1) or (states[1], 7.0))
-    stopped = dataclasses.replace(run, trainer=run.trainer._replace(steps=interrupt))
+    stopped = dataclasses.replace(run, trainer=run.trainer._replace(step=interrupt))
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             loop.fit(stopped)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from cae_jax.cli.large_pages import use_large_pages
 from cae_jax.cli.termination import ends_on_sigterm, leave
 from cae_jax.config.reading import ConfigError, split_overrides
 from cae_jax.errors import UserError
@@ -30,7 +29,7 @@ class Program:
         change: help of `--config.KEY`, for programs that take changes of a config; they are in `options.changes`,
             texts by dotted key.
         first: function that comes before JAX is loaded; says whether that was all.
-        trains: whether it trains, so that it gets large pages, and SIGTERM ends it with code 0: it goes on next time.
+        trains: whether it trains, so that SIGTERM ends it with code 0: it goes on next time.
     """
 
     name: str
@@ -83,6 +82,4 @@ class Program:
 
     def start(self, arguments: Sequence[str], prog: str = "") -> NoReturn:
         """Runs the program as this process, which ends with it."""
-        if self.trains:
-            use_large_pages()
         leave(self(arguments, prog))

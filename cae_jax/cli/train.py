@@ -40,9 +40,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="where everything is written: a folder, or gs://... (runs/<config name>)",
     )
     parser.add_argument("--list", action="store_true", help="show the config's keys and values, and stop")
-    parser.add_argument(
-        "--profile", type=int, default=0, metavar="N", help="trace N calls of the step and show where their time goes"
-    )
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps into WORKDIR/profile")
     add_distributed(parser)
 
 

@@ -93,7 +93,6 @@ RULES = {
     "train.warmup_steps": NOT_NEGATIVE,
     "train.swap_noise": NOT_NEGATIVE,
     "train.ema_decay": BELOW_ONE,
-    "train.steps_per_call": POSITIVE,
     "train.log_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,
     "evaluation.swaps": POSITIVE,
@@ -122,16 +121,10 @@ def check_settings(config: Config) -> Config:
     _check_values(flatten(config))
     if not config.data.name:
         raise ConfigError("data.name is empty; name a data set, a folder of images, a .csv or a .npz")
-    train = config.train
-    if config.loss.leakage and train.batch_size < 2:
+    if config.loss.leakage and config.train.batch_size < 2:
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
-    for key in ("steps", "checkpoint_every"):
-        if train[key] % train.steps_per_call:
-            raise ConfigError(
-                f"train.{key} is {train[key]}, which train.steps_per_call, {train.steps_per_call}, does not divide"
-            )
     return config
 
 

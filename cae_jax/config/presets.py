@@ -119,7 +119,6 @@ def official() -> Config:
                 "warmup_steps": 0,  # steps that learn classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
                 "ema_decay": 0.0,
-                "steps_per_call": 1,  # more where a device waits for the host between steps
                 "remat": False,  # less memory, but each pass of the generator is computed once more
                 "log_every": 20,
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn

@@ -100,14 +100,13 @@ class PairSampler:
         return {"images": images, "labels": self.labels[rows].astype(np.int32)}
 
 
-def pair_batches(sampler: PairSampler, start: int, stop: int, together: int = 1) -> Iterator[dict[str, np.ndarray]]:
+def pair_batches(sampler: PairSampler, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
     """Reads the batches of steps `start` to `stop - 1` ahead of their use, in Grain's threads.
 
     Args:
         sampler: sampler that draws them.
         start: number of the first step.
         stop: number of the step after the last one.
-        together: number of steps whose batches come at once, `[together, pairs, ...]`; a rest of fewer is left out.
     """
-    batches = grain.MapDataset.range(start, stop).map(sampler).batch(together, drop_remainder=True)
+    batches = grain.MapDataset.range(start, stop).map(sampler)
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)))

@@ -32,20 +32,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def split_batches(mesh: Mesh, batches: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Makes global batches of every process's share: `[steps, pairs, ...]`, split over the mesh along the pairs.
+def split_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    """Makes a global batch of every process's share: `[pairs, ...]`, split over the mesh along the pairs.
 
     Raises:
         ValueError: if the pairs cannot be shared evenly.
     """
-    count = next(iter(batches.values())).shape[1]
+    count = len(next(iter(batch.values())))
     if count % jax.local_device_count():
         raise ValueError(
             f"{count} pairs a process cannot be shared evenly by its {jax.local_device_count()} devices; "
             f"change train.batch_size"
         )
-    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
-    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batches.items()}
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
 
 
 def on_this_process(tree: Any) -> Any:

@@ -1,6 +1,6 @@
-"""From a config to objects: networks, optimizers, the compiled step."""
+"""From a config to objects: networks, optimizers, the compiled steps."""
 
-import functools
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,11 +13,43 @@ from cae_jax.data import make_augment
 from cae_jax.models import Discriminator
 from cae_jax.parallel.sharding import replicated
 from cae_jax.training.objectives import Networks, Weights
-from cae_jax.training.optimizers import learning_rate_schedule, make_optimizer
-from cae_jax.training.state import TrainState, create_state
-from cae_jax.training.step import TrainStep, in_turn, make_train_step
+from cae_jax.training.step import TrainState, TrainStep, create_state, make_train_step
 from cae_jax.types import Predict
 from cae_jax.workdir.generator import build_model, padded_shape
+
+Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]  # of generator and discriminator
+
+
+def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule:
+    """Builds a schedule over a run.
+
+    Args:
+        name: 'halving' halves ten times over the run, as published; 'cosine' warms up over the first 2 %
+            and then falls to 2 % of the peak.
+        peak: the highest rate.
+        steps: of the whole run.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if name == "halving":
+        return optax.exponential_decay(peak, max(steps // 10, 1), 0.5, staircase=True)
+    if name == "cosine":
+        warmup = max(steps // 50, 1)
+        return optax.warmup_cosine_decay_schedule(0.1 * peak, peak, warmup, max(steps, warmup + 1), 0.02 * peak)
+    raise ValueError(f"optimizer.schedule must be 'halving' or 'cosine', not {name!r}")
+
+
+def make_optimizer(schedule: optax.Schedule | float, l2: float, clip: float = 0.0) -> optax.GradientTransformation:
+    """Adam with betas (0.5, 0.999) and L2 *added to the gradient*, before the moments, as PyTorch's `Adam` does.
+
+    Args:
+        schedule: learning rate, or a function of the step.
+        l2: weight of the L2 term; this is not AdamW's decoupled decay.
+        clip: greatest norm of the whole gradient, which longer ones are scaled to; 0 for no limit.
+    """
+    limit = optax.clip_by_global_norm(clip) if clip else optax.identity()
+    return optax.chain(limit, optax.add_decayed_weights(l2), optax.adam(schedule, b1=0.5, b2=0.999))
 
 
 class Trainer(NamedTuple):
@@ -26,24 +58,31 @@ class Trainer(NamedTuple):
     Attributes:
         networks: modules and classifier.
         init: `() -> TrainState`, on every device of the mesh.
-        step: one compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
-        steps: several in one call; batches and terms have a first axis of steps.
+        step: the compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
+        warmup_step: the same without swaps and with other weights and rates; None where a config asks for no warm-up.
     """
 
     networks: Networks
     init: Callable[[], TrainState]
     step: TrainStep
-    steps: TrainStep
+    warmup_step: TrainStep | None
 
     def shapes(self) -> TrainState:
         """What `init` makes, as shapes with their shardings."""
         return self.init.eval_shape()
 
 
+def warmup_weights(weights: Weights) -> Weights:
+    """The weights of what is learned without swaps: to reconstruct, and to tell the classes apart."""
+    none = {field.name: 0.0 for field in dataclasses.fields(Weights)}
+    told_apart = {"neighbourhood": 1.0, "discriminator_class": 1.0}
+    return Weights(**none | told_apart | {"image": weights.image, "squared": weights.squared})
+
+
 def build_trainer(
     config: Config, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | None
 ) -> Trainer:
-    """Builds networks, optimizers and the compiled step.
+    """Builds networks, optimizers and the compiled steps.
 
     Args:
         config: one that `check_settings` and `check_images` have passed.
@@ -55,35 +94,40 @@ def build_trainer(
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
     networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat, config.model.keep_residual)
+    weights, rates, everywhere = Weights(**config.loss.to_dict()), config.optimizer, replicated(mesh)
 
-    def optimizer(peak: float) -> optax.GradientTransformation:
-        schedule = learning_rate_schedule(config.optimizer.schedule, peak, config.train.steps)
-        return make_optimizer(schedule, config.optimizer.l2, config.optimizer.clip)
+    def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
+        return make_optimizer(schedule, rates.l2, rates.clip)
 
-    generator_optimizer = optimizer(config.optimizer.generator_rate)
-    discriminator_optimizer = optimizer(config.optimizer.discriminator_rate)
-    weights = Weights(**config.loss.to_dict())
-    step = make_train_step(
-        networks,
-        weights,
-        generator_optimizer,
-        discriminator_optimizer,
-        config.train.ema_decay,
-        augment=make_augment(**config.augment.to_dict()),
-        relabel=config.labels == "classifier",
-        swap_noise=config.train.swap_noise,
-    )
+    def compiled(weights: Weights, optimizers: Optimizers, swap: bool) -> TrainStep:
+        step = make_train_step(
+            networks,
+            weights,
+            *optimizers,
+            config.train.ema_decay,
+            augment=make_augment(**config.augment.to_dict()),
+            relabel=config.labels == "classifier",
+            swap_noise=config.train.swap_noise,
+            swap=swap,
+        )
+        return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
+
+    def training(peak: float) -> optax.GradientTransformation:
+        return optimizer(learning_rate_schedule(rates.schedule, peak, config.train.steps))
+
+    def warming_up(peak: float) -> optax.GradientTransformation:
+        return optimizer(optax.cosine_onecycle_schedule(config.train.warmup_steps, peak))
+
+    optimizers, warmup_step = (training(rates.generator_rate), training(rates.discriminator_rate)), None
+    if config.train.warmup_steps:
+        warmers = warming_up(rates.warmup_rate), warming_up(rates.discriminator_rate)
+        warmup_step = compiled(warmup_weights(weights), warmers, swap=False)
 
     def init() -> TrainState:
         return create_state(
-            jax.random.key(config.seed),
-            model,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            padded_shape(model, image_shape),
+            jax.random.key(config.seed), model, discriminator, *optimizers, padded_shape(model, image_shape)
         )
 
-    everywhere = replicated(mesh)
-    compiled = functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    return Trainer(networks, jax.jit(init, out_shardings=everywhere), compiled(step), compiled(in_turn(step)))
+    return Trainer(
+        networks, jax.jit(init, out_shardings=everywhere), compiled(weights, optimizers, swap=True), warmup_step
+    )

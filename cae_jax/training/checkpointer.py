@@ -9,9 +9,9 @@ from cae_jax.images import to_unit
 from cae_jax.parallel.processes import is_first, wait_for_all
 from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.evaluation import collapse_reason
-from cae_jax.training.journal import Journal
+from cae_jax.training.monitor import Monitor
 from cae_jax.training.run import Run
-from cae_jax.training.state import TrainState
+from cae_jax.training.step import TrainState
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which a class code that carries nothing is no news
@@ -58,8 +58,8 @@ class Checkpointer:
     there to go on from: it is never validated, so that the run ends with the same choices as one that was not.
     """
 
-    def __init__(self, run: Run, journal: Journal):
-        self._run, self._journal = run, journal
+    def __init__(self, run: Run, monitor: Monitor):
+        self._run, self._monitor = run, monitor
         self._evaluator = run.evaluator("validation")
 
     def due(self, step: int) -> bool:
@@ -87,7 +87,7 @@ class Checkpointer:
         if not self.due(step) or "score" in facts:
             return
         scores = self._evaluator.validate(state.ema)
-        self._journal.write(step, "validation", scores)
+        self._monitor.write(step, "validation", scores)
         line = (
             f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
             f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "

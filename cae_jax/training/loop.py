@@ -1,52 +1,33 @@
 """The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
 
 import contextlib
+import itertools
 import json
-import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.profiling import StepProfile
 from cae_jax import report
 from cae_jax.config.reading import Config
-from cae_jax.data import PairSampler, pair_batches
-from cae_jax.errors import NonFiniteLoss
+from cae_jax.data import pair_batches
 from cae_jax.parallel.processes import as_the_first_has_it, is_first
-from cae_jax.parallel.sharding import split_batches
+from cae_jax.parallel.sharding import split_batch
 from cae_jax.training.checkpointer import Checkpointer
 from cae_jax.training.interruption import Interruption
-from cae_jax.training.journal import Journal
-from cae_jax.training.pace import Pace
+from cae_jax.training.monitor import Monitor
 from cae_jax.training.run import Run, prepare
-from cae_jax.training.state import TrainState
+from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import forget_unfinished
 from cae_jax.training.warmup import warm_up
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
 
-
-def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
-    """The terms of a step as numbers.
-
-    Raises:
-        NonFiniteLoss: naming those that are not finite.
-    """
-    values = {name: float(value) for name, value in terms.items()}
-    broken = [name for name, value in values.items() if not math.isfinite(value)]
-    if broken:
-        parts = [name for name in broken if not name.endswith("_total")] or broken
-        raise NonFiniteLoss(
-            f"at step {step} these losses are not finite: {', '.join(parts)}. The last checkpoint is from before; "
-            f"try a lower optimizer.generator_rate or optimizer.discriminator_rate"
-        )
-    return values
+WARM = 3  # steps before a trace: the first ones compile and load
 
 
 class _Start(NamedTuple):
@@ -58,33 +39,49 @@ class _Start(NamedTuple):
 
 
 def _start(run: Run) -> _Start:
-    """A new state, warmed up, or that of the newest checkpoint."""
+    """The state of the newest checkpoint, or a new one, warmed up."""
     newest = None
     if is_first():
         run.store.sweep()
         newest = run.store.newest()
     step = as_the_first_has_it(-1 if newest is None else newest)
-    if step < 0:
-        began = time.monotonic()
-        state = run.trainer.init()
-        if not run.config.train.warmup_steps:
-            return _Start(state, time.monotonic() - began, None)
-        return _Start(*warm_up(run, state), None)
-    facts = run.store.facts(step)
-    run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
-    return _Start(run.store.load(step, "state", run.trainer.shapes()), facts["train_seconds"], facts)
+    if step >= 0:
+        facts = run.store.facts(step)
+        run.console.print(f"{run.workdir}: continuing from the checkpoint of step {step}", style="bold")
+        state = run.store.load(step, "state", run.trainer.shapes())
+        return _Start(state, facts["train_seconds"], facts)
+    if run.config.train.warmup_steps:
+        return _Start(*warm_up(run), None)
+    began = time.monotonic()
+    return _Start(run.trainer.init(), time.monotonic() - began, None)
+
+
+def traced(
+    batches: Iterator[Any], steps: int, monitor: Monitor, folder: pathlib.Path, console: Console
+) -> Iterator[Any]:
+    """The same batches; what runs while some of them are used, once the step is warm, is traced into a folder."""
+    yield from itertools.islice(batches, WARM)
+    monitor.settle()
+    with jax.profiler.trace(folder):
+        yield from itertools.islice(batches, steps)
+        monitor.settle()
+    console.print(
+        f"a trace of {steps} steps is in {folder}: look at it with tensorboard --logdir {folder} (pip install "
+        f"tensorboard-plugin-profile), or at its .trace.json.gz on ui.perfetto.dev",
+        highlight=False,
+    )
+    yield from batches
 
 
 def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     """Trains to the configured step, from the newest checkpoint if there is one.
 
-    Ctrl-C and SIGTERM save a checkpoint after the step under way, before anything else is done. A step's losses are
-    looked at while the next one runs, so that the device never waits for the host; no checkpoint is saved before they
-    were found finite.
+    Ctrl-C and SIGTERM save a checkpoint after the step under way, before anything else is done. No checkpoint is saved
+    before the losses of all steps up to it were found finite.
 
     Args:
         run: what is trained.
-        profile: calls to trace, see `StepProfile`.
+        profile: steps to trace, see `traced`.
 
     Returns:
         `train_seconds`, `images_per_second` (None where too few steps were timed) and `collapsed` (a reason, or ''), as
@@ -96,65 +93,35 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
     """
-    config = run.config
+    train = run.config.train
     state, earlier, facts = _start(run)
-    start = int(state.step)
-    journal = Journal(run.workdir, start, facts is not None and "score" in facts)
-    checkpoint = Checkpointer(run, journal)
-    if facts is None and config.train.warmup_steps:
-        checkpoint.save(state, earlier, None)  # so that it need not be done again
-    if is_first():
-        forget_unfinished(run.workdir)
-    sampler = PairSampler(
-        run.dataset.train,
-        run.predictions["train"] if config.labels == "classifier" else run.dataset.train.labels,
-        config.train.batch_size,
-        config.seed,
-        config.train.balanced,
-        jax.process_index(),
-        jax.process_count(),
-    )
-    together = config.train.steps_per_call
-    began, pace = time.monotonic(), Pace(2 * config.train.batch_size * together)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-    progress = Progress(*columns, TimeRemainingColumn(), console=run.console)
-    task = progress.add_task("training", total=config.train.steps, completed=start, losses="compiling")
-
-    def look(number: int, terms: dict[str, jax.Array]) -> None:
-        fetched = jax.device_get(terms)
-        pace.tick()
-        for turn, step in enumerate(range(number - together + 1, number + 1)):
-            values = check_finite({name: each[turn] for name, each in fetched.items()}, step)
-            if step % config.train.log_every == 0:
-                journal.write(step, "train", values)
-        losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
-        speed = f" {pace.images_per_second:.0f} images/s" if pace.images_per_second else ""
-        progress.update(task, completed=number, losses=losses + speed)
-
-    profiler = StepProfile(run.workdir / "profile", profile if is_first() else 0, run.trainer.steps, run.console)
-    unseen: tuple[int, dict[str, jax.Array]] | None = None
-    with contextlib.closing(journal), progress, Interruption() as interruption:
+    start, began = int(state.step), time.monotonic()
+    batches = pair_batches(run.sampler(train.batch_size), start, train.steps)
+    log = {"start": start, "validated": facts is not None and "score" in facts, "log_every": train.log_every}
+    with (
+        Monitor(run.workdir, run.console, train.steps, **log, images=2 * train.batch_size) as monitor,
+        Interruption() as interruption,
+    ):
+        checkpoint = Checkpointer(run, monitor)
+        if facts is None and train.warmup_steps:
+            checkpoint.save(state, earlier, None)  # so that it need not be done again
+        if is_first():
+            forget_unfinished(run.workdir)
         if start in run.store.steps():
             checkpoint.validate(state)
-        for call, batches in enumerate(pair_batches(sampler, start, config.train.steps, together), 1):
-            number = start + call * together
-            profiler.before(call, state)
-            shared = split_batches(run.mesh, batches)
-            state, terms = run.trainer.steps(state, shared)
+        if profile and is_first():
+            batches = traced(batches, profile, monitor, run.workdir / "profile", run.console)
+        for number, batch in enumerate(batches, start + 1):
+            state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
             interruption.take()  # not before: while the first call compiles, nothing is lost
-            profiler.after(call, state, shared)
-            if unseen:
-                look(*unseen)
-            unseen = number, terms
-            if interruption.came(call) or checkpoint.due(number):
-                look(*unseen)
+            monitor.step(number, terms)
+            if interruption.came(number - start) or checkpoint.due(number):
+                monitor.settle()
                 if interruption.wish:
                     run.console.print("interrupted; saving")
-                checkpoint.save(state, earlier + time.monotonic() - began, pace.images_per_second)
+                checkpoint.save(state, earlier + time.monotonic() - began, monitor.images_per_second)
                 interruption.obey()
                 checkpoint.validate(state)
-                pace.pause()
-                unseen = None
     newest = run.store.newest()
     assert newest is not None  # the last step is always saved
     return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
@@ -168,7 +135,7 @@ def train(config: Config, workdir: pathlib.Path, console: Console, profile: int 
         workdir: made if need be; holds `run.json`, `classifier/`, `oracle/`, `checkpoints/`, `pictures/`,
             `tensorboard/`, `log.jsonl` and, at the end, `metrics.json`.
         console: for people.
-        profile: calls of the compiled steps to trace, see `StepProfile`.
+        profile: steps to trace into `profile/`, see `traced`.
 
     Returns:
         The contents of `metrics.json`.

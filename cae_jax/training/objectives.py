@@ -12,8 +12,8 @@ from cae_jax import images as image_ranges
 from cae_jax import losses
 from cae_jax.models import CAE, Discriminator, apply, draw_on
 from cae_jax.models.discriminator import FAKE, REAL
-from cae_jax.training.state import Params
 
+Params = Any
 Terms = dict[str, jax.Array]
 
 
@@ -76,17 +76,31 @@ class Weights:
     gradient_penalty: float
 
 
+class Swaps(NamedTuple):
+    """What the generator makes of every sample with its partner's class code.
+
+    Attributes:
+        changes: by the swapped class code, from the reconstruction.
+        images: the swaps themselves.
+        individual_code: of the swaps.
+        class_code: of the swaps.
+        cycles: the swaps, with the sample's own class code again.
+    """
+
+    changes: jax.Array
+    images: jax.Array
+    individual_code: jax.Array
+    class_code: jax.Array
+    cycles: jax.Array
+
+
 class Generated(NamedTuple):
     """What the generator makes of a batch of P pairs, flattened to 2P samples (a₀, b₀, a₁, b₁, ...)."""
 
     individual_code: jax.Array
     class_code: jax.Array
     reconstructions: jax.Array
-    changes: jax.Array  # by the swapped class code, from the reconstruction
-    swaps: jax.Array
-    swap_individual_code: jax.Array
-    swap_class_code: jax.Array
-    cycles: jax.Array
+    swaps: Swaps | None  # None while warming up
 
 
 def interleave(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -105,8 +119,12 @@ def exchange(x: jax.Array) -> jax.Array:
     return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
 
 
-def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array | float = 0.0) -> Generated:
-    """Encodes, reconstructs, swaps, re-encodes and cycles `[2P, height, width, channels]` in [-1, 1].
+def generate(
+    networks: Networks, params: Params, x: jax.Array, noise: jax.Array | float = 0.0, swap: bool = True
+) -> Generated:
+    """Encodes, reconstructs, and unless told not to, swaps, re-encodes and cycles.
+
+    Takes `[2P, height, width, channels]` in [-1, 1].
 
     With `keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
     not: what is drawn beneath would else never learn to show. `noise` is added to every swap.
@@ -119,6 +137,8 @@ def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array 
 
     encode, decode = run("encode"), run("decode")
     individual_code, class_code = encode(x)
+    if not swap:
+        return Generated(individual_code, class_code, decode(individual_code, class_code), None)
     both = decode(interleave(individual_code, individual_code), interleave(class_code, exchange(class_code)))
     reconstructions, swaps = deinterleave(both)
     changes = swaps - reconstructions
@@ -127,9 +147,8 @@ def generate(networks: Networks, params: Params, x: jax.Array, noise: jax.Array 
     swaps += noise
     swap_individual_code, swap_class_code = encode(swaps)
     cycles = decode(swap_individual_code, class_code)
-    return Generated(
-        individual_code, class_code, reconstructions, changes, swaps, swap_individual_code, swap_class_code, cycles
-    )
+    made = Swaps(changes, swaps, swap_individual_code, swap_class_code, cycles)
+    return Generated(individual_code, class_code, reconstructions, made)
 
 
 def _of_class(real_fake: jax.Array, classes: jax.Array) -> jax.Array:
@@ -165,25 +184,24 @@ def discriminator_loss(
     """Loss of the discriminator on real images and detached swaps.
 
     Returns:
-        The total and its unweighted terms.
+        The total and its unweighted terms. Without swaps nothing has to be told from real images.
     """
     judge = lambda images, key: apply(  # noqa: E731
         networks.discriminator, discriminator, images, train=True, rngs={"dropout": key}
     )
     dropout_key, penalty_key = jax.random.split(key)
-    real_fake, classes = judge(interleave(generated.swaps, x), dropout_key)
-    of_swaps, of_images = deinterleave(_of_class(real_fake, interleave(exchange(labels), labels)))
-    _, classes_of_images = deinterleave(classes)
-    terms = {
-        "discriminator_fake": _over_pair(losses.cross_entropy(of_swaps, jnp.full_like(labels, FAKE))),
-        "discriminator_real": _over_pair(losses.cross_entropy(of_images, jnp.full_like(labels, REAL))),
-        "discriminator_class": _over_pair(losses.cross_entropy(classes_of_images, labels)),
-    }
-    total = (
-        terms["discriminator_fake"]
-        + terms["discriminator_real"]
-        + weights.discriminator_class * terms["discriminator_class"]
-    )
+    terms = {}
+    if generated.swaps is None:
+        _, classes_of_images = judge(x, dropout_key)
+    else:
+        real_fake, classes = judge(interleave(generated.swaps.images, x), dropout_key)
+        of_swaps, of_images = deinterleave(_of_class(real_fake, interleave(exchange(labels), labels)))
+        _, classes_of_images = deinterleave(classes)
+        terms["discriminator_fake"] = _over_pair(losses.cross_entropy(of_swaps, jnp.full_like(labels, FAKE)))
+        terms["discriminator_real"] = _over_pair(losses.cross_entropy(of_images, jnp.full_like(labels, REAL)))
+    total = sum(terms.values(), jnp.zeros(()))
+    terms["discriminator_class"] = _over_pair(losses.cross_entropy(classes_of_images, labels))
+    total += weights.discriminator_class * terms["discriminator_class"]
     if weights.gradient_penalty:
         score = lambda images: jnp.diff(_of_class(judge(images, penalty_key)[0], labels))[:, 0]  # noqa: E731
         terms["gradient_penalty"] = _over_pair(losses.gradient_penalty(score, x))
@@ -203,28 +221,28 @@ def generator_loss(
     """Loss of the generator's outputs against the discriminator.
 
     Returns:
-        The total and its unweighted terms.
+        The total and its unweighted terms; without swaps, those that look at none.
     """
-    donor_labels = exchange(labels)
-    real_fake, classes = apply(
-        networks.discriminator, discriminator, generated.swaps, train=True, rngs={"dropout": key}
-    )
-    real_fake = _of_class(real_fake, donor_labels)
-    real = jnp.full(labels.shape, REAL)
-    per_sample = {
-        "image": losses.image_reconstruction_loss(generated.reconstructions, x),
-        "class_code": losses.class_code_loss(generated.swap_class_code, exchange(generated.class_code)),
-        "individual_code": losses.individual_code_loss(generated.swap_individual_code, generated.individual_code),
-        "cycle": losses.cycle_loss(generated.cycles, x),
-        "adversarial": losses.cross_entropy(real_fake, real),
-        "swap_class": losses.cross_entropy(classes, donor_labels),
-    }
-    if weights.squared:
-        per_sample["squared"] = losses.squared_error(generated.reconstructions, x) + losses.squared_error(
-            generated.cycles, x
+    swaps, donor_labels = generated.swaps, exchange(labels)
+    per_sample = {"image": losses.image_reconstruction_loss(generated.reconstructions, x)}
+    if swaps is not None:
+        real_fake, classes = apply(
+            networks.discriminator, discriminator, swaps.images, train=True, rngs={"dropout": key}
         )
-    if weights.proximity:
-        per_sample["proximity"] = losses.proximity_loss(generated.changes)
+        real_fake, real = _of_class(real_fake, donor_labels), jnp.full(labels.shape, REAL)
+        per_sample |= {
+            "class_code": losses.class_code_loss(swaps.class_code, exchange(generated.class_code)),
+            "individual_code": losses.individual_code_loss(swaps.individual_code, generated.individual_code),
+            "cycle": losses.cycle_loss(swaps.cycles, x),
+            "adversarial": losses.cross_entropy(real_fake, real),
+            "swap_class": losses.cross_entropy(classes, donor_labels),
+        }
+    if weights.squared:
+        per_sample["squared"] = losses.squared_error(generated.reconstructions, x)
+        if swaps is not None:
+            per_sample["squared"] += losses.squared_error(swaps.cycles, x)
+    if weights.proximity and swaps is not None:
+        per_sample["proximity"] = losses.proximity_loss(swaps.changes)
     if weights.leakage:
         per_sample["leakage"] = losses.dependence_loss(generated.individual_code, labels)
     if weights.neighbourhood:
@@ -232,8 +250,8 @@ def generator_loss(
     if networks.predict is not None:
         predict = networks.predict
         seen = lambda images: predict(image_ranges.from_model(images, networks.image_size))  # noqa: E731
-        if weights.consistency:
-            of_swaps = seen(generated.swaps)
+        if weights.consistency and swaps is not None:
+            of_swaps = seen(swaps.images)
             per_sample["consistency"] = _of_answered(losses.probability_cross_entropy(of_swaps, donor_labels), of_swaps)
         if weights.fidelity:
             of_images, of_reconstructions = seen(x), seen(generated.reconstructions)

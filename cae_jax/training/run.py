@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
@@ -17,6 +18,7 @@ from cae_jax.data import (
     LISTING,
     SPLITS,
     Dataset,
+    PairSampler,
     Selection,
     image_name,
     listing_bytes,
@@ -29,9 +31,8 @@ from cae_jax.parallel.processes import first_one_first, is_first
 from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.classifiers import label_dataset, train_or_load
-from cae_jax.training.evaluation import Evaluator
-from cae_jax.training.functions import Functions, make_functions
-from cae_jax.types import ImageSource
+from cae_jax.training.evaluation import Evaluator, Functions, make_functions
+from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.checkpoints import CheckpointStore
 from cae_jax.workdir.classifier_store import LoadedClassifier
 from cae_jax.workdir.files import write_whole
@@ -48,7 +49,7 @@ ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no rand
 
 @dataclasses.dataclass
 class Run:
-    """A run's fixed parts, put together once by `prepare`.
+    """A run's fixed parts, put together once by `prepare`: all that training, validation and scoring read.
 
     Attributes:
         config: the settings.
@@ -59,7 +60,7 @@ class Run:
         accuracy: of classifier and oracle on the test split, by these names.
         predictions: the classifier's classes by split.
         trainer: networks and compiled step.
-        functions: the model, compiled.
+        functions: the model and both classifiers, compiled.
         store: the checkpoints.
     """
 
@@ -73,6 +74,13 @@ class Run:
     trainer: Trainer
     functions: Functions
     store: CheckpointStore
+
+    def sampler(self, pairs: int) -> PairSampler:
+        """Draws batches of some pairs of training images, of which every process reads its share."""
+        config, train = self.config, self.dataset.train
+        labels = self.predictions["train"] if config.labels == "classifier" else train.labels
+        shared = jax.process_index(), jax.process_count()
+        return PairSampler(train, labels, pairs, config.seed, config.train.balanced, *shared)
 
     def evaluator(self, split: str) -> Evaluator:
         """Scores on a split."""
@@ -141,18 +149,8 @@ def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: floa
     return f"{given} {name}; a CAE needs two classes or more. Check the classifier ({accuracy:.3f} accurate on test)"
 
 
-def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
-    """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
-
-    What a person can have got wrong is said as early as it can be known.
-
-    Raises:
-        ConfigError: for settings that cannot be, or contradict each other, the workdir or the data.
-        DataUnavailable: if the data set cannot be had.
-        OneClass: if the classifier's answers are all the same.
-    """
-    config = check_settings(config)
-    check_devices(config)
+def _open(config: Config, workdir: pathlib.Path, console: Console) -> Dataset:
+    """Opens the data that a config names, and says so if it had to be other data."""
     with first_one_first("data"):
         settings = file_settings(config.data, workdir)
         dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, settings)
@@ -160,7 +158,11 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         console.rule(Text("other data than asked for", "bold red"), style="red")
         console.print(dataset.note, style="bold red")
         console.rule(style="red")
-    check_images(config, dataset.image_shape)
+    return dataset
+
+
+def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Console) -> None:
+    """Makes the workdir this run's, and notes there which files are in which split and which cannot be used."""
     with first_one_first("workdir"):
         make_workdir(workdir)
         begun = (workdir / RECORD).exists()
@@ -180,38 +182,69 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         console.print(
             f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
         )
+
+
+def _load_classifiers(
+    config: Config, workdir: pathlib.Path, dataset: Dataset, console: Console
+) -> tuple[LoadedClassifier, LoadedClassifier]:
+    """Classifier and oracle, those that are there first: what is wrong with them is known before anything trains."""
     augment = make_augment(**config.augment.to_dict())
+    seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
+    loaded = {}
     with first_one_first("classifiers"), Progress(console=console) as progress:
-        seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
-        loaded = {}
-        for name, seed in sorted(seeds.items(), key=lambda item: not config[item[0]].path):  # what is there first
-            loaded[name] = train_or_load(workdir / name, config[name], dataset, seed, augment, name, progress)
+        for name in sorted(seeds, key=lambda name: not config[name].path):
+            loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
             if name == "classifier":
                 check_differentiable(config, loaded[name].traceable)
-    classifier, oracle = loaded["classifier"], loaded["oracle"]
-    predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
-    dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
-    accuracy = {
-        "classifier": float((predictions["test"] == dataset.test.labels).mean()),
-        "oracle": oracle.facts["accuracy"] if "accuracy" in oracle.facts else _accuracy(oracle, dataset.test),
-    }
+    return loaded["classifier"], loaded["oracle"]
+
+
+def _say_what_there_is(dataset: Dataset, accuracy: dict[str, float], console: Console) -> None:
+    """Says how many images there are and how good the classifiers, and warns of one that knows nothing."""
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
         f"images {dataset.image_shape}; classifier {accuracy['classifier']:.3f}, oracle {accuracy['oracle']:.3f} "
         f"accurate on test"
     )
     _warn_of_chance(accuracy["classifier"], dataset, console)
-    for name, classes in predictions.items():
+
+
+def _gradient_source(classifier: LoadedClassifier) -> Predict | None:
+    """The classifier as training differentiates it, or None where it cannot be."""
+    if not classifier.traceable:
+        return None
+    return classifier.predict if classifier.check is None else with_sound_gradients(classifier.predict)
+
+
+def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
+    """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
+
+    What a person can have got wrong is said as early as it can be known.
+
+    Raises:
+        ConfigError: for settings that cannot be, or contradict each other, the workdir or the data.
+        DataUnavailable: if the data set cannot be had.
+        OneClass: if the classifier's answers are all the same.
+    """
+    config = check_settings(config)
+    check_devices(config)
+    dataset = _open(config, workdir, console)
+    check_images(config, dataset.image_shape)
+    _claim(workdir, config, dataset, console)
+    classifier, oracle = _load_classifiers(config, workdir, dataset, console)
+    predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
+    dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
+    accuracy = {
+        "classifier": float((predictions["test"] == dataset.test.labels).mean()),
+        "oracle": oracle.facts["accuracy"] if "accuracy" in oracle.facts else _accuracy(oracle, dataset.test),
+    }
+    _say_what_there_is(dataset, accuracy, console)
+    for split, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
-            raise OneClass(_one_class(name, classes, dataset, accuracy["classifier"]))
-    mesh = data_mesh()
-    predict = classifier.predict if classifier.traceable else None
-    if predict is not None and classifier.check is not None:
-        predict = with_sound_gradients(predict)
-    trainer = build_trainer(config, mesh, dataset.image_shape, dataset.num_classes, predict)
-    store = CheckpointStore(workdir / "checkpoints")
+            raise OneClass(_one_class(split, classes, dataset, accuracy["classifier"]))
+    mesh, shape = data_mesh(), dataset.image_shape
+    trainer = build_trainer(config, mesh, shape, dataset.num_classes, _gradient_source(classifier))
     networks = trainer.networks
-    functions = make_functions(
-        networks.model, networks.image_size, classifier.answer, oracle.answer, networks.keep_residual
-    )
+    functions = make_functions(networks.model, shape[:2], classifier.answer, oracle.answer, networks.keep_residual)
+    store = CheckpointStore(workdir / "checkpoints")
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)

@@ -1,22 +1,83 @@
-"""One training step: discriminator, then generator against the updated one, with one generator forward pass."""
+"""The state of a training and one step of it: discriminator, then generator against the updated one."""
 
 from collections.abc import Callable
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from cae_jax import images as image_ranges
 from cae_jax.data import Augment
+from cae_jax.models import CAE, Discriminator
 from cae_jax.training.objectives import (
     Networks,
+    Params,
     Terms,
     Weights,
     discriminator_loss,
     generate,
     generator_loss,
 )
-from cae_jax.training.state import Params, TrainState
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a step changes, and everything that a checkpoint keeps.
+
+    Attributes:
+        step: steps done, int32.
+        key: the run's key; step n draws from `fold_in(key, n)`.
+        generator: parameters of the `CAE`.
+        discriminator: parameters of its adversary.
+        generator_optimizer: optax state.
+        discriminator_optimizer: optax state.
+        ema: exponential moving average of `generator`, used for evaluation and explanation.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    generator: Params
+    discriminator: Params
+    generator_optimizer: optax.OptState
+    discriminator_optimizer: optax.OptState
+    ema: Params
+
+
+def create_state(
+    key: jax.Array,
+    model: CAE,
+    discriminator: Discriminator,
+    generator_optimizer: optax.GradientTransformation,
+    discriminator_optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+) -> TrainState:
+    """Initialises all parameters and optimizers.
+
+    Args:
+        key: typed PRNG key; the run's key and the initial parameters derive from it.
+        model: the generator.
+        discriminator: the discriminator.
+        generator_optimizer: of the generator.
+        discriminator_optimizer: of the discriminator.
+        image_shape: padded height, width, channels.
+    """
+    run_key, generator_key, discriminator_key = jax.random.split(key, 3)
+    images = jnp.zeros((1, *image_shape))
+    generator = model.init(generator_key, images)["params"]
+    judge = discriminator.init(discriminator_key, images)["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=run_key,
+        generator=generator,
+        discriminator=judge,
+        generator_optimizer=generator_optimizer.init(generator),
+        discriminator_optimizer=discriminator_optimizer.init(judge),
+        ema=jax.tree.map(jnp.copy, generator),
+    )
+
+
+NORMS = ("gradient_norm/", "update_norm/")  # terms of a step that begin so are no losses
 
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
 
@@ -25,6 +86,19 @@ def update_ema(ema: Params, params: Params, step: jax.Array, decay: float) -> Pa
     """Moves the average towards `params`; early steps weigh more, and `decay = 0` copies."""
     rate = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return jax.tree.map(lambda average, value: rate * average + (1.0 - rate) * value, ema, params)
+
+
+def norm(tree: Params) -> jax.Array:
+    """The Euclidean norm of all numbers of a tree: finite where they are, as the largest is set apart first."""
+    largest = jnp.stack([jnp.abs(x).max() for x in jax.tree.leaves(tree)]).max()
+    scale = jnp.where(largest > 0.0, largest, 1.0)
+    return scale * optax.global_norm(jax.tree.map(lambda x: x / scale, tree))
+
+
+def _norms(gradients: Params, updates: Params) -> Terms:
+    """The norms of the gradient and of the update of each network, by name."""
+    both = zip(NORMS, (gradients, updates), strict=True)
+    return {kind + network: norm(tree) for kind, trees in both for network, tree in trees.items()}
 
 
 def make_train_step(
@@ -36,6 +110,7 @@ def make_train_step(
     augment: Augment,
     relabel: bool,
     swap_noise: float,
+    swap: bool = True,
 ) -> TrainStep:
     """Builds the step, a pure function that the caller jits.
 
@@ -55,10 +130,13 @@ def make_train_step(
         swap_noise: standard deviation, in brightness of [0, 1], of noise on swaps wherever they are looked at, and on
             the real images that the discriminator compares them with: against signals too faint to see that the
             networks agree on (Bashkirova et al. 2019, arXiv 1908.01517).
+        swap: whether swaps are drawn; else all terms that look at them are left out, whatever their weights.
 
     Returns:
         `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
-        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name, with `generator_total` and `discriminator_total`.
+        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name: the losses, with `generator_total` and
+        `discriminator_total`, and for each network the norms of its gradient, before the optimizer limits it, and of
+        its update, such as `gradient_norm/decoder` and `update_norm/decoder`.
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
@@ -75,7 +153,7 @@ def make_train_step(
         noise = 0.0
         if swap_noise:
             noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
-        generated, pull_back = jax.vjp(lambda params: generate(networks, params, x, noise), state.generator)
+        generated, pull_back = jax.vjp(lambda params: generate(networks, params, x, noise, swap), state.generator)
 
         (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
             state.discriminator, networks, weights, x + noise, labels, generated, discriminator_key
@@ -84,6 +162,7 @@ def make_train_step(
             gradients, state.discriminator_optimizer, state.discriminator
         )
         discriminator = optax.apply_updates(state.discriminator, updates)
+        discriminator_norms = _norms({"discriminator": gradients}, {"discriminator": updates})
 
         (generator_total, generator_terms), cotangent = jax.value_and_grad(generator_loss, has_aux=True)(
             generated, discriminator, networks, weights, x, labels, generator_key
@@ -93,6 +172,7 @@ def make_train_step(
             gradients, state.generator_optimizer, state.generator
         )
         generator = optax.apply_updates(state.generator, updates)
+        generator_norms = _norms(gradients, updates)
 
         state = TrainState(
             step=state.step + 1,
@@ -104,15 +184,6 @@ def make_train_step(
             ema=update_ema(state.ema, generator, state.step, ema_decay),
         )
         totals = {"generator_total": generator_total, "discriminator_total": discriminator_total}
-        return state, totals | generator_terms | discriminator_terms
+        return state, totals | generator_terms | discriminator_terms | generator_norms | discriminator_norms
 
     return train_step
-
-
-def in_turn(step: TrainStep) -> TrainStep:
-    """One step after the other, of batches and to terms that have a first axis of steps."""
-
-    def steps(state: TrainState, batches: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        return jax.lax.scan(step, state, batches)
-
-    return steps

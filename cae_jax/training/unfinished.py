@@ -3,10 +3,8 @@
 import pathlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import jax
 
 from cae_jax.parallel.bucket import push_all
 from cae_jax.parallel.processes import as_the_first_has_it, is_first
@@ -26,7 +24,7 @@ class Unfinished:
         self._store = CheckpointStore(workdir / FOLDER / name)
         self._facts = dict(facts)
         self._earlier, self._began = 0.0, time.monotonic()
-        self._saved, self._before = self._began, None
+        self._saved = self._began
         self._interruption = Interruption()
 
     def __enter__(self) -> "Unfinished":
@@ -63,15 +61,17 @@ class Unfinished:
         self._earlier = seconds
         return newest
 
-    def after(self, step: int, state: Any) -> None:
+    def after(self, step: int, state: Any, settle: Callable[[], None] = lambda: None) -> None:
         """Keeps the state after a step if it is time, or a signal has come, which is obeyed then.
 
-        Waits for the state of the step before, so that no more than one is under way.
+        Args:
+            step: steps that are done; no more than one more may be under way, which a signal would wait for.
+            state: after them.
+            settle: called first, where the state is to be kept; raises if it is not worth that.
         """
         self._interruption.take()
-        jax.block_until_ready(self._before)
-        self._before = state
         if self._interruption.wish or time.monotonic() - self._saved > EVERY:
+            settle()
             if is_first():
                 facts = self._facts | {"seconds": self.seconds}
                 self._store.save(step, {"state": on_this_process(state)}, facts)

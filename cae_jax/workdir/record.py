@@ -15,6 +15,7 @@ from cae_jax.workdir.files import write_whole
 
 FILE = "run.json"
 CHECKPOINTS = "checkpoints"
+GONE = {"train.steps_per_call"}  # keys of earlier versions, whose values changed no result
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 
@@ -57,16 +58,18 @@ def _with_tuples(value: Any) -> Any:
 def _completed(config: ConfigDict, path: pathlib.Path) -> ConfigDict:
     """A config with the keys that came after it was written, which stand for what was done before they came.
 
+    Keys of `GONE` are dropped.
+
     Raises:
         ConfigError: if it has keys that we do not know, or values of other types.
     """
-    known = official()
-    if unknown := sorted(flatten(config).keys() - flatten(known).keys()):
+    known, given = official(), {key: value for key, value in flatten(config).items() if key not in GONE}
+    if unknown := sorted(given.keys() - flatten(known).keys()):
         raise ConfigError(
             f"{path} has settings that this version of cae_jax does not know ({', '.join(unknown)}); it was written by "
             f"another one, which its 'versions' name: install that"
         )
-    known.update_from_flattened_dict(flatten(config))
+    known.update_from_flattened_dict(given)
     completed = ConfigDict(known.to_dict())
     try:
         conform(completed, official(), "run")

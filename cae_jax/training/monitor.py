@@ -1,0 +1,156 @@
+"""What becomes of every step's losses and norms: checked, logged, shown; and how fast steps follow each other."""
+
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+
+from cae_jax.errors import NonFiniteLoss
+from cae_jax.parallel.processes import is_first
+from cae_jax.training.step import NORMS
+from cae_jax.workdir.files import write_whole
+
+LOG = "log.jsonl"
+
+
+def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
+    """The terms of a step as numbers.
+
+    Raises:
+        NonFiniteLoss: naming those that are not finite: losses, or if all are finite, norms.
+    """
+    values = {name: float(value) for name, value in terms.items()}
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        losses = [name for name in broken if not name.startswith(NORMS)]
+        parts = [name for name in losses if not name.endswith("_total")] or losses or broken
+        raise NonFiniteLoss(
+            f"at step {step} these {'losses' if losses else 'norms'} are not finite: {', '.join(parts)}. The last "
+            f"checkpoint is from before; try a lower optimizer.generator_rate or optimizer.discriminator_rate"
+        )
+    return values
+
+
+class Monitor:
+    """Checks the terms of every step, logs some of them in `log.jsonl` and for TensorBoard, and shows how a run goes.
+
+    A step's terms are looked at while the next step runs, so that the device never waits for the host: `settle` before
+    anything is saved. Of several processes, the first one logs. A resumed run drops what an earlier one logged of what
+    is done again, and a last line that was cut off.
+
+    Attributes:
+        images_per_second: over all steps timed so far; None before the first.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        console: Console,
+        steps: int,
+        *,
+        kind: str = "train",
+        start: int = 0,
+        validated: bool = False,
+        log_every: int = 1,
+        images: int = 1,
+    ):
+        """Begins the log.
+
+        Args:
+            workdir: where `log.jsonl` and `tensorboard/` are.
+            console: shows a progress bar inside the monitor's block.
+            steps: number of the last step.
+            kind: 'train', or 'warm-up', which comes before.
+            start: the step that the run goes on from; all later ones are done again.
+            validated: whether the validation of that step is done.
+            log_every: steps from one logged step to the next.
+            images: number of images of a step.
+        """
+        self.images_per_second: float | None = None
+        self._kind, self._log_every, self._images = kind, log_every, images
+        self._unseen: tuple[int, dict[str, jax.Array]] | None = None
+        self._last: float | None = None
+        self._seconds, self._timed = 0.0, 0
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=console)
+        title = {"train": "training", "warm-up": "warming up"}[kind]
+        self._task = self._progress.add_task(title, total=steps, completed=start, losses="compiling")
+        self._writer: SummaryWriter | None = None
+        if not is_first():
+            return
+
+        def stands(line: Mapping[str, Any]) -> bool:
+            if line["kind"] == "warm-up":
+                return kind == "train" or line["step"] <= start
+            last = start if validated or line["kind"] != "validation" else start - 1
+            return kind == "train" and line["step"] <= last
+
+        self._path = workdir / LOG
+        if self._path.exists():
+            whole = self._path.read_text().rpartition("\n")[0].splitlines()
+            write_whole(self._path, "".join(line + "\n" for line in whole if stands(json.loads(line))))
+        events = workdir / "tensorboard" / ("" if kind == "train" else kind)  # whose steps are counted from 1 too
+        self._writer = SummaryWriter(str(events), purge_step=start + 1)
+
+    def __enter__(self) -> "Monitor":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._progress.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def step(self, number: int, terms: dict[str, jax.Array]) -> None:
+        """Takes the terms of a step that may still be under way, and looks at those of the one before.
+
+        Raises:
+            NonFiniteLoss: if one of those is not finite.
+        """
+        self._look()
+        self._unseen = number, terms
+
+    def settle(self) -> None:
+        """Waits for the last step and looks at its terms; something else comes now, so that the next is not timed.
+
+        Raises:
+            NonFiniteLoss: if one of them is not finite.
+        """
+        self._look()
+        self._last = None
+
+    def _look(self) -> None:
+        if self._unseen is None:
+            return
+        (number, terms), self._unseen = self._unseen, None
+        values = check_finite(jax.device_get(terms), number)
+        self._tick()
+        if number % self._log_every == 0:
+            self.write(number, self._kind, values)
+        losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
+        speed = f" {self.images_per_second:.0f} images/s" if self.images_per_second else ""
+        self._progress.update(self._task, completed=number, losses=losses + speed)
+
+    def _tick(self) -> None:
+        """A step has ended."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._seconds, self._timed = self._seconds + now - self._last, self._timed + 1
+            self.images_per_second = self._images * self._timed / self._seconds
+        self._last = now
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Logs scalars of one kind ('warm-up', 'train', 'validation') at a step."""
+        if self._writer is None:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        for name, value in values.items():
+            self._writer.add_scalar(f"{kind}/{name}", value, step)
