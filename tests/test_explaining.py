@@ -256,7 +256,7 @@ def test_a_reference_image_is_where_paths_lead(explainer, images):
     own = classes == classes[reference]
     np.testing.assert_array_equal(record.status == Ending.ALREADY_TARGET, own)
     individual, code = explainer.encode(images)
-    end = explainer.decode(individual[:1], code[[reference]])
+    end = explainer.decode(take(individual, slice(1)), code[[reference]])
     np.testing.assert_allclose(record.path_images[0, -1], end[0], atol=1e-5)
     with pytest.raises(InputError, match="exemplar's own class"):
         explainer.explain(images[[reference]], reference=images[reference])

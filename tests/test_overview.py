@@ -47,7 +47,7 @@ def test_codes_are_those_of_the_explainer_in_the_order_of_the_splits(explainer, 
     some = np.asarray([9, 3, 3])
     np.testing.assert_array_equal(test.take(some), images[some])
     np.testing.assert_array_equal(codes.take(np.asarray([len(codes) - 1, 0]))[0], images[-1])
-    np.testing.assert_allclose(test.individual(some), explainer.encode(images)[0][some], atol=1e-5)
+    np.testing.assert_allclose(test.individual(some).code, explainer.encode(images)[0].code[some], atol=1e-5)
 
 
 def test_images_are_drawn_in_parts_in_the_order_that_was_asked(explainer, codes, monkeypatch):
