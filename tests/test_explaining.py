@@ -25,10 +25,10 @@ from cae_jax.explaining import (
     FileInputs,
     InputError,
     SplitInputs,
-    code_tables,
     explain_to_folder,
     find_target,
     job,
+    package,
 )
 from cae_jax.models import draw_on
 from cae_jax.parallel.rows import take
@@ -256,7 +256,7 @@ def test_a_reference_image_is_where_paths_lead(explainer, images):
     own = classes == classes[reference]
     np.testing.assert_array_equal(record.status == Ending.ALREADY_TARGET, own)
     individual, code = explainer.encode(images)
-    end = explainer.decode(individual[:1], code[[reference]])
+    end = explainer.decode(take(individual, slice(1)), code[[reference]])
     np.testing.assert_allclose(record.path_images[0, -1], end[0], atol=1e-5)
     with pytest.raises(InputError, match="exemplar's own class"):
         explainer.explain(images[[reference]], reference=images[reference])
@@ -279,23 +279,23 @@ def test_waypoints_are_walked_through(explainer, images):
 def test_the_code_table_is_kept_and_a_damaged_one_made_again(trained, caplog):
     first = Explainer.load(trained[0])
     codes = first.code_table.class_codes
-    kept = code_tables.load_code_table(trained[0], first.fingerprint)
+    kept = package.load_code_table(trained[0], first.fingerprint)
     np.testing.assert_array_equal(kept.class_codes, codes)
-    assert code_tables.load_code_table(trained[0], "another model") is None
-    path = trained[0] / code_tables.FILE
+    assert package.load_code_table(trained[0], "another model") is None
+    path = trained[0] / package.CODE_TABLE
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert code_tables.load_code_table(trained[0], first.fingerprint) is None
+    assert package.load_code_table(trained[0], first.fingerprint) is None
     assert "is damaged" in caplog.text
     np.testing.assert_array_equal(Explainer.load(trained[0]).code_table.class_codes, codes)
-    assert code_tables.load_code_table(trained[0], first.fingerprint) is not None
+    assert package.load_code_table(trained[0], first.fingerprint) is not None
 
 
 def test_the_code_table_of_other_data_is_made_again(trained, digits, caplog):
     first = Explainer.load(trained[0])
     assert first.code_table is not None
-    assert code_tables.load_code_table(trained[0], first.fingerprint, digits.fingerprint) is not None
-    assert code_tables.load_code_table(trained[0], first.fingerprint, "other images") is None
+    assert package.load_code_table(trained[0], first.fingerprint, digits.fingerprint) is not None
+    assert package.load_code_table(trained[0], first.fingerprint, "other images") is None
     assert "the training images have changed" in caplog.text
     moved = Explainer.load(trained[0])
     rows = np.arange(len(digits.train))[::-1]

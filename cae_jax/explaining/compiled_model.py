@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.classifiers import check_answers
+from cae_jax.classifiers import check_answers, classes_of
 from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, search, search_on_host
-from cae_jax.explaining.code_tables import make_code_table
 from cae_jax.images import to_unit
 from cae_jax.models import Individual, make_codec
 from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
@@ -20,6 +19,7 @@ from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.generator import build_model
 from cae_jax.workdir.record import RunRecord
 
+CODES = 20_000  # training images whose codes are kept, drawn by the run's seed where there are more
 HOST_BATCHES = 16  # as many go to a classifier that JAX cannot trace, which knows best how to divide them
 
 HostClassifier = Callable[[np.ndarray], np.ndarray]
@@ -111,10 +111,17 @@ class CompiledModel:
 
     def code_table(self, source: ImageSource) -> CodeTable:
         """Class codes of a data set's training images, with the classifier's answers to their reconstructions."""
-        return make_code_table(
-            source,
-            lambda images: self._encode[self._keep](to_unit(images)),
-            lambda *codes: self._predict(self._decode(*codes)),
-            self._seed,
-            self._rows,
+        rows = np.sort(np.random.default_rng(self._seed).permutation(len(source))[:CODES])
+
+        def codes_of(indices: np.ndarray) -> tuple[jax.Array, Any]:
+            individual, class_codes = self._encode[self._keep](to_unit(source.take(indices)))
+            return class_codes, self._predict(self._decode(individual, class_codes))
+
+        class_codes, probabilities = map_batches(codes_of, rows, batch_size=self._rows)
+        return CodeTable(
+            np.asarray([f"train_{row}" for row in rows]),
+            class_codes,
+            np.asarray(source.labels)[rows],
+            classes_of(probabilities),
+            np.nan_to_num(probabilities.max(-1)),
         )

@@ -14,7 +14,6 @@ from cae_jax.config.settings import file_settings
 from cae_jax.counterfactual import STRATEGIES, CodeTable, find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.errors import InputError
-from cae_jax.explaining.code_tables import keep_code_table, load_code_table
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
 from cae_jax.explaining.engine import (
     MEMORY,
@@ -28,7 +27,7 @@ from cae_jax.explaining.engine import (
 )
 from cae_jax.explaining.inputs import as_array, check_images
 from cae_jax.explaining.loading import load_parts
-from cae_jax.explaining.package import Parts, is_package, write_package
+from cae_jax.explaining.package import Parts, is_package, keep_code_table, load_code_table, write_package
 from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
 from cae_jax.options import ExplainOptions, read_options

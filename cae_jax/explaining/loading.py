@@ -21,10 +21,18 @@ from cae_jax import classifiers
 from cae_jax.classifiers import Identity, read_identity
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, flatten
-from cae_jax.explaining.code_tables import FILE as CODE_TABLE
-from cae_jax.explaining.code_tables import load_code_table
 from cae_jax.explaining.compiled_model import HostClassifier
-from cae_jax.explaining.package import CLASSIFIER, LISTING, MANIFEST, MODEL, VERSION, Parts, is_package
+from cae_jax.explaining.package import (
+    CLASSIFIER,
+    CODE_TABLE,
+    LISTING,
+    MANIFEST,
+    MODEL,
+    VERSION,
+    Parts,
+    is_package,
+    load_code_table,
+)
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore, file_digest
 from cae_jax.workdir.classifier_store import (
     LoadedClassifier,

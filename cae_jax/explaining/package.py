@@ -1,9 +1,11 @@
 """A trained explainer as one folder that can be given away: weights, config, code table, metrics, a model card.
 
-Arrays are safetensors and `.npz` without pickle; `package.json`, written last, has the SHA-256 of every file.
+Arrays are safetensors and `.npz` without pickle; `package.json`, written last, has the SHA-256 of every file. A workdir
+keeps its code table in the same file as a package.
 """
 
 import json
+import logging
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -15,14 +17,16 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
 from cae_jax.counterfactual import CodeTable
-from cae_jax.explaining.code_tables import keep_code_table
 from cae_jax.workdir.checkpoints import file_digest
 from cae_jax.workdir.classifier_store import LoadedClassifier
-from cae_jax.workdir.files import write_whole
+from cae_jax.workdir.files import write_npz, write_whole
+from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.record import RunRecord, write_record
 
+log = logging.getLogger(__name__)
 MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
+CODE_TABLE = "code_table.npz"
 LISTING = "listing.csv"  # which image is in which split, where the workdir says so
 VERSION = 2  # 1 did not say what a classifier of another framework is known again by
 SHOWN = (
@@ -54,6 +58,43 @@ class Parts(NamedTuple):
     params: Any
     classifier: LoadedClassifier
     fingerprint: str
+
+
+def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = None) -> CodeTable | None:
+    """Reads the table kept in a workdir, or None where there is none of this model, classifier and data.
+
+    Args:
+        workdir: of the run.
+        fingerprint: of checkpoint and classifier.
+        data: fingerprint of the data set; None where it has not been opened: the table is then what is known of it.
+    """
+    path = workdir / CODE_TABLE
+
+    def table(arrays: Mapping[str, np.ndarray]) -> CodeTable | None:
+        if data is not None and "data" in arrays and str(arrays["data"]) != data:
+            log.warning("the training images have changed since %s was made; it is made again", path)
+            return None
+        return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
+
+    return read_kept(path, table, fingerprint=fingerprint)
+
+
+def _whole(table: CodeTable) -> CodeTable:
+    """The same table; a ValueError if it is none."""
+    rows = len(table.class_codes)
+    kinds = {"names": "U", "class_codes": "f", "labels": "iu", "predictions": "iu", "confidences": "f"}
+    for name, array in table._asdict().items():
+        if array.dtype.kind not in kinds[name] or array.ndim != 1 + (name == "class_codes") or len(array) != rows:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    return table
+
+
+def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str, data: str) -> None:
+    """Writes a table into a workdir; one that cannot be written to costs time at the next start, and says so."""
+    try:
+        write_npz(workdir / CODE_TABLE, fingerprint=np.asarray(fingerprint), data=np.asarray(data), **table._asdict())
+    except OSError as error:
+        log.warning("the code table could not be kept in %s (%s); the next start makes it again", workdir, error)
 
 
 def is_package(folder: pathlib.Path) -> bool:
