@@ -46,7 +46,7 @@ TEXTS = {
 }
 NOT_RUN = {
     r"^make ": "installs an environment, or runs these tests",
-    r"^python (-m )?benchmarks[./](?!search)": "measures for minutes",
+    r"^python (-m )?benchmarks[./](?!search )": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
     r"^cae explore ": "serves until it is interrupted; test_explorer.py serves",
     r"--profile": "traces a run; test_profiling.py has it",
