@@ -112,10 +112,9 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["classifier", "oracle"])
-def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, monkeypatch, tmp_path, name):
+def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, tmp_path, name):
     arguments = ["--config", "bench_mnist", "--workdir", str(tmp_path / "run")]
-    monkeypatch.setattr("sys.argv", [*arguments, f"--config.train.{name}.path=my_model.onnx"])
-    assert program.main() == 1
+    assert program.PROGRAM([*arguments, f"--config.train.{name}.path=my_model.onnx"]) == 1
     assert f"{name}.path is my_model.onnx, a classifier that was made elsewhere" in " ".join(
         capsys.readouterr().out.split()
     )
