@@ -7,7 +7,7 @@ classes and a planted shortcut (see `cae_jax/data/phantom_builder.py`).
 
 On 2 cores a step takes 0.3 s or more, and the warm-up five minutes; before it, classifier and oracle are trained, four
 minutes. Of 10,000 random swaps on the test split 0.983 flip the classifier and 0.984 convince the oracle, at the best
-checkpoint, of step 4,800 (run 23 of docs/experiments.md).
+checkpoint, of step 4,800 (run 23 of docs/experiments.md, with an earlier warm-up).
 """
 
 from cae_jax import presets
