@@ -284,6 +284,7 @@ def test_a_record_with_values_of_other_types_is_refused(tmp_path):
 def say(arguments, monkeypatch, capsys):
     """What `train.py` says to some arguments that it refuses."""
     monkeypatch.setattr("cae_jax.cli.console.jax.config.update", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "400")  # a path is broken where a line ends
     with contextlib.suppress(SystemExit):
         assert train_program.PROGRAM(arguments, "train.py") == 1
     found = capsys.readouterr()

@@ -70,12 +70,13 @@ def test_an_import_gives_the_published_codes_and_images(imported, folder, monkey
     monkeypatch.chdir(folder)
     explainer, figures = Explainer.load(imported), read("official_small")
     codes = {side: explainer.encode(nhwc(figures[f"x_{side}"])) for side in "ab"}
-    for side, (individual_code, class_code) in codes.items():
+    for side, (individual, class_code) in codes.items():
         expected = figures[f"individual_code_{side}"].transpose(0, 2, 3, 1)
-        np.testing.assert_allclose(individual_code, expected, atol=1e-4)
+        np.testing.assert_allclose(individual.code, expected, atol=1e-4)
         np.testing.assert_allclose(class_code, figures[f"class_code_{side}"], atol=1e-4)
     swap = explainer.decode(codes["a"][0], codes["b"][1])
     np.testing.assert_allclose(swap, nhwc(figures["swap_ab"]).clip(0, 1), atol=1e-4)
+    np.testing.assert_array_equal(explainer.decode(codes["a"][0].code, codes["b"][1]), swap)
     assert explainer.record.class_names == ("dark", "light")
 
 

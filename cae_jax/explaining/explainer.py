@@ -191,12 +191,18 @@ class Explainer:
         """Individual codes, see `Individual`, and class codes `[N, size]`."""
         return self.model.encode(self._checked(images))
 
-    def decode(self, individual: Individual, class_code: np.ndarray) -> np.ndarray:
+    def decode(self, individual: Individual | np.ndarray, class_code: np.ndarray) -> np.ndarray:
         """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
+
+        Args:
+            individual: Individual codes as `encode` returns them, or their `code` alone, `[N, h, w, code]`.
+            class_code: `[N, size]`.
 
         Raises:
             InputError: if their numbers differ.
         """
+        if not isinstance(individual, Individual):
+            individual = Individual(np.asarray(individual))
         if (codes := rows.count(individual)) != len(class_code):
             raise InputError(f"{codes} individual codes do not go with {len(class_code)} class codes")
         return self.model.decode(rows.on_host(individual), np.asarray(class_code))
