@@ -279,11 +279,7 @@ def search(
 
 
 _ask_compiled = jax.jit(_ask, static_argnums=0)
-
-
 _learn_compiled = jax.jit(_learn)
-
-
 _prepare_compiled = jax.jit(_prepare, static_argnames=("intervals", "slots"))
 
 

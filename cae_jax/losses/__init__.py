@@ -8,26 +8,16 @@ from cae_jax.losses.classification import (
     prediction_divergence,
     probability_cross_entropy,
 )
-from cae_jax.losses.coherency import (
-    class_code_loss,
-    cycle_loss,
-    image_reconstruction_loss,
-    individual_code_loss,
-    proximity_loss,
-    squared_error,
-)
+from cae_jax.losses.coherency import absolute_error, proximity_loss, squared_error
 from cae_jax.losses.dependence import dependence_loss
 from cae_jax.losses.neighbourhood import neighbourhood_loss
 from cae_jax.losses.penalties import gradient_penalty
 
 __all__ = [
-    "class_code_loss",
+    "absolute_error",
     "cross_entropy",
-    "cycle_loss",
     "dependence_loss",
     "gradient_penalty",
-    "image_reconstruction_loss",
-    "individual_code_loss",
     "neighbourhood_loss",
     "prediction_divergence",
     "probability_cross_entropy",

@@ -1,45 +1,26 @@
-"""The coherency losses of class association embedding (Xie et al., ICDE 2024, arXiv 2406.07961, section 3).
+"""Differences of images and codes: the coherency loss of class association embedding, and what goes beside it.
 
-All are mean absolute differences per sample. Targets are not detached: the gradient reaches both sides, as published.
+Published: Xie et al., ICDE 2024, arXiv 2406.07961, section 3. All losses are of each sample.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 FAINT = 0.2  # a change, of [-1, 1], at which the next bit of change costs half as much as the first
 
 
-def _mean_absolute(prediction: jax.Array, target: jax.Array) -> jax.Array:
+def absolute_error(
+    prediction: Float[Array, "batch *shape"],  # noqa: F821  jaxtyping's shapes are no expressions
+    target: Float[Array, "batch *shape"],  # noqa: F821
+) -> Float[Array, " batch"]:
+    """Mean absolute difference, in the units of what is compared.
+
+    Of four kinds in the published recipe: reconstructions and the images whose codes they are of; class codes read back
+    from swaps and those of the donors; individual codes read back from swaps and those of the exemplars; images and
+    themselves after their class was swapped away and back (cycles). Targets are not detached: the gradient reaches both
+    sides, as published.
+    """
     return jnp.abs(prediction - target).mean(axis=tuple(range(1, prediction.ndim)))
-
-
-def image_reconstruction_loss(
-    reconstructions: Float[Array, "batch height width channels"], images: Float[Array, "batch height width channels"]
-) -> Float[Array, " batch"]:
-    """How far `D(c, s)` is from the image whose codes these are. In the units of the images."""
-    return _mean_absolute(reconstructions, images)
-
-
-def class_code_loss(
-    swap_class_codes: Float[Array, "batch size"], donor_class_codes: Float[Array, "batch size"]
-) -> Float[Array, " batch"]:
-    """How far the class code read back from a swap is from the donor's, which the swap was drawn with."""
-    return _mean_absolute(swap_class_codes, donor_class_codes)
-
-
-def individual_code_loss(
-    swap_individual_codes: Float[Array, "batch h w code"], exemplar_individual_codes: Float[Array, "batch h w code"]
-) -> Float[Array, " batch"]:
-    """How far the individual code read back from a swap is from the exemplar's, which the swap was drawn with."""
-    return _mean_absolute(swap_individual_codes, exemplar_individual_codes)
-
-
-def cycle_loss(
-    cycles: Float[Array, "batch height width channels"], images: Float[Array, "batch height width channels"]
-) -> Float[Array, " batch"]:
-    """How far an image is from itself after its class was swapped away and back. In the units of the images."""
-    return _mean_absolute(cycles, images)
 
 
 def proximity_loss(changes: Float[Array, "batch height width channels"]) -> Float[Array, " batch"]:

@@ -224,16 +224,16 @@ def generator_loss(
         The total and its unweighted terms; without swaps, those that look at none.
     """
     swaps, donor_labels = generated.swaps, exchange(labels)
-    per_sample = {"image": losses.image_reconstruction_loss(generated.reconstructions, x)}
+    per_sample = {"image": losses.absolute_error(generated.reconstructions, x)}
     if swaps is not None:
         real_fake, classes = apply(
             networks.discriminator, discriminator, swaps.images, train=True, rngs={"dropout": key}
         )
         real_fake, real = _of_class(real_fake, donor_labels), jnp.full(labels.shape, REAL)
         per_sample |= {
-            "class_code": losses.class_code_loss(swaps.class_code, exchange(generated.class_code)),
-            "individual_code": losses.individual_code_loss(swaps.individual_code, generated.individual_code),
-            "cycle": losses.cycle_loss(swaps.cycles, x),
+            "class_code": losses.absolute_error(swaps.class_code, exchange(generated.class_code)),
+            "individual_code": losses.absolute_error(swaps.individual_code, generated.individual_code),
+            "cycle": losses.absolute_error(swaps.cycles, x),
             "adversarial": losses.cross_entropy(real_fake, real),
             "swap_class": losses.cross_entropy(classes, donor_labels),
         }
