@@ -27,4 +27,4 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", metavar="COMMAND", choices=PROGRAMS, help="one of those below")
-    PROGRAMS[parser.parse_args(sys.argv[1:2]).command].start(sys.argv[2:])
+    PROGRAMS[parser.parse_args(sys.argv[1:2] or ["--help"]).command].start(sys.argv[2:])
