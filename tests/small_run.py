@@ -16,7 +16,6 @@ SMALL = {
     "oracle.architecture": "small_cnn",
     "model.width": "4",
     "model.class_downsamplings": "2",
-    "model.individual_downsamplings": "2",
     "model.stem_kernel": "3",
     "model.upsample_kernel": "3",
     "model.class_width": "4",
