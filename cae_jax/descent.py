@@ -12,7 +12,7 @@ def descend(
     optimizer: optax.GradientTransformation,
     start: tuple[Any, Any],
     batches: Iterable[tuple],
-    look: Callable[[tuple[Any, Any], jax.Array], None] = lambda state, value: None,
+    look: Callable[[int, tuple[Any, Any], jax.Array], None] = lambda number, state, value: None,
 ) -> Any:
     """Takes a step of an optimizer for each batch.
 
@@ -21,7 +21,8 @@ def descend(
         optimizer: The optimizer whose steps are taken.
         start: Parameters before the first step, and the optimizer's state.
         batches: Arguments of `loss` behind the parameters, a tuple for each step.
-        look: Called after each step with parameters and optimizer's state, and with the loss before it.
+        look: Called after each step with the number of its batch, from 0, with parameters and optimizer's state, and
+            with the loss before it.
 
     Returns:
         The parameters after the last step.
@@ -34,9 +35,9 @@ def descend(
         return optax.apply_updates(params, updates), state, value
 
     (params, state), before = start, None
-    for batch in batches:
+    for number, batch in enumerate(batches):
         params, state, value = step(params, state, *batch)
         jax.block_until_ready(before)  # no more than one step is under way
         before = value
-        look((params, state), value)
+        look(number, (params, state), value)
     return params

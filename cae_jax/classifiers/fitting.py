@@ -67,10 +67,9 @@ def fit_classifier(
     done, start = resume((params, optimizer.init(params)))
     rows = itertools.islice(_batches(np.random.default_rng(seed), len(source), batch_size), done, steps)
     batches = ((source.take(r), source.labels[r], jax.random.fold_in(key, n)) for n, r in enumerate(rows, done))
-    numbers = itertools.count(done)
 
-    def look(state: tuple[Any, Any], value: jax.Array) -> None:
-        number = next(numbers)
+    def look(taken: int, state: tuple[Any, Any], value: jax.Array) -> None:
+        number = done + taken
         after(number + 1, state)
         if number % 25 == 0:
             report(number, float(value))

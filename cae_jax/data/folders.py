@@ -15,7 +15,7 @@ import numpy as np
 from cae_jax.data.dicom import has_dicom_magic
 from cae_jax.data.image_files import SUFFIXES, ImageError
 from cae_jax.data.listing import Listing, ListingError, check_each_once, class_numbers, class_order, whole_number
-from cae_jax.data.splits import split_of, splits_of
+from cae_jax.data.splits import SPLITS, split_of, splits_of
 
 LABELS = "_img-name_label.txt"
 JUNK = {"thumbs.db", "desktop.ini", "dicomdir", "__macosx", "@eadir", "lost+found"}  # of systems and archives
@@ -222,7 +222,7 @@ def _split_and_folders(label_file: pathlib.Path) -> tuple[str, list[pathlib.Path
     prefix = label_file.name.removesuffix(LABELS)
     name = prefix.rstrip(string.ascii_uppercase)
     split = split_of(name)
-    if split not in ("train", "validation", "test"):
+    if split not in SPLITS:
         raise ListingError(f"{label_file} belongs to no split; its name should begin with train, val or test")
     letters = prefix.removeprefix(name)
     folders = [label_file.with_name(f"{name}{letter}_img") for letter in letters]

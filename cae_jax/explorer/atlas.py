@@ -18,7 +18,6 @@ from cae_jax.parallel import rows
 
 POINTS = 32  # waypoints of any path, so that the search compiles once
 NEIGHBOURS = 5  # of a place in t-SNE, which has no way back to codes but by its points
-CONFIDENCE = ExplainOptions.confidence
 RECENT = 64  # individual codes that are kept for what is asked next
 
 _along = jax.jit(along_path)

@@ -27,7 +27,7 @@ class CodeSpace(NamedTuple):
     predictions: np.ndarray
     classes: int
 
-    def by_class(self, measure: Callable[[int], tuple[float, ...] | None], values: int = 1) -> np.ndarray:
+    def by_class(self, measure: Callable[[int], float | tuple[float, ...] | None], values: int = 1) -> np.ndarray:
         """A measure's numbers for each class, `[values, K]`; NaN where it is None."""
         found = np.full((values, self.classes), np.nan)
         for c in range(self.classes):
@@ -112,7 +112,7 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
     """
     rng = np.random.default_rng(seed)
 
-    def measure(c: int) -> tuple[float] | None:
+    def measure(c: int) -> float | None:
         own = space.class_codes[space.predictions == c]
         if len(own) < 2:
             return None
@@ -122,7 +122,7 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
         second = near[first, rng.integers(count, size=codes)]
         drawn = own[first] + rng.random((codes, 1)) * (own[second] - own[first])
         individuals = rng.integers(len(space.predictions), size=codes)
-        return ((space.answer(individuals, drawn.astype(np.float32)).argmax(-1) == c).mean(),)
+        return (space.answer(individuals, drawn.astype(np.float32)).argmax(-1) == c).mean()
 
     return space.by_class(measure)[0]
 
@@ -145,7 +145,7 @@ def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int =
     """
     rng, class_codes = np.random.default_rng(seed), space.class_codes
 
-    def measure(c: int) -> tuple[float] | None:
+    def measure(c: int) -> float | None:
         members, others = np.flatnonzero(space.predictions == c), np.flatnonzero(space.predictions != c)
         if not len(members) or not len(others):
             return None
@@ -154,6 +154,6 @@ def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int =
         line = class_codes[start][:, None] * (1 - shares) + class_codes[end][:, None] * shares
         answers = space.answer(np.repeat(start, steps + 1), line.reshape(-1, line.shape[-1])).argmax(-1)
         lengths = np.linalg.norm(class_codes[end] - class_codes[start], axis=-1)
-        return ((np.diff(answers.reshape(paths, -1), axis=1) != 0).sum() / max(lengths.sum(), 1e-12),)
+        return (np.diff(answers.reshape(paths, -1), axis=1) != 0).sum() / max(lengths.sum(), 1e-12)
 
     return space.by_class(measure)[0]

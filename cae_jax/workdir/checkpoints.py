@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -54,11 +53,6 @@ def _wrap_key(like: Any, data: jax.Array) -> jax.Array:
         return data
     with_shape = jnp.zeros(0, like.dtype) if isinstance(like, jax.ShapeDtypeStruct) else like
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(with_shape))
-
-
-def host_copy(tree: Any) -> Any:
-    """A copy of arrays in the host's memory, which nothing that happens on a device changes; keys become their data."""
-    return jax.tree.map(lambda x: np.array(x, copy=True), _unwrap_keys(tree))
 
 
 def file_digest(path: epath.PathLike) -> str:
