@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ Predict = Callable[[jax.Array], jax.Array]
 """A classifier: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`."""
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Labelled images of one size, read by position."""
 

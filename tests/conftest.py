@@ -3,15 +3,17 @@
 The compiler's last optimisations are left out: they take much of its time, and tests compile more than they compute.
 """
 
-import functools
+import json
 import os
 import pathlib
+import shutil
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import pytest
+from filelock import FileLock
 
 CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
@@ -22,17 +24,6 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 def strict():
     """No implicit promotion of types or ranks: for our own functions; optax and linen rely on it."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_probe():
-    """Wherever a run is scored, the convolutional probe is fitted in few steps; `test_metrics.py` has it alone."""
-    from cae_jax.metrics import probes
-
-    with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(probes.fit_convolutional_probe, steps=10)
-        patch.setattr(probes, "fit_convolutional_probe", few)
         yield
 
 
@@ -55,44 +46,48 @@ def bucket():
 # What follows imports the package when it is used, after the run-time type checks of pyproject.toml are in place.
 
 
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """A few hundred real digits."""
-    from small_run import few_digits
+@pytest.fixture(scope="session", autouse=True)
+def small_data():
+    """What the small config names is there."""
+    from small_run import write_digits
 
-    return few_digits(str(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-def small_data(monkeypatch, digits):
-    """Whatever opens a data set gets the few digits."""
-    from small_run import use_digits
-
-    use_digits(monkeypatch, digits)
+    write_digits()
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, digits):
-    """A short run's workdir, its metrics and what it printed."""
-    from small_run import train_small, use_digits
+def digits(small_data):
+    """A few hundred real digits, those of the small config."""
+    from small_run import DIGITS
 
-    with pytest.MonkeyPatch.context() as patch:
-        use_digits(patch, digits)
-        return train_small(tmp_path_factory.mktemp("runs") / "whole")
+    from cae_jax.data import open_dataset
+
+    return open_dataset(str(DIGITS))
 
 
 @pytest.fixture(scope="session")
-def trained_explainer(trained, digits):
-    """Of the short run, with its data set opened."""
-    from small_run import use_digits
+def trained(tmp_path_factory, small_data):
+    """A short run's workdir, its metrics and what it printed.
 
+    Of several processes that share out the tests, the first one trains and the others copy.
+    """
+    from small_run import train_small
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with FileLock(folder / "trained.lock"):
+        if not (folder / "trained.json").exists():
+            (folder / "trained.json").write_text(json.dumps(train_small(folder / "trained")))
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    shutil.copytree(folder / "trained", workdir)
+    return workdir, *json.loads((folder / "trained.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def trained_explainer(trained):
+    """Of the short run."""
     from cae_jax import Explainer
 
-    with pytest.MonkeyPatch.context() as patch:
-        use_digits(patch, digits)
-        explainer = Explainer.load(trained[0])
-        assert explainer.dataset is digits
-    return explainer
+    return Explainer.load(trained[0])
 
 
 @pytest.fixture(scope="session")

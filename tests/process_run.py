@@ -5,24 +5,21 @@ import sys
 
 import conftest  # noqa: F401  the compilation of all tests
 import numpy as np
-import pytest
 from rich.console import Console
 
-from cae_jax.parallel.processes import first_one_first, is_first, start
+from cae_jax.parallel.processes import is_first, start
 
 
 def main(address: str, workdir: pathlib.Path) -> None:
     start(address)
 
-    from small_run import few_digits, small_config, use_digits
+    from small_run import small_config, write_digits
 
     from cae_jax import Explainer
     from cae_jax.explaining import SplitInputs, encode_splits, explain_to_folder
     from cae_jax.training import loop
 
-    with first_one_first("digits"):
-        digits = few_digits(str(workdir.parent / "data"))
-    use_digits(pytest.MonkeyPatch(), digits)
+    write_digits()
     loop.train(small_config(), workdir, Console(quiet=not is_first(), width=200))
     explainer = Explainer.load(workdir)
     inputs = SplitInputs(explainer.dataset.train, "train", list(range(70)))

@@ -1,21 +1,23 @@
 """The shipped config, shrunk, on a few real digits. Fixtures of it are in `conftest.py`."""
 
+import pathlib
+
 import numpy as np
+from filelock import FileLock
 from rich.console import Console
 
 from cae_jax.config.reading import apply_overrides, find_config, load_config
-from cae_jax.data import ArraySource, Dataset, open_dataset
-from cae_jax.explaining import explainer
+from cae_jax.data import open_dataset
 from cae_jax.training import loop
-from cae_jax.training import run as assembly
 
+DIGITS = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "digits_400_60_60.npz"
 SMALL = {
-    "data.name": "mnist_5k",
+    "data.name": str(DIGITS),
     "classifier.steps": "60",
     "oracle.steps": "4",
     "oracle.architecture": "small_cnn",
     "model.width": "4",
-    "model.class_downsamplings": "2",
+    "model.class_downsamplings": "1",
     "model.stem_kernel": "3",
     "model.upsample_kernel": "3",
     "model.class_width": "4",
@@ -23,7 +25,7 @@ SMALL = {
     "model.mlp_width": "16",
     "model.class_head_width": "16",
     "discriminator.width": "4",
-    "discriminator.downsamplings": "2",
+    "discriminator.downsamplings": "1",
     "discriminator.hidden": "16",
     "train.steps": "6",
     "train.batch_size": "4",
@@ -33,21 +35,21 @@ SMALL = {
 }
 
 
-def few_digits(folder: str) -> Dataset:
-    """A few hundred real digits."""
-    full = open_dataset("mnist_5k", folder)
-
-    def few(source, count: int) -> ArraySource:
-        rows = np.random.default_rng(0).permutation(len(source))[:count]
-        return ArraySource(source.take(rows), source.labels[rows])
-
-    return Dataset(full.name, full.class_names, few(full.train, 400), few(full.validation, 60), few(full.test, 60))
-
-
-def use_digits(monkeypatch, digits: Dataset) -> None:
-    """Whatever opens a data set gets these."""
-    for module in (assembly, explainer):
-        monkeypatch.setattr(module, "open_dataset", lambda *_: digits)
+def write_digits() -> None:
+    """Writes a few hundred real digits to `DIGITS`, unless that is done."""
+    DIGITS.parent.mkdir(exist_ok=True)
+    with FileLock(f"{DIGITS}.lock"):
+        if DIGITS.exists():
+            return
+        full = open_dataset("mnist_5k", str(DIGITS.parent / "data"))
+        arrays = {}
+        for split, name, count in (("train", "train", 400), ("validation", "val", 60), ("test", "test", 60)):
+            source = full.split(split)
+            rows = np.random.default_rng(0).permutation(len(source))[:count]
+            arrays |= {f"{name}_images": source.take(rows), f"{name}_labels": source.labels[rows]}
+        half = DIGITS.with_suffix(".half.npz")
+        np.savez(half, **arrays)
+        half.replace(DIGITS)
 
 
 def small_config(**changes: str):
@@ -56,7 +58,7 @@ def small_config(**changes: str):
 
 
 def train_small(workdir):
-    """A short run: its workdir, its metrics and what it printed."""
+    """A short run: its metrics and what it printed."""
     console = Console(record=True, width=200)
     result = loop.train(small_config(), workdir, console)
-    return workdir, result, console.export_text()
+    return result, console.export_text()

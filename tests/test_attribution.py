@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from cae_jax.errors import InputError
-from cae_jax.explaining import Aim, Attribution, attribute, quantus_explain_func
+from cae_jax.explaining import Aim, Attribution, Explainer, attribute, quantus_explain_func
 
 ANSWERS = np.asarray([0, 2, 1, 0])
 IMAGES = np.tile((ANSWERS / 4)[:, None, None, None], (1, 5, 3, 1)).astype(np.float32)
 IMAGES[:, 1, 1] = np.arange(4)[:, None] / 8  # tells them apart
 
 
-class Toy:
+class Toy(Explainer):
     """Three classes. Its map of an image toward a class is one number all over, negative toward class 0."""
 
     record = SimpleNamespace(image_shape=(5, 3, 1), class_names=("none", "round", "square"))

@@ -1,6 +1,7 @@
 """Augmentation against scipy, pixel by pixel, and by where a dot goes."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -59,7 +60,8 @@ def test_a_turn_with_a_shift_is_scipys(mirrored):
     channels = [ndimage.affine_transform(image[..., c], matrix, start, order=1, mode="nearest") for c in range(3)]
     expected = np.stack(channels, axis=-1)
     expected = expected[:, ::-1] if mirrored else expected
-    np.testing.assert_allclose(move(image, angle, offset, mirrored), expected, atol=1e-5)
+    found = move(*map(jnp.asarray, (image, angle, offset, mirrored)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_turn_is_at_most_as_far_as_asked():

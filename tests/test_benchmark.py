@@ -66,7 +66,6 @@ def test_quality_counts_all_rows_and_the_reconstructed():
     assert found["median_shift"] == pytest.approx(0.6)
 
 
-@pytest.mark.usefixtures("small_data")
 def test_the_program_writes_a_table_numbers_and_a_plot(trained, tmp_path, monkeypatch):
     table = Explainer.load(trained[0]).code_table  # of a model that is hardly trained: let it be sure of the labels
     sure = table._replace(predictions=table.labels, confidences=np.ones(len(table.labels)))
@@ -101,7 +100,7 @@ def test_the_torch_recipe_draws_and_classifies_as_we_do():
         dtype="float32",
     )
     code, class_code = (rng.normal(size=s).astype(np.float32) for s in ((2, 6, 6, 2), (2, 5)))
-    params = decoder.init(jax.random.key(0), code, class_code)["params"]
+    params = decoder.init(jax.random.key(0), jnp.asarray(code), jnp.asarray(class_code))["params"]
     drawn = recipe.decode(recipe.to_torch(params), torch.from_numpy(code).permute(0, 3, 1, 2), torch.tensor(class_code))
     ours = models.apply(decoder, params, jnp.asarray(code), jnp.asarray(class_code))
     np.testing.assert_allclose(drawn.permute(0, 2, 3, 1), ours, atol=1e-4)

@@ -34,7 +34,7 @@ SMALL = {
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys, trained, small_data):
+def compare(capsys, trained):
     """Runs the program on the short run; returns its exit code and what it printed."""
 
     def run(workdir, **changes):

@@ -312,15 +312,15 @@ def test_an_unknown_data_set_is_named_with_ours(tmp_path):
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        (np.zeros((2, 4, 4, 1), np.float32), [0, 1]),
-        (np.zeros((2, 4, 4), np.uint8), [0, 1]),
-        (np.zeros((2, 4, 4, 1), np.uint8), [0, 1, 2]),
+        (np.zeros((2, 4, 4, 1), np.float32), 2),
+        (np.zeros((2, 4, 4), np.uint8), 2),
+        (np.zeros((2, 4, 4, 1), np.uint8), 3),
     ],
     ids=["float", "no channels", "other number of labels"],
 )
 def test_bad_arrays_are_refused_with_their_shape(images, labels):
     with pytest.raises(ValueError, match=r"uint8 images \[N, height, width, channels\] and N labels.*\(2, 4, 4"):
-        ArraySource(images, labels)
+        ArraySource(images, np.arange(labels))
 
 
 def test_an_unknown_split_is_refused(mnist_5k):

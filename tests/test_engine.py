@@ -115,7 +115,7 @@ def test_endings_that_have_no_path_and_those_that_have():
 def test_requests_keep_their_order_whatever_their_endings():
     codes = np.random.default_rng(0).normal(size=(12, 3))
     exemplars = exemplars_at(codes)
-    requests = make_requests(exemplars.predictions, "all", CLASSES)
+    requests = make_requests(exemplars.predictions, Aim.ALL, CLASSES)
     settings = ExplainOptions()
     route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
     record = explain_batch(TOY, exemplars, requests, route, settings)

@@ -34,17 +34,14 @@ from cae_jax.models import draw_on
 from cae_jax.parallel.rows import take
 from cae_jax.workdir.checkpoints import CheckpointError
 
-pytestmark = pytest.mark.usefixtures("small_data")
 EASY = {"confidence": 0.11}  # the model is hardly trained: of what it draws, all ten classes are about as likely
 
 
 @pytest.fixture(scope="module")
-def explainer(trained, digits):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cae_jax.explaining.explainer.open_dataset", lambda *_: digits)
-        loaded = Explainer.load(trained[0])
-        assert len(loaded.code_table.names) == 400
-        return loaded
+def explainer(trained):
+    loaded = Explainer.load(trained[0])
+    assert len(loaded.code_table.names) == 400
+    return loaded
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import small_config, use_digits
+from small_run import small_config
 
 from benchmarks.twins import torch_state, write_module, write_onnx
 from cae_jax.classifiers import ClassifierError, Contract, Preparation, Reference, load_foreign
@@ -125,7 +125,6 @@ def black_box_config(reference, **changes):
 
 
 def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(folder, own, digits, monkeypatch):
-    use_digits(monkeypatch, digits)
     config = black_box_config(make_reference("onnx", folder, own.params))
     console = Console(record=True, width=200)
     result = loop.train(config, folder / "run", console)
@@ -143,7 +142,6 @@ def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(fol
 
 
 def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own, digits, monkeypatch):
-    use_digits(monkeypatch, digits)
     config = black_box_config(make_reference("onnx", folder, own.params))
     config.classifier.input.range = (0.0, 255.0)
     config.classifier.input.mean = (9000.0,)
@@ -154,7 +152,6 @@ def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own, digits, mo
 
 
 def test_losses_that_ask_a_black_box_are_refused(folder, own, digits, monkeypatch):
-    use_digits(monkeypatch, digits)
     config = black_box_config(make_reference("onnx", folder, own.params), **{"loss.fidelity": "1"})
     with pytest.raises(ConfigError, match="need a differentiable classifier; set them to 0"):
         loop.prepare(config, folder / "run", Console(quiet=True))
@@ -206,7 +203,6 @@ def test_a_missing_framework_is_named_with_what_installs_it(folder, own, monkeyp
 
 
 def test_a_classifier_of_other_classes_is_refused(folder, own, digits, monkeypatch):
-    use_digits(monkeypatch, digits)
     config = black_box_config(make_reference("onnx", folder, own.params))
     config.classifier.head = "sigmoid"
     with pytest.raises(ConfigError, match=r"classifier\.head = 'sigmoid' has two classes, but the data has 10"):
@@ -214,7 +210,6 @@ def test_a_classifier_of_other_classes_is_refused(folder, own, digits, monkeypat
 
 
 def test_what_jax_cannot_trace_is_told_apart(folder, own, digits, monkeypatch):
-    use_digits(monkeypatch, digits)
     config = black_box_config(Reference("own_model:for_python", "jax", preparation=NHWC))
     with pytest.raises(
         ConfigError, match=r"own_model:for_python cannot be asked .* JAX cannot trace it; say kind = 'python'"
@@ -366,7 +361,8 @@ def torch_folder(tmp_path, monkeypatch):
     state = nets.Net().state_dict()
     state["linear.weight"], state["linear.bias"] = torch.tensor([[-9.0] * 3, [9.0] * 3]), torch.tensor([13.5, -13.5])
     torch.save(state, tmp_path / "w.pt")
-    return state
+    yield state
+    del sys.modules["nets"]
 
 
 def torch_reference(function="plain", weights="w.pt", **more):

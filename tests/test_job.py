@@ -10,7 +10,7 @@ from PIL import Image
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource, Format
 from cae_jax.errors import InputError
-from cae_jax.explaining import FileInputs, SplitInputs, explain_to_folder, job
+from cae_jax.explaining import Explainer, FileInputs, SplitInputs, explain_to_folder, job
 from cae_jax.explaining.inputs import Failure
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.lock import hold
@@ -18,7 +18,7 @@ from cae_jax.workdir.lock import hold
 SIDE = 8
 
 
-class Toy:
+class Toy(Explainer):
     """Explains an image by its brightness: the shift is the mean, and bright images aim at 'dark'."""
 
     step, fingerprint = 3, "toy"

@@ -40,7 +40,7 @@ def naive_upsample(x, kernel):
 def random_upsampling(size, kernel, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2, *size, 3)).astype(np.float32)
-    return x, rng.normal(size=(kernel, kernel, 3, 2)).astype(np.float32)
+    return jnp.asarray(x), jnp.asarray(rng.normal(size=(kernel, kernel, 3, 2)), jnp.float32)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -70,7 +70,7 @@ def test_upsampling_has_the_gradients_of_the_published_form(size, kernel):
 def test_upsample_conv_adds_its_bias_to_the_published_form():
     x, weights = random_upsampling((3, 4), 5)
     bias = np.asarray([0.5, -2.0], np.float32)
-    result = UpsampleConv(2, 5).apply({"params": {"kernel": weights, "bias": bias}}, x)
+    result = UpsampleConv(2, 5).apply({"params": {"kernel": weights, "bias": bias}}, jnp.asarray(x))
     np.testing.assert_allclose(result, naive_upsample(x, weights) + bias, atol=2e-5, rtol=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_instance_norm_uses_the_biased_variance_of_each_channel():
     x = np.random.default_rng(0).normal(3.0, 0.01, (2, 3, 4, 5)).astype(np.float32)
     wide = x.astype(np.float64)
     expected = (wide - wide.mean((1, 2), keepdims=True)) / np.sqrt(wide.var((1, 2), keepdims=True) + 1e-5)
-    np.testing.assert_allclose(instance_norm(x), expected, atol=1e-3)
+    np.testing.assert_allclose(instance_norm(jnp.asarray(x)), expected, atol=1e-3)
     scale, bias = np.arange(10.0).reshape(2, 5).astype(np.float32), np.ones((2, 5), np.float32)
     adapted = adaptive_instance_norm(jnp.asarray(x), jnp.asarray(scale), jnp.asarray(bias))
     np.testing.assert_allclose(adapted, expected * scale[:, None, None] + 1.0, atol=1e-2)
@@ -97,7 +97,7 @@ def test_layer_norm_divides_by_unbiased_deviation_plus_eps():
     wide = x.astype(np.float64)
     deviation = wide.std((1, 2, 3), keepdims=True, ddof=1)
     expected = (wide - wide.mean((1, 2, 3), keepdims=True)) / (deviation + 1e-5) * scale + bias
-    result = SampleLayerNorm().apply({"params": {"scale": scale, "bias": bias}}, x)
+    result = SampleLayerNorm().apply({"params": {"scale": scale, "bias": bias}}, jnp.asarray(x))
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
@@ -191,7 +191,9 @@ def test_a_discriminator_that_does_not_pool_minds_where_things_are(pooled):
     blob = np.zeros((1, 32, 32, 1), np.float32)
     blob[:, 12:16, 12:16] = np.random.default_rng(0).normal(size=(4, 4, 1))
     moved = np.roll(blob, (4, 8), axis=(1, 2))
-    variables = discriminator.init(jax.random.key(0), blob)
-    (here, _), (there, _), (gone, _) = (discriminator.apply(variables, x) for x in (blob, moved, 0.0 * blob))
+    variables = discriminator.init(jax.random.key(0), jnp.asarray(blob))
+    (here, _), (there, _), (gone, _) = (
+        discriminator.apply(variables, jnp.asarray(x)) for x in (blob, moved, 0.0 * blob)
+    )
     assert np.abs(here - gone).max() > 1e-3
     assert (np.abs(here - there).max() < 1e-5) == pooled

@@ -284,6 +284,6 @@ def test_a_listing_goes_along(trained_explainer, trained, tmp_path):
     assert Explainer.load(tmp_path / "given").fingerprint == explainer.fingerprint
 
 
-def test_the_program_packs_a_run(trained, tmp_path, capsys, small_data):
+def test_the_program_packs_a_run(trained, tmp_path, capsys):
     assert not package.PROGRAM(["--workdir", str(trained[0]), "--out", str(tmp_path / "out")])
     assert "model.safetensors" in capsys.readouterr().out

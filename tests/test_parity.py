@@ -29,8 +29,12 @@ def read(name: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def nhwc(x: np.ndarray) -> np.ndarray:
-    return x.transpose(0, 2, 3, 1)
+def nhwc(x: np.ndarray) -> jax.Array:
+    return jnp.asarray(x.transpose(0, 2, 3, 1))
+
+
+def as_jax(params):
+    return jax.tree.map(jnp.asarray, params)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +45,13 @@ def figures():
 @pytest.fixture(scope="module")
 def generator():
     shapes = jax.eval_shape(MODEL.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
-    return from_official(read("gen_small"), generator_names(4, 2, 2), shapes)
+    return as_jax(from_official(read("gen_small"), generator_names(4, 2, 2), shapes))
 
 
 @pytest.fixture(scope="module")
 def discriminator():
     shapes = jax.eval_shape(DISCRIMINATOR.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
-    return from_official(read("dis_small"), discriminator_names(4, 2), shapes)
+    return as_jax(from_official(read("dis_small"), discriminator_names(4, 2), shapes))
 
 
 def test_codes_and_images(figures, generator):

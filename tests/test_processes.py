@@ -46,7 +46,6 @@ def log_of(workdir):
     return {(line["step"], line["kind"]): line for line in map(json.loads, lines)}
 
 
-@pytest.mark.usefixtures("small_data")
 def test_two_processes_train_explain_and_encode_as_one_and_outlive_the_death_of_one(trained, tmp_path):
     workdir = tmp_path / "two"
     both = start_two(workdir)

@@ -1,7 +1,6 @@
 """Where a step's time goes: what is read out of a compiled program and a trace, and the table of a small one."""
 
 import csv
-import types
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ from benchmarks.profiling import (
     waiting_share,
 )
 from cae_jax.training.loop import WARM, traced
+from cae_jax.training.monitor import Monitor
 
 PROGRAM = """HloModule jit_steps, is_scheduled=true
 %inner (param.1: f32[4]) -> f32[4] {
@@ -104,9 +104,18 @@ def test_a_random_batch_has_pairs_of_two_classes():
 
 def test_training_traces_the_steps_that_it_was_asked_for(tmp_path):
     seen, settled = [], []
-    monitor = types.SimpleNamespace(settle=lambda: settled.append(len(seen)))
+
+    class Counting(Monitor):
+        """Notes when it is asked to settle."""
+
+        def __init__(self):
+            pass
+
+        def settle(self):
+            settled.append(len(seen))
+
     console = Console(record=True, width=250)
-    for batch in traced(iter(range(WARM + 4)), 2, monitor, tmp_path, console):
+    for batch in traced(iter(range(WARM + 4)), 2, Counting(), tmp_path, console):
         assert (len(list(tmp_path.iterdir())) > 0) == (batch >= WARM + 2)
         seen.append(batch)
     assert seen == list(range(WARM + 4))

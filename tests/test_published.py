@@ -1,15 +1,25 @@
 """The published explanation, on a decoder and a classifier whose answers are known."""
 
-import types
-
 import numpy as np
 import pytest
 
 from cae_jax.comparison.cae_methods import PUBLISHED, published_maps
 from cae_jax.counterfactual import CodeTable
-from cae_jax.explaining import ExplainOptions
+from cae_jax.explaining import Explainer, ExplainOptions
 
 CORNER = 0.25  # brighter in every image by this, which the decoder does not draw
+
+
+class Toy(Explainer):
+    """An explainer that is what it is told to be."""
+
+    def __init__(self, table):
+        self.table = table
+
+    @property
+    def code_table(self):
+        """What it was given."""
+        return self.table
 
 
 def explainer(codes, classes, confidences):
@@ -19,13 +29,11 @@ def explainer(codes, classes, confidences):
         return np.eye(3)[np.digitize(images[:, 1, 1, 0], [0.5, 0.8])]
 
     codes = np.asarray(codes, np.float32)[:, None]
-    table = CodeTable(np.arange(len(codes)), codes, classes, np.asarray(classes), np.asarray(confidences))
-    return types.SimpleNamespace(
-        encode=lambda images: (np.zeros((len(images), 1, 1, 1), np.float32), images[:, 1, 1]),
-        decode=lambda individual, codes: np.broadcast_to(codes[:, None, None], (len(codes), 2, 2, 1)),
-        predict=predict,
-        code_table=table,
-    )
+    made = Toy(CodeTable(np.arange(len(codes)), codes, classes, np.asarray(classes), np.asarray(confidences)))
+    made.encode = lambda images: (np.zeros((len(images), 1, 1, 1), np.float32), images[:, 1, 1])
+    made.decode = lambda individual, codes: np.broadcast_to(codes[:, None, None], (len(codes), 2, 2, 1))
+    made.predict = predict
+    return made
 
 
 def image_of(brightness):

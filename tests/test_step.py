@@ -207,7 +207,7 @@ def test_without_swaps_nothing_looks_at_any_and_all_networks_learn(state, batch)
     assert found["discriminator_total"] == pytest.approx(found["discriminator_class"])
     total = EVERY_TERM.image * found["image"] + EVERY_TERM.squared * found["squared"] + found["neighbourhood"]
     assert found["generator_total"] == pytest.approx(total, rel=1e-5)
-    x = batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0
+    x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1)) * 2.0 - 1.0
     drawn = quick_jit(lambda params: generate(NETWORKS, params, x, swap=False))(state.generator).reconstructions
     assert found["image"] == pytest.approx(2.0 * float(np.abs(drawn - x).mean()), rel=1e-4)
     assert found["squared"] == pytest.approx(2.0 * float(np.square(drawn - x).mean()), rel=1e-4)

@@ -17,7 +17,7 @@ from cae_jax.classifiers import (
 )
 
 SHAPE = (16, 16, 1)
-IMAGES = np.random.default_rng(0).uniform(size=(3, *SHAPE)).astype(np.float32)
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(size=(3, *SHAPE)), jnp.float32)
 
 
 def initialised(network):
@@ -80,7 +80,7 @@ def test_the_gradient_by_the_offset_is_the_one_by_the_activation():
 
 
 def test_the_offset_is_added():
-    offset = np.random.default_rng(1).normal(size=(3, 2, 2, 8)).astype(np.float32)
+    offset = jnp.asarray(np.random.default_rng(1).normal(size=(3, 2, 2, 8)), jnp.float32)
     tap = make_tap(SMALL, SMALL_PARAMS, "conv_2")
     scores, activation = tap(IMAGES, offset)
     np.testing.assert_allclose(activation, tap(IMAGES, 0.0)[1] + offset, atol=1e-6)

@@ -17,20 +17,14 @@ from cae_jax.metrics import knn_accuracy
 from cae_jax.training import loop, unfinished
 from cae_jax.training.warmup import warm_up
 
-pytestmark = pytest.mark.usefixtures("small_data")
 STEPS = 160
 
 
 @pytest.fixture(scope="module")
-def run(trained, tmp_path_factory, digits):
-    from small_run import use_digits
-
+def run(trained, tmp_path_factory):
     paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
-    with pytest.MonkeyPatch.context() as patch:
-        use_digits(patch, digits)
-        changes = {"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"}
-        config = small_config(**paths, **changes)
-        return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
+    config = small_config(**paths, **{"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"})
+    return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def _input_times_gradient(logits: Logits, images: jax.Array, classes: jax.Array)
 
 @functools.partial(jax.jit, static_argnums=0)
 def _smooth_grad(
-    logits: Logits, images: jax.Array, classes: jax.Array, *, key: jax.Array, samples: int, sigma: float
+    logits: Logits, images: jax.Array, classes: jax.Array, *, key: jax.Array, samples: jax.Array, sigma: jax.Array
 ) -> jax.Array:
     strength = sigma * (images.max((1, 2, 3), keepdims=True) - images.min((1, 2, 3), keepdims=True))
 
@@ -154,7 +154,7 @@ def _smooth_grad(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _integrated_gradients(
-    logits: Logits, images: jax.Array, classes: jax.Array, *, baseline: jax.Array, steps: int
+    logits: Logits, images: jax.Array, classes: jax.Array, *, baseline: jax.Array, steps: jax.Array
 ) -> jax.Array:
     change = images - baseline[None]
 

@@ -77,7 +77,7 @@ def _shift(
     images: jax.Array,
     targets: jax.Array,
     *,
-    confidence: float,
+    confidence: jax.Array,
 ) -> jax.Array:
     codes = encode(images)
 

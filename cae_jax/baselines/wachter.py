@@ -85,7 +85,7 @@ class _Search(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _search(
-    logits: Logits, steps: int, originals: jax.Array, targets: jax.Array, *, confidence: float
+    logits: Logits, steps: int, originals: jax.Array, targets: jax.Array, *, confidence: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     optimizer = optax.adam(optax.linear_schedule(_LEARNING_RATE, 0.0, steps))
     aim = jnp.minimum(jnp.log(confidence) + _MARGIN, 0.0)

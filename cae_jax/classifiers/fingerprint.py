@@ -46,7 +46,7 @@ class Identity(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_identity(fields: Mapping[str, Any]) -> Identity:
+def read_identity(fields: Any) -> Identity:
     """The identity that `Identity._asdict` made JSON of.
 
     Raises:

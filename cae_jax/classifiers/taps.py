@@ -1,6 +1,6 @@
 """Reads and offsets a layer inside a network, by its name, without a change to the network's code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 def make_tap(
     network: nn.Module, params: Any, layer: str
-) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+) -> Callable[[jax.Array, jax.Array | float], tuple[jax.Array, jax.Array]]:
     """Makes a function that adds an offset to a layer's output and returns that output beside the scores.
 
     The gradient of the scores by the offset, at 0, is the one by the layer's output.
@@ -25,7 +25,7 @@ def make_tap(
         shape. It raises ValueError, with the names of the layers, if the network does not call this one exactly once.
     """
 
-    def tap(images: jax.Array, offset: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def tap(images: jax.Array, offset: jax.Array | float) -> tuple[jax.Array, jax.Array]:
         names: list[str] = []
         found: list[jax.Array] = []
 
@@ -44,7 +44,7 @@ def make_tap(
     return tap
 
 
-def last_convolution(network: nn.Module, params: Any, image_shape: tuple[int, int, int]) -> str:
+def last_convolution(network: nn.Module, params: Any, image_shape: Sequence[int]) -> str:
     """The name, as `make_tap` takes it, of the last layer that returns feature maps `[batch, h, w, features]`.
 
     Args:

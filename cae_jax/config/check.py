@@ -106,7 +106,7 @@ def _check_values(values: dict[str, Any]) -> None:
             raise ConfigError(f"{key} must be {rule.words}, not {value!r}")
 
 
-def check_settings(config: Config) -> Config:
+def check_settings(config: Any) -> Config:
     """A config as the preset `official` has it, in keys and types, if all its values can be and go together.
 
     Nothing is opened, asked or computed for it.

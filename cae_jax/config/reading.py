@@ -153,7 +153,7 @@ def _as_known(value: Any, known: Any) -> Any:
     return tuple(_element(one, kind) for one, kind in zip(values, kinds, strict=True))
 
 
-def conform(config: ConfigDict, known: ConfigDict, what: str) -> ConfigDict:
+def conform(config: Any, known: ConfigDict, what: str) -> ConfigDict:
     """A copy of a config with the keys of a known one, no more and no fewer, and values in its types.
 
     Raises:

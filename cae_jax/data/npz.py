@@ -1,17 +1,18 @@
 """Data sets in one `.npz` file with MedMNIST's names: `train_images`, `train_labels`, `val_*`, `test_*`."""
 
+import os
 import pathlib
 import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cae_jax.data.dataset import Dataset, fingerprint
 from cae_jax.data.image_files import AS_THEY_ARE, Format
-from cae_jax.data.sources import RowSource, held_if_small, settled
+from cae_jax.data.sources import OpenFile, RowSource, held_if_small, settled
 from cae_jax.data.splits import SHARES, SPLITS, draw_rows, splits_of
 
 HELD = 64 << 20  # bytes of images up to which a split is held in memory
@@ -21,16 +22,16 @@ CHUNK = 1 << 20
 class _Member(NamedTuple):
     """An array of the file: where its values begin, in which file, and what they are, in C's order."""
 
-    file: BinaryIO
+    file: OpenFile
     start: int
     shape: tuple[int, ...]
     dtype: np.dtype
 
     def read(self) -> np.ndarray:
         """All of it."""
-        self.file.seek(self.start)
         count = int(np.prod(self.shape))
-        return np.frombuffer(self.file.read(count * self.dtype.itemsize), self.dtype, count).reshape(self.shape)
+        values = os.pread(self.file.descriptor, count * self.dtype.itemsize, self.start)
+        return np.frombuffer(values, self.dtype, count).reshape(self.shape)
 
 
 def _header(stream) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -55,20 +56,20 @@ def _open_member(path: pathlib.Path, archive: zipfile.ZipFile, info: zipfile.Zip
         if info.file_size < expected:
             raise ValueError(f"{info.filename} ends early")
         if info.compress_type != zipfile.ZIP_STORED or fortran:
-            unpacked = tempfile.TemporaryFile()  # noqa: SIM115  # read from as long as the data set is open
-            if fortran:
-                unpacked.write(np.frombuffer(stream.read(), dtype).reshape(shape, order="F").tobytes())
-            else:
-                shutil.copyfileobj(stream, unpacked, CHUNK)
-            unpacked.flush()
-            return _Member(unpacked, 0, shape, dtype)
+            with tempfile.TemporaryFile() as unpacked:
+                if fortran:
+                    unpacked.write(np.frombuffer(stream.read(), dtype).reshape(shape, order="F").tobytes())
+                else:
+                    shutil.copyfileobj(stream, unpacked, CHUNK)
+                unpacked.flush()
+                return _Member(OpenFile(unpacked), 0, shape, dtype)
         while stream.read(CHUNK):  # to its end, where its check sum is compared
             pass
-    file = path.open("rb")
-    file.seek(info.header_offset)
-    local = file.read(30)
-    names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    return _Member(file, info.header_offset + 30 + names + begin, shape, dtype)
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        local = file.read(30)
+        names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+        return _Member(OpenFile(file), info.header_offset + 30 + names + begin, shape, dtype)
 
 
 def _labels(path: pathlib.Path, name: str, member: _Member, count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
@@ -112,6 +113,14 @@ class RecordSource:
         return bring_array(image, self._format, name)
 
 
+class OpenFile:
+    """A file that stays open for `os.pread` until nothing refers to this object any more."""
+
+    def __init__(self, file: BinaryIO):
+        self.descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class RowSource:
     """Images `[N, height, width, channels]` that lie one after the other in a file, read when they are asked for.
 
@@ -121,7 +130,7 @@ class RowSource:
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: OpenFile,
         start: int,
         shape: tuple[int, ...],
         rows: np.ndarray,
@@ -146,7 +155,7 @@ class RowSource:
 
     def _read(self, row: int) -> np.ndarray:
         size = int(np.prod(self._shape))
-        raw = os.pread(self._file.fileno(), size, self._start + row * size)
+        raw = os.pread(self._file.descriptor, size, self._start + row * size)
         if len(raw) < size:
             raise ImageError(f"{self._name} {row} cannot be read: the file ends before it")
         return bring_array(np.frombuffer(raw, np.uint8).reshape(self._shape), self._format, f"{self._name} {row}")

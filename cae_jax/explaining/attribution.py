@@ -10,7 +10,7 @@ import numpy as np
 from cae_jax.data import resize
 from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import IMAGES, Explainer
-from cae_jax.explaining.inputs import as_array, check_images
+from cae_jax.explaining.inputs import Images, as_array, check_images
 from cae_jax.explaining.requests import Aim, Target, check_target
 from cae_jax.options import MAP_OPTIONS
 from cae_jax.types import Explanation
@@ -49,7 +49,7 @@ def _to_size(maps: np.ndarray, size: tuple[int, int], total: bool) -> np.ndarray
 
 
 def attribute(
-    explainer: Explainer, images: np.ndarray, classes: Target | None = None, *, clip: bool = False, **options: Any
+    explainer: Explainer, images: Images, classes: Target | None = None, *, clip: bool = False, **options: Any
 ) -> np.ndarray:
     """Maps of what speaks for a class.
 

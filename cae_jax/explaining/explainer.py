@@ -25,7 +25,7 @@ from cae_jax.explaining.engine import (
     route_by_strategy,
     rows_at_once,
 )
-from cae_jax.explaining.inputs import as_array, check_images
+from cae_jax.explaining.inputs import Images, as_array, check_images
 from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.package import Parts, is_package, keep_code_table, load_code_table, write_package
 from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
@@ -161,10 +161,10 @@ class Explainer:
                 keep_code_table(self._workdir, self._table, self.fingerprint, self.dataset.fingerprint)
         return self._table
 
-    def _checked(self, images: np.ndarray) -> np.ndarray:
+    def _checked(self, images: Images) -> np.ndarray:
         return check_images(images, self.record.image_shape)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: Images) -> np.ndarray:
         """The classifier's probabilities, `[N, K]`.
 
         Raises:
@@ -177,7 +177,7 @@ class Explainer:
             raise ClassifierError(f"the classifier's answer to image {broken[0]} is not finite")
         return answers
 
-    def answered(self, images: np.ndarray) -> np.ndarray:
+    def answered(self, images: Images) -> np.ndarray:
         """Whether the classifier has a finite answer to each image, `[N]`."""
         return classes_of(self._answers(self._checked(images))) >= 0
 
@@ -187,7 +187,7 @@ class Explainer:
             self._check = None
         return self.model.predict(images)
 
-    def encode(self, images: np.ndarray) -> tuple[Individual, np.ndarray]:
+    def encode(self, images: Images) -> tuple[Individual, np.ndarray]:
         """Individual codes, see `Individual`, and class codes `[N, size]`."""
         return self.model.encode(self._checked(images))
 
@@ -215,7 +215,7 @@ class Explainer:
             self._strategies[key] = STRATEGIES[options.strategy](self.code_table, options.confidence)
         return route_by_strategy(self.code_table, self._strategies[key], options)
 
-    def _toward_reference(self, reference: np.ndarray, target: Aim | np.ndarray, count: int) -> Any:
+    def _toward_reference(self, reference: Images, target: Aim | np.ndarray, count: int) -> Any:
         """Waypoints and targets for paths of some images to a given one."""
         reference = as_array(reference)
         if reference.ndim > 3:
@@ -234,10 +234,10 @@ class Explainer:
 
     def explain_batches(
         self,
-        images: np.ndarray,
+        images: Images,
         target: Target = Aim.ANY,
         *,
-        reference: np.ndarray | None = None,
+        reference: Images | None = None,
         waypoints: np.ndarray | None = None,
         **options: Any,
     ) -> Iterator[Explanation]:
@@ -271,10 +271,10 @@ class Explainer:
 
     def explain(
         self,
-        images: np.ndarray,
+        images: Images,
         target: Target = Aim.ANY,
         *,
-        reference: np.ndarray | None = None,
+        reference: Images | None = None,
         waypoints: np.ndarray | None = None,
         **options: Any,
     ) -> Explanation:

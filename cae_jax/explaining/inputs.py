@@ -6,7 +6,7 @@ import pathlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,10 @@ from cae_jax.images import unit_images
 from cae_jax.types import ImageSource
 
 log = logging.getLogger(__name__)
+
+
+Images = Any
+"""An array of numpy, a PyTorch tensor on any device, or a list of arrays, tensors or pictures: see `as_array`."""
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -58,12 +62,12 @@ def _what_it_looks_like(shape: tuple[int, ...], channels: int) -> str:
     return ""
 
 
-def check_images(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def check_images(images: Images, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Brings images into the shape and range that the model was trained for.
 
     Args:
-        images: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float in [0, 1]. Another
-            height or width is resized, with a warning.
+        images: what `as_array` takes: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float
+            in [0, 1]. Another height or width is resized, with a warning.
         image_shape: height, width, channels of the training images.
 
     Returns:
@@ -160,6 +164,7 @@ class Failure(NamedTuple):
     reason: str
 
 
+@runtime_checkable
 class Inputs(Protocol):
     """Images by position, read when their turn comes."""
 

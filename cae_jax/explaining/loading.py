@@ -116,7 +116,7 @@ def _read_tensors(path: pathlib.Path, like: Any) -> Any:
         if wanted.get(name) != found.get(name) or flat[name].dtype != np.float32:
             is_there, should = found.get(name, "missing"), wanted.get(name, "there")
             raise CheckpointError(f"{path} does not fit its {RECORD}: {name} is {is_there}, and should be {should}")
-    return unflatten_dict(flat, sep="/")
+    return jax.tree.map(jnp.asarray, unflatten_dict(flat, sep="/"))
 
 
 def _manifest(folder: pathlib.Path) -> dict[str, Any]:

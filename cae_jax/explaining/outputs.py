@@ -52,7 +52,7 @@ class Part(NamedTuple):
     digests: list[str]
 
 
-def _number(value: float) -> float | None:
+def _number(value: np.floating) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
@@ -71,13 +71,13 @@ def _file_stems(names: Sequence[str]) -> dict[str, str]:
 
 
 def _load(path: pathlib.Path) -> Explanation:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return Explanation(**{name: arrays[name] for name in FIELDS})
 
 
 def _fields(name: str, paths: Iterable[pathlib.Path]) -> Iterator[np.ndarray]:
     for path in paths:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays[name]
 
 

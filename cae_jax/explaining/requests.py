@@ -4,7 +4,7 @@ import difflib
 import enum
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ class Aim(enum.StrEnum):
     ALL = "all"
 
 
-Target = str | int | Sequence[int] | Sequence[str] | np.ndarray
+Target = Any
+"""A class by name or number, one for each image in whatever holds them, 'any' or 'all': see `check_target`."""
 
 
 ANY = -1  # the aim of rows that accept whichever class comes first

@@ -21,8 +21,8 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
     if path.suffix != ".npz":
         return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist") from error
     except Exception as error:  # zip, zlib and numpy have each their own

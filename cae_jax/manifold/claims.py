@@ -89,7 +89,7 @@ def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int 
         rows = np.repeat(rng.choice(members, codes), individuals)
         probabilities = space.answer(rng.integers(len(space.predictions), size=len(rows)), space.class_codes[rows])
         spread = probabilities[:, c].reshape(codes, individuals).std(1).mean()
-        return (probabilities.argmax(-1) == c).mean(), spread
+        return float((probabilities.argmax(-1) == c).mean()), float(spread)
 
     share, spread = space.by_class(measure, 2)
     return share, spread

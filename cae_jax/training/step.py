@@ -1,6 +1,7 @@
 """The state of a training and one step of it: discriminator, then generator against the updated one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
@@ -35,8 +36,8 @@ class TrainState:
         ema: exponential moving average of `generator`, used for evaluation and explanation.
     """
 
-    step: jax.Array
-    key: jax.Array
+    step: Any  # arrays of JAX, or of numpy on the host
+    key: Any
     generator: Params
     discriminator: Params
     generator_optimizer: optax.OptState

@@ -27,7 +27,7 @@ def read_kept(path: pathlib.Path, make: Callable[[Mapping[str, np.ndarray]], Mad
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if any(str(arrays[name]) != text for name, text in key.items()):
                 return None
             return make(arrays)
