@@ -39,11 +39,14 @@ def serving(serve, **options):
 
     def run():
         asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = IOLoop.current()
         try:
             serve(ready=ready, **options)
         except BaseException as error:
             failures.append(error)
             up.set()
+        finally:
+            loop.close(all_fds=True)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -107,6 +107,6 @@ def test_the_torch_recipe_draws_and_classifies_as_we_do():
 
     network = classifiers.make_classifier("small_cnn", 4)
     images = rng.random((3, 28, 28, 1)).astype(np.float32)
-    params = network.init(jax.random.key(1), images)["params"]
+    params = network.init(jax.random.key(1), jnp.asarray(images))["params"]
     answers = recipe.classify(recipe.to_torch(params), torch.from_numpy(images).permute(0, 3, 1, 2))
-    np.testing.assert_allclose(answers, classifiers.make_predict(network, params)(images), atol=1e-5)
+    np.testing.assert_allclose(answers, classifiers.make_predict(network, params)(jnp.asarray(images)), atol=1e-5)

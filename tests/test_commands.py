@@ -174,14 +174,11 @@ def prepared(name, arguments):
 
 def run(name, arguments, monkeypatch):
     """Runs a program as its script or `cae` does, up to the end of the process; returns the code that it ends with."""
-    codes = []
-    monkeypatch.setattr(program, "leave", codes.append)
+    monkeypatch.setattr(program, "leave", sys.exit)
     monkeypatch.setattr(sys, "argv", [*name.split(" "), *arguments])
-    if name.startswith("cae "):
-        main.main()
-    else:
-        PROGRAMS[name].start(arguments, name)
-    return codes[0]
+    with pytest.raises(SystemExit) as ended:
+        main.main() if name.startswith("cae ") else PROGRAMS[name].start(arguments, name)
+    return ended.value.code
 
 
 @pytest.mark.parametrize("line", RUN)

@@ -1,5 +1,6 @@
 """The tutorials in docs/ and the notebook, run as a reader would, on a few images and for a few steps."""
 
+import functools
 import json
 import pathlib
 import re
@@ -22,8 +23,6 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FAST = {key: value for key, value in SMALL.items() if key != "data.name"} | {
     "train.steps": "2",
     "model.individual_downsamplings": "2",
-    "model.class_downsamplings": "1",
-    "discriminator.downsamplings": "1",
     "discriminator.residual_blocks": "0",
     "loss.gradient_penalty": "0",
 }
@@ -110,15 +109,21 @@ def follow(blocks):
                 run(line)
 
 
-@pytest.mark.parametrize("route", ["JAX", "PyTorch", "ONNX", "Any function"])
-def test_a_classifier_of_one_s_own_is_explained_as_the_tutorial_says(reader, route):
-    if route == "PyTorch":
-        pytest.importorskip("torch")
+@functools.cache
+def explained(route):
+    """Follows a route of the tutorial on classifiers, once; returns the workdir."""
     blocks = blocks_of("own_classifier.md", route)
     follow(blocks)
     name = re.search(r"--workdir runs/(\w+)", blocks[-1][1])
     assert name
-    workdir = reader / "runs" / name[1]
+    return pathlib.Path("runs", name[1]).absolute()
+
+
+@pytest.mark.parametrize("route", ["JAX", "PyTorch", "ONNX", "Any function"])
+def test_a_classifier_of_one_s_own_is_explained_as_the_tutorial_says(reader, route):
+    if route == "PyTorch":
+        pytest.importorskip("torch")
+    workdir = explained(route)
     assert json.loads((workdir / "metrics.json").read_text())["classifier_accuracy"] == 1.0
     assert list(workdir.glob("explained/*/index.html"))
 
@@ -136,7 +141,7 @@ def test_data_of_one_s_own_are_read_as_the_tutorial_says(reader):
 
 
 def test_an_explainer_is_shared_as_the_tutorial_says(reader):
-    follow(blocks_of("own_classifier.md", "ONNX"))
+    explained("ONNX")
     follow(blocks_of("sharing.md"))
     assert (reader / "explainer" / "README.md").exists()
 

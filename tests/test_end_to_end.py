@@ -1,5 +1,6 @@
 """The shipped config, shrunk, on a few real digits: train, interrupt, go on, break."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import small_config
+from small_run import DIGITS, small_config
 
 from cae_jax import Explainer
 from cae_jax.cli import train as train_program
@@ -22,13 +23,20 @@ from cae_jax.workdir import checkpoints
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.workdir.classifier_store import load_classifier
 
-pytestmark = pytest.mark.usefixtures("small_data")
+
+@pytest.fixture(scope="module")
+def shapes(trained):
+    """Of the run's states."""
+    return loop.prepare(small_config(), trained[0], Console(quiet=True)).trainer.shapes()
 
 
-def state_of(workdir, step: int):
-    console = Console(quiet=True)
-    run = loop.prepare(small_config(), workdir, console)
-    return run.store.load(step, "state", run.trainer.init())
+def start(workdir, trained):
+    """The workdir of a run that has its classifiers already, those of the other one."""
+    workdir.mkdir()
+    shutil.copy(trained[0] / "run.json", workdir)
+    for name in ("classifier", "oracle"):
+        shutil.copytree(trained[0] / name, workdir / name)
+    return workdir
 
 
 def assert_same(first, second):
@@ -49,7 +57,7 @@ def test_a_run_leaves_what_it_promises(trained):
     assert metrics["classifier_accuracy"] > 0.3
     assert all(0 <= metrics[name] <= 1 for name in promised.split()[:9])
     assert metrics["steps"] == 6
-    assert metrics["data_source"] == "mnist_5k"
+    assert metrics["data_source"] == str(DIGITS)
     lines = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if line["kind"] == "validation"] == [2, 4, 6]
@@ -82,9 +90,10 @@ def files_of(workdir):
     return {str(name) for name in names if not others & set(name.parts)}
 
 
-def assert_same_end(workdir, other):
+def assert_same_end(workdir, other, shapes):
     """That two runs have come to the same: state, log, files, and what was chosen and scored."""
-    assert_same(state_of(workdir, 6), state_of(other, 6))
+    stores = [CheckpointStore(folder / "checkpoints") for folder in (workdir, other)]
+    assert_same(*(store.load(6, "state", shapes) for store in stores))
     assert log_of(workdir) == log_of(other)
     assert files_of(workdir) == files_of(other)
     timed = {"train_seconds", "prepare_seconds", "images_per_second"}
@@ -92,7 +101,6 @@ def assert_same_end(workdir, other):
     assert {k: v for k, v in metrics[0].items() if k not in timed} == {
         k: v for k, v in metrics[1].items() if k not in timed
     }
-    stores = [CheckpointStore(folder / "checkpoints") for folder in (workdir, other)]
     assert stores[0].best() == stores[1].best()
     facts = [{step: (x["score"], x["validated"]) for step, x in store.whole().items()} for store in stores]
     assert facts[0] == facts[1]
@@ -113,49 +121,63 @@ def interrupt_after(patch, calls, number):
     patch.setattr(loop, "Interruption", Interrupted)
 
 
-@pytest.mark.parametrize(
-    ("number", "error", "step"),
-    [
-        (signal.SIGTERM, Terminated, 1),  # before anything was validated
-        (signal.SIGINT, KeyboardInterrupt, 3),
-        (signal.SIGTERM, Terminated, 4),  # where there is a checkpoint anyway
-        (signal.SIGTERM, Terminated, 6),  # at the end
-    ],
-)
-def test_an_interrupted_run_goes_on_to_the_same_end(number, error, step, trained, tmp_path, monkeypatch, caplog):
-    workdir = tmp_path / "cut"
+def test_an_interrupted_run_goes_on_to_the_same_end(trained, shapes, tmp_path, monkeypatch, caplog):
+    workdir = start(tmp_path / "cut", trained)
     store = CheckpointStore(workdir / "checkpoints")
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, step, number)
-        with pytest.raises(error):
-            loop.train(small_config(), workdir, Console(quiet=True))
-    assert not (workdir / "metrics.json").exists()
-    assert store.newest() == step
-    facts = store.facts(step)
-    assert facts["validated"] is False
-    assert "score" not in facts
-    lines = [json.loads(line) for line in log_of(workdir).splitlines()]
-    assert (lines[-1]["step"], lines[-1]["kind"]) == (step, "train")
-    if step == 1:
-        assert Explainer.load(workdir).predict(np.zeros((1, 28, 28))).shape == (1, 10)
-        assert "step 1 was saved when training was interrupted and was never validated" in caplog.text
-    console = Console(record=True, width=200)
-    loop.train(small_config(), workdir, console)
-    text = console.export_text()
-    assert f"continuing from the checkpoint of step {step}" in text
-    assert (f"step {step}: of swaps" in text) == (step % 2 == 0)
-    assert_same_end(workdir, trained[0])
+
+    @contextlib.contextmanager
+    def going_on_from(before):
+        console = Console(record=True, width=200)
+        yield console
+        text = console.export_text()
+        assert (f"continuing from the checkpoint of step {before}" in text) == (before > 0)
+        assert (f"step {before}: of swaps" in text) == (before > 0 and before % 2 == 0)
+
+    before = 0
+    for step, number, error in (
+        (1, signal.SIGTERM, Terminated),  # before anything was validated
+        (3, signal.SIGINT, KeyboardInterrupt),
+        (4, signal.SIGTERM, Terminated),  # where there is a checkpoint anyway
+        (6, signal.SIGTERM, Terminated),  # at the end
+    ):
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, step - before, number)
+            with going_on_from(before) as console, pytest.raises(error):
+                loop.train(small_config(), workdir, console)
+        assert not (workdir / "metrics.json").exists()
+        assert store.newest() == step
+        facts = store.facts(step)
+        assert facts["validated"] is False
+        assert "score" not in facts
+        lines = [json.loads(line) for line in log_of(workdir).splitlines()]
+        assert (lines[-1]["step"], lines[-1]["kind"]) == (step, "train")
+        if step == 1:
+            assert Explainer.load(workdir).predict(np.zeros((1, 28, 28))).shape == (1, 10)
+            assert "step 1 was saved when training was interrupted and was never validated" in caplog.text
+        before = step
+    with going_on_from(before) as console:
+        loop.train(small_config(), workdir, console)
+    assert_same_end(workdir, trained[0], shapes)
 
 
-def test_a_signal_while_a_checkpoint_is_validated_finds_it_saved(trained, tmp_path, monkeypatch):
-    workdir = tmp_path / "cut"
-    original = loop.Checkpointer.validate
+def test_a_signal_while_a_checkpoint_is_validated_finds_it_saved_and_a_full_disk_loses_no_more_than_is_not(
+    trained, shapes, tmp_path, monkeypatch
+):
+    workdir = start(tmp_path / "cut", trained)
+    store = CheckpointStore(workdir / "checkpoints")
+    original_validate, original_write = loop.Checkpointer.validate, loop.Monitor.write
 
     def validate(checkpointer, state):
-        if int(state.step) == 4:
-            assert CheckpointStore(workdir / "checkpoints").newest() == 4
+        if int(state.step) == 2:
+            assert store.newest() == 2
             signal.raise_signal(signal.SIGINT)
-        original(checkpointer, state)
+        original_validate(checkpointer, state)
+
+    def write(monitor, step, *values):
+        if step == 3:
+            (workdir / "log.jsonl").rename(workdir / "aside")
+            (workdir / "log.jsonl").symlink_to("/dev/full")
+        original_write(monitor, step, *values)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
@@ -163,66 +185,55 @@ def test_a_signal_while_a_checkpoint_is_validated_finds_it_saved(trained, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             loop.train(small_config(), workdir, Console(quiet=True))
     signal.signal(signal.SIGINT, before)
+    assert store.newest() == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Monitor, "write", write)
+        with pytest.raises(OSError, match="No space left"):
+            loop.train(small_config(), workdir, Console(quiet=True))
+    (workdir / "aside").replace(workdir / "log.jsonl")
+    assert store.newest() == 2
     loop.train(small_config(), workdir, Console(quiet=True))
-    assert_same_end(workdir, trained[0])
+    assert_same_end(workdir, trained[0], shapes)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_said_even_when_interrupted(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_is_said_even_when_interrupted(trained, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    run = loop.prepare(small_config(), start(tmp_path / "full", trained), Console(quiet=True))
     interrupt_after(monkeypatch, 1, signal.SIGTERM)
     monkeypatch.setattr(checkpoints, "_seal", full)
     with pytest.raises(CheckpointError, match=r"could not be written: .*No space left"):
-        loop.train(small_config(), tmp_path / "full", Console(quiet=True))
+        loop.fit(run)
 
 
-@pytest.mark.parametrize("name", ["classifier", "oracle"])
-def test_a_classifier_that_was_interrupted_goes_on_to_the_same_bits(name, trained, tmp_path, monkeypatch):
-    workdir, steps = tmp_path / "cut", {"classifier": 60, "oracle": 4}[name]
-    kept = CheckpointStore(workdir / unfinished.FOLDER / name)
-    original, seen = unfinished.Unfinished.after, []
+def test_classifiers_that_were_interrupted_go_on_to_the_same_bits(trained, shapes, tmp_path, monkeypatch):
+    workdir = tmp_path / "cut"
+    original = unfinished.Unfinished.after
+    for name, steps in (("classifier", 60), ("oracle", 4)):
+        kept = CheckpointStore(workdir / unfinished.FOLDER / name)
+        seen, cuts = [], []
 
-    def after(self, step, state, *settle):
-        if self._facts["steps"] == steps:
-            seen.append(step)
-            if step == 2 + 2 * len(cuts):  # the second step of a start: before the first nothing is held up
-                self._interruption.take()  # it has let go where half a minute was over a step ago
-                signal.raise_signal(signal.SIGTERM)
-        original(self, step, state, *settle)
+        def after(self, step, state, *settle, steps=steps, seen=seen, cuts=cuts):
+            if self._facts["steps"] == steps:
+                seen.append(step)
+                if step == 2 + 2 * len(cuts):  # the second step of a start: before the first nothing is held up
+                    self._interruption.take()  # it has let go where half a minute was over a step ago
+                    signal.raise_signal(signal.SIGTERM)
+            original(self, step, state, *settle)
 
-    monkeypatch.setattr(unfinished.Unfinished, "after", after)
-    cuts = []
-    for cut in (2, 4):
-        with pytest.raises(Terminated):
-            loop.train(small_config(), workdir, Console(quiet=True))
-        assert kept.newest() == cut
-        cuts.append(cut)
-    monkeypatch.setattr(unfinished.Unfinished, "after", original)
-    assert seen == [1, 2, 3, 4]
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished.Unfinished, "after", after)
+            for cut in (2, 4):
+                with pytest.raises(Terminated):
+                    loop.train(small_config(), workdir, Console(quiet=True))
+                assert kept.newest() == cut
+                cuts.append(cut)
+        assert seen == [1, 2, 3, 4]
     loop.train(small_config(), workdir, Console(quiet=True))
-    assert_same_end(workdir, trained[0])
-    assert_same(*(load_classifier(folder / name).params for folder in (workdir, trained[0])))
-
-
-def test_a_run_whose_disk_is_full_ends_and_goes_on_once_there_is_room(trained, tmp_path, monkeypatch):
-    workdir = tmp_path / "full"
-    original = loop.Monitor.write
-
-    def write(monitor, step, *values):
-        if step == 3:
-            (workdir / "log.jsonl").rename(workdir / "aside")
-            (workdir / "log.jsonl").symlink_to("/dev/full")
-        original(monitor, step, *values)
-
-    monkeypatch.setattr(loop.Monitor, "write", write)
-    with pytest.raises(OSError, match="No space left"):
-        loop.train(small_config(), workdir, Console(quiet=True))
-    monkeypatch.setattr(loop.Monitor, "write", original)
-    (workdir / "aside").replace(workdir / "log.jsonl")
-    loop.train(small_config(), workdir, Console(quiet=True))
-    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
-    assert log_of(workdir) == log_of(trained[0])
+    assert_same_end(workdir, trained[0], shapes)
+    for name in ("classifier", "oracle"):
+        assert_same(*(load_classifier(folder / name).params for folder in (workdir, trained[0])))
 
 
 def test_a_finished_run_started_again_says_the_same(trained):
@@ -241,13 +252,13 @@ def test_a_damaged_checkpoint_is_skipped_by_name(trained, tmp_path, caplog):
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
     console = Console(record=True, width=200)
-    loop.train(small_config(), workdir, console)
+    loop.fit(loop.prepare(small_config(), workdir, console))
     assert victim.name in caplog.text
     assert "continuing from the checkpoint of step 4" in console.export_text()
     assert store.newest() == newest
 
 
-def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, bucket, monkeypatch):
+def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, shapes, bucket, monkeypatch):
     bucket.put(str(trained[0]), "/run", recursive=True)
     bucket.rm("/run/checkpoints/00000006", recursive=True)
     bucket.rm("/run/metrics.json")
@@ -261,7 +272,7 @@ def test_a_run_on_a_bucket_goes_on_where_another_host_left_it(trained, bucket, m
     assert bucket.exists("/run/checkpoints/00000006/manifest.json")
     bucket_copies.push_all()
     assert bucket.exists("/run/metrics.json")
-    assert_same(state_of(trained[0], 6), state_of(workdir, 6))
+    assert_same(*(CheckpointStore(folder / "checkpoints").load(6, "state", shapes) for folder in (trained[0], workdir)))
 
 
 def test_another_config_is_refused(trained):
@@ -269,15 +280,16 @@ def test_another_config_is_refused(trained):
         loop.train(small_config(seed="3"), trained[0], Console(quiet=True))
 
 
-def test_a_non_finite_loss_stops_with_step_and_term(tmp_path):
-    config = small_config(**{"optimizer.generator_rate": "1e30"})
+def test_a_non_finite_loss_stops_with_step_and_term(trained, tmp_path):
+    paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
+    config = small_config(**paths, **{"optimizer.generator_rate": "1e30"})
     with pytest.raises(NonFiniteLoss, match=r"at step \d+ these losses are not finite: .*image"):
         loop.train(config, tmp_path / "broken", Console(quiet=True))
 
 
 def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0] / "classifier")})
-    loop.train(config, tmp_path / "reuse", Console(quiet=True))
+    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.steps": "2"})
+    loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
     assert not (tmp_path / "reuse" / "classifier").exists()
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
 

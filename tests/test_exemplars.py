@@ -66,16 +66,16 @@ def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
 def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
     rng = np.random.default_rng(0)
     labels = np.arange(24, dtype=np.int32) % 2
-    bright = rng.integers(0, 100, size=(24, 8, 8, 1)) + 100 * labels[:, None, None, None]
+    bright = rng.integers(0, 100, size=(24, 16, 16, 1)) + 100 * labels[:, None, None, None]
     source = ArraySource(bright.astype(np.uint8), labels)
-    params = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
+    params = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))["params"]
 
     def predict(images):
         share = images.mean((1, 2, 3))
         return jnp.stack([1.0 - share, share], -1)
 
     def scores(keep):
-        functions = make_functions(MODEL, (8, 8), predict, predict, keep)
+        functions = make_functions(MODEL, (16, 16), predict, predict, keep)
         return Evaluator(functions, source, labels, source, labels, seed=0).evaluate(params, 50)
 
     kept, plain = scores(True), scores(False)

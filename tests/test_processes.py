@@ -56,6 +56,7 @@ def test_two_processes_train_explain_and_encode_as_one_and_outlive_the_death_of_
     killed = time.monotonic()
     both[0].communicate(timeout=60)
     assert both[0].returncode != 0
+    both[1].communicate()
     assert time.monotonic() - killed < 60
 
     for process in start_two(workdir):

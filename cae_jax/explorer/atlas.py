@@ -1,6 +1,7 @@
 """What the explorer shows, computed: images at codes, codes at places of the picture, paths. Shared by all browsers."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -78,11 +79,11 @@ class Atlas:
         self._codes = KDTree(self.codes.class_codes)
         self._individual = functools.lru_cache(RECENT)(lambda row: self.codes.individual(np.asarray([row])))
 
-    def nearest_image(self, projection: str, place: tuple[float, float]) -> int:
+    def nearest_image(self, projection: str, place: Sequence[float] | np.ndarray) -> int:
         """The row of the image drawn nearest to a place."""
         return int(self._places[projection].query(place)[1])
 
-    def code_at(self, projection: str, place: tuple[float, float], base: np.ndarray) -> np.ndarray:
+    def code_at(self, projection: str, place: Sequence[float] | np.ndarray, base: np.ndarray) -> np.ndarray:
         """The class code `[size]` at a place: for PCA, like `base` in the directions that are not drawn."""
         if projection == "PCA":
             return self.components.lift(np.asarray(place)[None], base[None])[0].astype(np.float32)
