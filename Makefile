@@ -10,7 +10,7 @@ LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 .PHONY: demo test lint soak clean help
 
 help:
-	@echo "make demo   train on real digits and explain eight of them (about 13 minutes on 2 cores)"
+	@echo "make demo   train on real digits and explain eight of them (9 to 13 minutes on 2 cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   lint and types only"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
