@@ -25,7 +25,7 @@ def run(trained, tmp_path_factory):
     paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
     config = small_config(
         **paths,
-        **{"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he", "discriminator.downsamplings": "2"},
+        **{"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"},
     )
     return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
 
