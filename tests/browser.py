@@ -34,19 +34,19 @@ def serving(serve, **options):
     up, found, failures = threading.Event(), {}, []
 
     def ready(url):
-        found.update(url=url, loop=IOLoop.current())
+        found["url"] = url
         up.set()
 
     def run():
         asyncio.set_event_loop(asyncio.new_event_loop())
-        loop = IOLoop.current()
+        found["loop"] = IOLoop.current()
         try:
             serve(ready=ready, **options)
         except BaseException as error:
             failures.append(error)
             up.set()
         finally:
-            loop.close(all_fds=True)
+            found["loop"].close(all_fds=True)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -13,13 +13,12 @@ from cae_jax.parallel.processes import is_first, start
 def main(address: str, workdir: pathlib.Path) -> None:
     start(address)
 
-    from small_run import small_config, write_digits
+    from small_run import small_config
 
     from cae_jax import Explainer
     from cae_jax.explaining import SplitInputs, encode_splits, explain_to_folder
     from cae_jax.training import loop
 
-    write_digits()
     loop.train(small_config(), workdir, Console(quiet=not is_first(), width=200))
     explainer = Explainer.load(workdir)
     inputs = SplitInputs(explainer.dataset.train, "train", list(range(70)))

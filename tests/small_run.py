@@ -7,8 +7,9 @@ from filelock import FileLock
 from rich.console import Console
 
 from cae_jax.config.reading import apply_overrides, find_config, load_config
-from cae_jax.data import open_dataset
+from cae_jax.data import SPLITS, open_dataset
 from cae_jax.training import loop
+from cae_jax.workdir.files import write_npz
 
 DIGITS = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "digits_400_60_60.npz"
 SMALL = {
@@ -43,13 +44,11 @@ def write_digits() -> None:
             return
         full = open_dataset("mnist_5k", str(DIGITS.parent / "data"))
         arrays = {}
-        for split, name, count in (("train", "train", 400), ("validation", "val", 60), ("test", "test", 60)):
+        for split, count in zip(SPLITS, (400, 60, 60), strict=True):
             source = full.split(split)
             rows = np.random.default_rng(0).permutation(len(source))[:count]
-            arrays |= {f"{name}_images": source.take(rows), f"{name}_labels": source.labels[rows]}
-        half = DIGITS.with_suffix(".half.npz")
-        np.savez(half, **arrays)
-        half.replace(DIGITS)
+            arrays |= {f"{split}_images": source.take(rows), f"{split}_labels": source.labels[rows]}
+        write_npz(DIGITS, **arrays)
 
 
 def small_config(**changes: str):

@@ -141,7 +141,7 @@ def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(fol
     assert not asked
 
 
-def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own, digits, monkeypatch):
+def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own):
     config = black_box_config(make_reference("onnx", folder, own.params))
     config.classifier.input.range = (0.0, 255.0)
     config.classifier.input.mean = (9000.0,)
@@ -151,7 +151,7 @@ def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own, digits, mo
     assert "no better than whoever always says the most frequent class" in console.export_text()
 
 
-def test_losses_that_ask_a_black_box_are_refused(folder, own, digits, monkeypatch):
+def test_losses_that_ask_a_black_box_are_refused(folder, own):
     config = black_box_config(make_reference("onnx", folder, own.params), **{"loss.fidelity": "1"})
     with pytest.raises(ConfigError, match="need a differentiable classifier; set them to 0"):
         loop.prepare(config, folder / "run", Console(quiet=True))
@@ -202,14 +202,14 @@ def test_a_missing_framework_is_named_with_what_installs_it(folder, own, monkeyp
             load_foreign(reference)
 
 
-def test_a_classifier_of_other_classes_is_refused(folder, own, digits, monkeypatch):
+def test_a_classifier_of_other_classes_is_refused(folder, own):
     config = black_box_config(make_reference("onnx", folder, own.params))
     config.classifier.head = "sigmoid"
     with pytest.raises(ConfigError, match=r"classifier\.head = 'sigmoid' has two classes, but the data has 10"):
         loop.prepare(config, folder / "run", Console(quiet=True))
 
 
-def test_what_jax_cannot_trace_is_told_apart(folder, own, digits, monkeypatch):
+def test_what_jax_cannot_trace_is_told_apart(folder, own):
     config = black_box_config(Reference("own_model:for_python", "jax", preparation=NHWC))
     with pytest.raises(
         ConfigError, match=r"own_model:for_python cannot be asked .* JAX cannot trace it; say kind = 'python'"

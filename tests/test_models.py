@@ -70,7 +70,7 @@ def test_upsampling_has_the_gradients_of_the_published_form(size, kernel):
 def test_upsample_conv_adds_its_bias_to_the_published_form():
     x, weights = random_upsampling((3, 4), 5)
     bias = np.asarray([0.5, -2.0], np.float32)
-    result = UpsampleConv(2, 5).apply({"params": {"kernel": weights, "bias": bias}}, jnp.asarray(x))
+    result = UpsampleConv(2, 5).apply({"params": {"kernel": weights, "bias": bias}}, x)
     np.testing.assert_allclose(result, naive_upsample(x, weights) + bias, atol=2e-5, rtol=1e-5)
 
 

@@ -23,10 +23,7 @@ STEPS = 160
 @pytest.fixture(scope="module")
 def run(trained, tmp_path_factory):
     paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
-    config = small_config(
-        **paths,
-        **{"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"},
-    )
+    config = small_config(**paths, **{"train.warmup_steps": str(STEPS), "discriminator.kernel_init": "he"})
     return loop.prepare(config, tmp_path_factory.mktemp("runs") / "warm", Console(quiet=True))
 
 

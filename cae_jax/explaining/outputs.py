@@ -24,7 +24,7 @@ from cae_jax.explaining.inputs import Failure
 from cae_jax.file_names import safe_names
 from cae_jax.report import ExplanationPage, class_name, draw_explanation
 from cae_jax.types import Ending, Explanation
-from cae_jax.workdir.files import write_npz, write_npz_in_parts, write_whole
+from cae_jax.workdir.files import reading_npz, write_npz, write_npz_in_parts, write_whole
 from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.lock import FILE as LOCK
 
@@ -71,13 +71,13 @@ def _file_stems(names: Sequence[str]) -> dict[str, str]:
 
 
 def _load(path: pathlib.Path) -> Explanation:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with reading_npz(path) as arrays:
         return Explanation(**{name: arrays[name] for name in FIELDS})
 
 
 def _fields(name: str, paths: Iterable[pathlib.Path]) -> Iterator[np.ndarray]:
     for path in paths:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with reading_npz(path) as arrays:
             yield arrays[name]
 
 

@@ -1,10 +1,11 @@
 """Writes files so that a reader sees the old contents or the new ones, never a part."""
 
+import contextlib
 import itertools
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ def write_whole(path: pathlib.Path, contents: str | bytes) -> None:
     """Writes a file of bytes, or of text in UTF-8: bytes of a file's name that are no text stand as their escapes."""
     with drafted(path) as draft:
         draft.write_bytes(contents.encode(errors="backslashreplace") if isinstance(contents, str) else contents)
+
+
+@contextlib.contextmanager
+def reading_npz(path: pathlib.Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """Opens an `.npz` and closes it, a damaged one too, which `np.load` alone leaves open; nothing is unpickled."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        yield arrays
 
 
 def write_npz(path: pathlib.Path, **arrays: Any) -> None:

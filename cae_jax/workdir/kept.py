@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cae_jax.workdir.files import DAMAGED
+from cae_jax.workdir.files import DAMAGED, reading_npz
 
 log = logging.getLogger(__name__)
 Made = TypeVar("Made")
@@ -27,7 +27,7 @@ def read_kept(path: pathlib.Path, make: Callable[[Mapping[str, np.ndarray]], Mad
     if not path.exists():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with reading_npz(path) as arrays:
             if any(str(arrays[name]) != text for name, text in key.items()):
                 return None
             return make(arrays)
