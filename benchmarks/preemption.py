@@ -81,13 +81,17 @@ class Runs:
         )
 
     def while_preparing(self, name: str) -> tuple[str, float, float]:
-        """While classifier or oracle train, once they have been for longer than it takes until they are kept."""
-        process, kept = self.start(), CheckpointStore(self.workdir / FOLDER / name)
-        until(lambda: bool(kept.steps()), process)
+        """While classifier or oracle train, once some of it is kept; busy from the start, else it is done before."""
+        kept, done = CheckpointStore(self.workdir / FOLDER / name), self.workdir / name / "manifest.json"
         with busy(self.count):
+            process = self.start()
+            until(lambda: bool(kept.steps()) or done.exists(), process)
             time.sleep(EVERY / 6)
             seconds = interrupt(process)
-        return f"while the {name} trains, step {kept.newest()}", 0.0, seconds
+        where = (
+            f"step {kept.newest()}" if kept.steps() else f"done in less than the {EVERY:.0f} s after which it is kept"
+        )
+        return f"while the {name} trains, {where}", 0.0, seconds
 
     def while_stepping(self) -> tuple[str, float, float]:
         """In the middle of training."""
