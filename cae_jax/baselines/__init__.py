@@ -1,9 +1,10 @@
-"""The methods that class association embedding is compared with, and controls.
+"""Baselines: the methods that class association embedding is compared with, and controls.
 
-A method is a function of a classifier, images and classes, whatever else it needs by keyword: to maps, or, with target
-classes, to counterfactuals. Controls are functions of arrays, as they know nothing of the classifier.
+A method is a function of a classifier, images and classes, with whatever else it needs as keyword arguments. It returns
+saliency maps or, given target classes, counterfactuals. Controls are functions of arrays alone, as they know nothing of
+the classifier.
 
-No files, no data by name, and no measures: those are in `metrics`.
+Nothing here reads files, names data sets or scores results; scores are in `metrics`.
 """
 
 from cae_jax.baselines.autoencoder import Autoencoder, fit_autoencoder

@@ -1,4 +1,4 @@
-"""A small plain convolutional autoencoder, which knows nothing of any classifier, for methods that need one."""
+"""A small convolutional autoencoder, trained without any classifier, for methods that need one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,9 +23,10 @@ class Autoencoder:
     """A trained autoencoder.
 
     Attributes:
-        params: of encoder and decoder.
-        encode: images `[batch, height, width, channels]` in [0, 1] to codes `[batch, size]`; JAX can trace it.
-        decode: codes to images in [0, 1]; JAX can trace it.
+        params: parameters of encoder and decoder.
+        encode: function from images `[batch, height, width, channels]` in [0, 1] to codes `[batch, size]`; JAX can
+            trace it.
+        decode: function from codes to images in [0, 1]; JAX can trace it.
     """
 
     params: Any
@@ -33,7 +34,15 @@ class Autoencoder:
     decode: Callable[[jax.Array], jax.Array]
 
     def reconstruct(self, images: Array, *, batch_size: int = 64) -> np.ndarray:
-        """Encodes and decodes any number of images, uint8 or in [0, 1]; the result is float32 in [0, 1]."""
+        """Encodes and decodes any number of images.
+
+        Args:
+            images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+            batch_size: number of images in a compiled call.
+
+        Returns:
+            Reconstructions, `[N, height, width, channels]` float32 in [0, 1].
+        """
         function = jax.jit(lambda batch: self.decode(self.encode(batch)))
         return map_batches(function, unit_images(images), batch_size=batch_size)
 
@@ -59,7 +68,7 @@ class _Decoder(nn.Module):
         rows, columns = height // _STRIDE, width // _STRIDE
         h = nn.relu(nn.Dense(rows * columns * self.width)(codes)).reshape(-1, rows, columns, self.width)
         h = nn.relu(nn.Conv(self.width, (3, 3))(h))
-        h = nn.Conv(_STRIDE * _STRIDE * channels, (3, 3))(h)  # of each place, the pixels that it becomes
+        h = nn.Conv(_STRIDE * _STRIDE * channels, (3, 3))(h)  # the channels of each place become its 4x4 pixels
         h = h.reshape(-1, rows, columns, _STRIDE, _STRIDE, channels).transpose(0, 1, 3, 2, 4, 5)
         return h.reshape(-1, height, width, channels)
 
@@ -74,22 +83,23 @@ def fit_autoencoder(
     batch_size: int = 64,
     learning_rate: float = 2e-3,
 ) -> Autoencoder:
-    """Trains an autoencoder by the cross-entropy of its pixels: Adam, its rate lowered along a cosine to 0.
+    """Trains an autoencoder on the pixels' binary cross-entropy, by Adam with a cosine schedule of the learning rate.
 
-    Two convolutions and a linear layer each way; the first one reads 4x4 pixels at a time, the last one writes them.
+    Encoder and decoder each have two convolutions and a linear layer; the first convolution reads blocks of 4x4 pixels,
+    and the last one writes them.
 
     Args:
-        images: `[N, height, width, channels]`, uint8 or float in [0, 1]. Sides that 4 does not divide are padded
-            inside.
-        seed: of parameters and order.
-        steps: of Adam.
-        size: numbers in a code.
-        width: channels of the convolutions.
-        batch_size: images a step, drawn with replacement.
-        learning_rate: the first one.
+        images: training images, `[N, height, width, channels]`, uint8 or float in [0, 1]. Sides that are not multiples
+            of 4 are padded internally.
+        seed: seed of the initial parameters and of the batches.
+        steps: number of training steps.
+        size: size of a code.
+        width: number of channels of the convolutions.
+        batch_size: number of images in a step, drawn with replacement.
+        learning_rate: initial learning rate, which falls to 0.
 
     Raises:
-        ValueError: for images of another shape or range.
+        ValueError: for images of another shape or range, or numbers that are not positive.
     """
     check_positive(steps=steps, size=size, width=width, batch_size=batch_size, learning_rate=learning_rate)
     unit = unit_images(images)

@@ -1,6 +1,6 @@
-"""Attribution by class activation maps: where a layer's channels are active, weighted by what they do for the class.
+"""Attribution by class activation maps: a layer's channels, weighted by how much they contribute to the class's score.
 
-Both read a layer through the classifier's `tap`, and are as coarse as that layer.
+Both methods read a layer of the classifier through its `tap`; their maps have the spatial resolution of that layer.
 """
 
 import functools
@@ -21,13 +21,14 @@ def grad_cam(classifier: WhiteBox, images: Array, classes: Array, *, batch_size:
     Selvaraju et al. 2017, "Grad-CAM", arXiv 1610.02391.
 
     Args:
-        classifier: whose `tap` is used.
+        classifier: classifier to explain, with `tap`.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        classes: `[N]` whole numbers, the class of each image that is explained.
-        batch_size: images a compiled call.
+        classes: class that is explained for each image, integers `[N]`.
+        batch_size: number of images in a compiled call.
 
     Returns:
-        Maps `[N, height, width]` float32, >= 0, enlarged bilinearly. All 0 where nothing speaks for the class.
+        Maps `[N, height, width]` float32, >= 0, bilinearly upsampled from the layer. A map is all 0 where nothing
+        speaks for the class.
 
     Raises:
         ValueError: for input of another shape or range, classes that the classifier does not have, or a tapped output
@@ -37,13 +38,25 @@ def grad_cam(classifier: WhiteBox, images: Array, classes: Array, *, batch_size:
 
 
 def grad_cam_plus_plus(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
-    """Grad-CAM++: as Grad-CAM, but a channel's weight is a mean over the places where it speaks for the class.
+    """Grad-CAM++: like Grad-CAM, but a channel's weight only counts the places where its gradient is positive.
 
     Chattopadhyay et al. 2018, "Grad-CAM++", arXiv 1710.11063, in its closed form for the exponential of the score. The
-    factor exp(score), the same for a whole map, is left out. The paper's layers are rectified; of one that is not, the
-    sum of activations inside the weights takes the positive ones only, which keeps those weights between 0 and 1/2.
+    factor exp(score), the same for a whole map, is left out. The paper assumes a rectified layer; for any other, the
+    sum of activations in the weights is taken over the positive ones only, which keeps the weights between 0 and 1/2.
 
-    Args, returned maps and errors are those of `grad_cam`.
+    Args:
+        classifier: classifier to explain, with `tap`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: class that is explained for each image, integers `[N]`.
+        batch_size: number of images in a compiled call.
+
+    Returns:
+        Maps `[N, height, width]` float32, >= 0, bilinearly upsampled from the layer. A map is all 0 where nothing
+        speaks for the class.
+
+    Raises:
+        ValueError: for input of another shape or range, classes that the classifier does not have, or a tapped output
+            that is not a feature map.
     """
     return _maps(_grad_cam_plus_plus, classifier.tap, images, classes, batch_size)
 
@@ -61,7 +74,7 @@ def _maps(compiled: Callable, tap: Tap, images: Array, classes: Array, batch_siz
 
 
 def _activation_and_gradient(tap: Tap, images: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The layer's output and the gradient of each image's class score by it, `[batch, h, w, features]`."""
+    """A layer's output `[batch, h, w, features]`, and the gradient of each image's class score with respect to it."""
     shape = jax.eval_shape(tap, images, jnp.zeros(()))[1]
 
     def score(offset: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -73,7 +86,7 @@ def _activation_and_gradient(tap: Tap, images: jax.Array, classes: jax.Array) ->
 
 
 def _weighted(activation: jax.Array, weights: jax.Array, images: jax.Array) -> jax.Array:
-    """Channels `[batch, h, w, features]` summed with weights `[batch, features]`, rectified, in the images' size."""
+    """Sums channels `[batch, h, w, features]` with weights `[batch, features]`, rectifies, resizes to the images."""
     maps = jax.nn.relu((activation * weights[:, None, None]).sum(-1))
     return jax.image.resize(maps, images.shape[:3], "bilinear").astype(jnp.float32)
 

@@ -1,4 +1,4 @@
-"""Controls: answers that know nothing of the classifier's decision. A method that scores no better has said nothing."""
+"""Controls: explanations that do not depend on the classifier's decision, so that a useful method must score better."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from cae_jax.images import unit_images
 
 
 def random_map(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Maps of independent uniform numbers in [0, 1), float32, of a shape `[N, height, width]`."""
+    """Maps `[N, height, width]`, the given shape, of independent uniform random numbers in [0, 1), float32."""
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
 def edge_map(images: Array) -> np.ndarray:
-    """Edges: the length of the Sobel gradient of the mean over channels, border pixels repeated.
+    """Edge maps: the magnitude of the Sobel gradient of the mean over channels; border pixels are repeated.
 
     Args:
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
 
     Returns:
-        `[N, height, width]` float32, >= 0; a straight edge from black to white has 4 on both of its sides.
+        Maps `[N, height, width]` float32, >= 0; a straight edge from black to white has the value 4 on both sides.
 
     Raises:
         ValueError: for images of another shape or range.
@@ -33,14 +33,14 @@ def edge_map(images: Array) -> np.ndarray:
 
 
 def reconstruction_error(images: Array, reconstructions: Array) -> np.ndarray:
-    """What a model fails to draw: |image - reconstruction|, the mean over channels.
+    """Maps of a model's reconstruction error: |image - reconstruction|, averaged over channels.
 
     Args:
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        reconstructions: of them, likewise.
+        reconstructions: reconstructions of the images, of the same shape, uint8 or float in [0, 1].
 
     Returns:
-        `[N, height, width]` float32 in [0, 1].
+        Maps `[N, height, width]` float32 in [0, 1].
 
     Raises:
         ValueError: for images of another shape or range, or of different shapes.
@@ -52,12 +52,12 @@ def reconstruction_error(images: Array, reconstructions: Array) -> np.ndarray:
 
 
 def random_code_direction(class_codes: Array, lengths: Array, seed: int) -> np.ndarray:
-    """Codes moved as far as is said, each in a random direction (uniform on the sphere).
+    """Moves each class code by a given distance in a random direction (uniform on the sphere).
 
     Args:
-        class_codes: `[N, size]`.
-        lengths: `[N]`, how far, >= 0; with NaN a code becomes NaN.
-        seed: of the directions.
+        class_codes: class codes, `[N, size]`.
+        lengths: distance by which each code is moved, `[N]`, >= 0; where it is NaN, the moved code is NaN.
+        seed: seed of the directions.
 
     Returns:
         The moved codes, `[N, size]` float32.
@@ -75,15 +75,15 @@ def random_code_direction(class_codes: Array, lengths: Array, seed: int) -> np.n
 
 
 def randomise(params: Any, seed: int) -> Any:
-    """Parameters drawn again: each array normal, with the mean and standard deviation that its numbers had.
+    """Replaces parameters by random ones: each array is normal, with the mean and standard deviation it had before.
 
-    A method that explains the network's decision must answer differently with such parameters (Adebayo et al. 2018,
-    "Sanity Checks for Saliency Maps", arXiv 1810.03292). Arrays whose numbers are all the same, and arrays that are not
-    of floats, stay as they are.
+    A method that explains the network's decision must give other explanations with such parameters (Adebayo et al.
+    2018, "Sanity Checks for Saliency Maps", arXiv 1810.03292). Constant arrays and arrays that are not floats stay as
+    they are.
 
     Args:
-        params: a tree of arrays.
-        seed: of the draw.
+        params: tree of arrays.
+        seed: seed of the random numbers.
 
     Returns:
         A tree of the same structure, shapes and types.

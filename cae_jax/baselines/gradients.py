@@ -1,15 +1,4 @@
-"""Attribution by the gradient of the class's score by the image.
-
-All explain one class an image, by the classifier's scores before the softmax. Their arguments are alike:
-
-- `classifier`: whose `logits` are used.
-- `images`: `[N, height, width, channels]`, uint8 or float in [0, 1].
-- `classes`: `[N]` whole numbers, the class of each image whose score is explained.
-- `batch_size`: images a compiled call.
-
-All return maps `[N, height, width]` float32 and raise ValueError for input of another shape or range, or for classes
-that the classifier does not have.
-"""
+"""Attribution by the gradient of a class's logit with respect to the image. Each image is explained for one class."""
 
 import functools
 from collections.abc import Callable
@@ -34,18 +23,41 @@ from cae_jax.parallel.batching import map_batches
 
 
 def gradient(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
-    """How strongly the class's score reacts to each pixel: the greatest |d score / d pixel| of its channels, >= 0.
+    """The absolute gradient of the class's logit at each pixel, the maximum over channels.
 
-    Simonyan et al. 2014, "Deep Inside Convolutional Networks", arXiv 1312.6034. Arguments and errors: see the module.
+    Simonyan et al. 2014, "Deep Inside Convolutional Networks", arXiv 1312.6034.
+
+    Args:
+        classifier: classifier to explain, with `logits`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: class that is explained for each image, integers `[N]`.
+        batch_size: number of images in a compiled call.
+
+    Returns:
+        Maps `[N, height, width]` float32, >= 0.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
     """
     return _maps(_gradient, classifier.logits, unit_images(images), classes, batch_size)
 
 
 def input_times_gradient(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:
-    """The image times the gradient of the class's score, summed over channels; positive where it speaks for the class.
+    """The image times the gradient of the class's logit, summed over channels.
 
-    Shrikumar et al. 2016, "Not Just a Black Box", arXiv 1605.01713. Of pixels in [0, 1]: what is black gets 0.
-    Arguments and errors: see the module.
+    Shrikumar et al. 2016, "Not Just a Black Box", arXiv 1605.01713. As pixels are in [0, 1], black ones get 0.
+
+    Args:
+        classifier: classifier to explain, with `logits`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: class that is explained for each image, integers `[N]`.
+        batch_size: number of images in a compiled call.
+
+    Returns:
+        Maps `[N, height, width]` float32, positive where the image speaks for the class.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
     """
     return _maps(_input_times_gradient, classifier.logits, unit_images(images), classes, batch_size)
 
@@ -60,20 +72,25 @@ def smooth_grad(
     sigma: float = 0.15,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """The mean gradient over noisy copies of the image, then the greatest absolute value of a pixel's channels, >= 0.
+    """SmoothGrad: the gradient averaged over noisy copies of the image, then its maximum absolute value over channels.
 
-    Smilkov et al. 2017, "SmoothGrad", arXiv 1706.03825. The noise is not clipped, as there, so that copies leave
-    [0, 1]. All images get the same noise, each in its own strength: a map does not depend on the other images.
-    Other arguments and errors: see the module.
+    Smilkov et al. 2017, "SmoothGrad", arXiv 1706.03825. As in the paper, noisy copies are not clipped to [0, 1]. All
+    images get the same noise, scaled for each image, so that a map does not depend on the other images.
 
     Args:
-        classifier: whose `logits` are used.
-        images: that are explained.
-        classes: that are explained.
-        seed: of the noise.
-        samples: noisy copies.
-        sigma: the noise's standard deviation, as a share of the image's own range (its greatest value less its least).
-        batch_size: images a call.
+        classifier: classifier to explain, with `logits`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: class that is explained for each image, integers `[N]`.
+        seed: seed of the noise.
+        samples: number of noisy copies.
+        sigma: standard deviation of the noise, as a share of the image's range (its maximum minus its minimum).
+        batch_size: number of images in a compiled call.
+
+    Returns:
+        Maps `[N, height, width]` float32, >= 0.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
     """
     check_positive(samples=samples, sigma=sigma)
     options = {"key": jax.random.key(seed), "samples": samples, "sigma": sigma}
@@ -89,19 +106,24 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """What each pixel adds to the class's score on the straight way from a baseline image, summed over channels.
+    """Integrated gradients of the class's logit along the straight line from a baseline image, summed over channels.
 
-    Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. Signed; a map's sum is the
-    score of the image less that of the baseline, up to the error of the midpoint rule. Other arguments and errors: see
-    the module.
+    Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365.
 
     Args:
-        classifier: whose `logits` are used.
-        images: that are explained.
-        classes: that are explained.
+        classifier: classifier to explain, with `logits`.
+        images: `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: class that is explained for each image, integers `[N]`.
         baseline: an image `[height, width, channels]`, a colour `[channels]` or a grey value; black by default.
-        steps: equal parts of the way; the gradient is taken in the middle of each.
-        batch_size: images a call.
+        steps: number of equal intervals of the line; the gradient is taken at the midpoint of each.
+        batch_size: number of images in a compiled call.
+
+    Returns:
+        Signed maps `[N, height, width]` float32. A map's sum is the logit of the image minus that of the baseline, up
+        to the error of the midpoint rule.
+
+    Raises:
+        ValueError: for input of another shape or range, or classes that the classifier does not have.
     """
     check_positive(steps=steps)
     unit = unit_images(images)
@@ -120,7 +142,7 @@ def _maps(
 
 
 def _class_gradient(logits: Logits, images: jax.Array, classes: jax.Array) -> jax.Array:
-    """The gradient `[batch, height, width, channels]` of each image's class score by the image itself."""
+    """The gradient of each image's class logit with respect to the image, `[batch, height, width, channels]`."""
 
     def score(x: jax.Array) -> jax.Array:
         return jnp.take_along_axis(logits(x), classes[:, None], axis=-1).sum()

@@ -1,4 +1,4 @@
-"""What all methods are given: a classifier, images, a class for each, a colour. Bad input is named and refused."""
+"""The inputs of all methods (a classifier, images, a class for each, a colour), and their checks."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,14 +33,14 @@ def _hidden(view: str) -> Callable[..., Any]:
 
 
 class WhiteBox(NamedTuple):
-    """A classifier as methods look at it. What it does not show raises ValueError when a method asks for it.
+    """A classifier as methods see it; a function that is not given raises ValueError when a method calls it.
 
     Attributes:
-        predict: images in [0, 1] to probabilities. Methods that need no gradients call it with numpy arrays of one
-            shape, so it may be any function of arrays; compile it (`jax.jit`) where JAX can trace it.
-        logits: see `Logits`.
-        tap: see `Tap`; `cae_jax.classifiers.make_tap` makes one.
-        redrawn: a seed to the same network with parameters that were drawn again, see `randomise`.
+        predict: function from images in [0, 1] to probabilities. Methods that need no gradients call it with numpy
+            arrays of one shape, so it may be any function of arrays; compile it (`jax.jit`) if JAX can trace it.
+        logits: function from images to scores before the softmax, see `Logits`.
+        tap: function that also returns a layer's output, see `Tap`; `cae_jax.classifiers.make_tap` makes one.
+        redrawn: function from a seed to the same network with randomised parameters, see `randomise`.
     """
 
     predict: Predict = _hidden("probabilities")
@@ -50,10 +50,10 @@ class WhiteBox(NamedTuple):
 
 
 def class_numbers(classes: Array, count: int, name: str = "classes") -> np.ndarray:
-    """Classes as int32 `[count]`.
+    """Returns class numbers as int32 `[count]`; `name` is the argument's name in error messages.
 
     Raises:
-        ValueError: if there are more or fewer, or they are not whole numbers.
+        ValueError: if there are more or fewer than `count`, or they are not integers.
     """
     numbers = np.asarray(classes)
     if numbers.shape != (count,) or not np.issubdtype(numbers.dtype, np.integer):
@@ -67,12 +67,12 @@ def check_known(classes: np.ndarray, answer_shape: tuple[int, ...], name: str = 
     """Checks that the classifier has these classes.
 
     Args:
-        classes: whole numbers.
-        answer_shape: of what the classifier returned.
-        name: of `classes`, for errors.
+        classes: class numbers.
+        answer_shape: shape of the classifier's answers.
+        name: name of the argument `classes` in error messages.
 
     Raises:
-        ValueError: if it has not, or its answers are not `[batch, K]`.
+        ValueError: if a class does not exist, or the answers are not `[batch, K]`.
     """
     if len(answer_shape) != 2:
         raise ValueError(f"the classifier must return [batch, K]; it returned shape {answer_shape}")
@@ -89,7 +89,7 @@ def answer_shape(logits: Logits, images: np.ndarray) -> tuple[int, ...]:
 
 
 def colour_image(colour: Array | float, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Spreads a grey value, a colour `[channels]` or an image over `shape`, `[height, width, channels]`, float32.
+    """Broadcasts a grey value, a colour `[channels]` or an image to `shape`, `[height, width, channels]`, as float32.
 
     Raises:
         ValueError: if it does not fit or is not finite.
@@ -106,20 +106,20 @@ def colour_image(colour: Array | float, shape: tuple[int, ...], name: str) -> np
 
 
 def check_confidence(confidence: float) -> None:
-    """Checks that a probability asked for can be reached.
+    """Checks that a required probability lies in (0, 1].
 
     Raises:
-        ValueError: outside (0, 1].
+        ValueError: if not.
     """
     if not 0.0 < confidence <= 1.0:
         raise ValueError(f"confidence must lie in (0, 1], not {confidence}")
 
 
 def check_positive(**values: float) -> None:
-    """Checks arguments, by name, that must be above 0.
+    """Checks that arguments, given by name, are above 0.
 
     Raises:
-        ValueError: naming the first that is not.
+        ValueError: if one is not; it names the first.
     """
     for name, value in values.items():
         if not value > 0:

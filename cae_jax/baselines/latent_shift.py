@@ -36,25 +36,25 @@ def latent_shift(
     confidence: float,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Latent shift: the code moved in the direction in which the target's probability grows, until it is confident.
+    """Latent shift: moves the code along the gradient of the target's probability, until the target is confident.
 
-    Cohen et al. 2021, "Gifsplanation via Latent Shift", arXiv 2102.09475: the images of z + lambda d f(D(z)) / dz, for
-    one gradient, at the code z of the image. Lambda is raised in fixed steps until the target reaches the confidence,
-    then bisected. Only the direction matters, so the gradient is that of the log-probability, and lambda is measured in
-    lengths of z.
+    Cohen et al. 2021, "Gifsplanation via Latent Shift", arXiv 2102.09475: decodes z + lambda d f(D(z)) / dz, with a
+    single gradient at the image's code z. Lambda runs through a fixed grid of growing values until the target reaches
+    the confidence, and is then bisected. Only the gradient's direction matters, so that of the log-probability is used,
+    and lambda is measured in units of the norm of z.
 
     Args:
-        classifier: whose `predict` is used; JAX must be able to trace it and take its gradient.
+        classifier: classifier to explain, with a `predict` that JAX can trace and differentiate.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        targets: `[N]` whole numbers.
-        autoencoder: trained on such images.
-        confidence: the target's least probability.
-        batch_size: images a compiled call.
+        targets: target class of each image, integers `[N]`.
+        autoencoder: autoencoder trained on images of this kind.
+        confidence: probability that the target must reach, in (0, 1].
+        batch_size: number of images in a compiled call.
 
     Returns:
-        Images `[N, height, width, channels]` float32 in [0, 1]; where the confidence was not reached within 4 lengths
-        of the code, the one of those tried at which the target was most probable; where the reconstruction has it
-        already, the reconstruction.
+        Images `[N, height, width, channels]` float32 in [0, 1]. If the target is not confident anywhere up to 4 norms
+        of the code, it is the image of the grid at which the target is most probable; if it is confident in the
+        reconstruction already, it is the reconstruction.
 
     Raises:
         ValueError: for input of another shape or range, or targets that the classifier does not have.

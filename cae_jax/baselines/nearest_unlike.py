@@ -1,4 +1,4 @@
-"""The counterfactual that is a real image: the nearest one of the target class."""
+"""A baseline that uses real images as counterfactuals: the nearest image of the target class."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -11,18 +11,19 @@ from cae_jax.parallel.batching import map_batches
 def nearest_unlike_neighbour(
     classifier: WhiteBox, images: Array, targets: Array, *, pool: Array, confidence: float, batch_size: int = 64
 ) -> np.ndarray:
-    """The nearest image (Euclidean, over pixels) that the classifier confidently gives the target class.
+    """Returns the nearest image of a pool (Euclidean distance of pixels) that is confidently of the target class.
 
-    The nearest unlike neighbour of case-based reasoning (Dasarathy 1995; as a counterfactual, Keane & Smyth 2020,
-    arXiv 2005.13997).
+    This is the nearest unlike neighbour of case-based reasoning (Dasarathy 1995; as a counterfactual, Keane & Smyth
+    2020, arXiv 2005.13997).
 
     Args:
-        classifier: whose `predict` is asked about the pool.
+        classifier: classifier to explain; its `predict` is called on the pool.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        targets: `[N]` whole numbers.
-        pool: images to choose from, `[M, height, width, channels]`, likewise.
-        confidence: the target's least probability. Where no image of the pool has it, the most confident one is taken.
-        batch_size: images of the pool a call.
+        targets: target class of each image, integers `[N]`.
+        pool: images to choose from, `[M, height, width, channels]`, uint8 or float in [0, 1].
+        confidence: probability that the target must reach, in (0, 1]. If no image of the pool reaches it, the one with
+            the highest probability is returned.
+        batch_size: number of the pool's images in a call of the classifier.
 
     Returns:
         Images of the pool, `[N, height, width, channels]` float32 in [0, 1].

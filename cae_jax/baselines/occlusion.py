@@ -1,4 +1,4 @@
-"""Attribution by what the classifier says when parts of the image are hidden. Neither method needs gradients."""
+"""Attribution by hiding parts of the image and comparing the classifier's answers. No method here needs gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -27,23 +27,24 @@ def occlusion(
     fill: Array | float = 0.0,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """How much probability the class loses when a window is painted over, averaged over the windows on each pixel.
+    """Occlusion: the class's drop in probability when a window is filled, averaged over all windows on a pixel.
 
     Zeiler & Fergus 2014, "Visualizing and Understanding Convolutional Networks", arXiv 1311.2901. All channels are
-    painted over together. Where the windows do not end at the image's border, one more is put there.
+    filled together. If the last window of the regular grid does not reach the image's border, one is added that does.
 
     Args:
-        classifier: whose `predict` is asked.
+        classifier: classifier to explain, with `predict`.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        classes: `[N]` whole numbers, the class of each image that is explained.
+        classes: class that is explained for each image, integers `[N]`.
         patch: side of the window in pixels.
-        stride: from window to window, in pixels; not more than `patch`.
-        fill: the paint: a colour `[channels]`, a grey value, or an image `[height, width, channels]`; black by default.
-        batch_size: painted images a call.
+        stride: distance between neighbouring windows in pixels, at most `patch`.
+        fill: what the window is filled with: a colour `[channels]`, a grey value, or an image
+            `[height, width, channels]`; black by default.
+        batch_size: number of filled images in a call of the classifier.
 
     Returns:
-        Maps `[N, height, width]` float32 in [-1, 1]; positive where the image speaks for the class. Memory: one byte
-        for each pixel and window, and the probabilities.
+        Maps `[N, height, width]` float32 in [-1, 1], positive where the image speaks for the class. They take memory of
+        one byte for each pixel and window, besides the probabilities.
 
     Raises:
         ValueError: for input of another shape or range, classes that the classifier does not have, or windows that are
@@ -72,24 +73,24 @@ def rise(
     cells: int = 7,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """RISE: the mean of random masks, weighted by the class's probability under each, over their expected value.
+    """RISE: the mean of random masks, weighted by the class's probability under each, over the masks' expected value.
 
-    Petsiuk et al. 2018, "RISE", arXiv 1806.07421, eq. 6. Hidden is black, and a cell is kept with probability 1/2, as
-    there. All images get the same masks, so that a map does not depend on the others.
+    Petsiuk et al. 2018, "RISE", arXiv 1806.07421, eq. 6. As in the paper, hidden pixels are black, and a cell of a mask
+    is kept with probability 1/2. All images get the same masks, so that a map does not depend on the other images.
 
     Args:
-        classifier: whose `predict` is asked.
+        classifier: classifier to explain, with `predict`.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        classes: `[N]` whole numbers, the class of each image that is explained.
-        seed: of the masks.
-        masks: how many.
-        cells: of a mask, along each side, before it is enlarged and shifted.
-        batch_size: masked images a call.
+        classes: class that is explained for each image, integers `[N]`.
+        seed: seed of the masks.
+        masks: number of masks.
+        cells: number of a mask's cells along each side, before it is enlarged and shifted.
+        batch_size: number of masked images in a call of the classifier.
 
     Returns:
-        Maps `[N, height, width]` float32, >= 0: the class's expected probability where the pixel is kept. A pixel that
-        does not matter has that of a masked image, not 0. Memory: four bytes for each pixel and mask, and the
-        probabilities.
+        Maps `[N, height, width]` float32, >= 0: the class's expected probability given that the pixel is kept. For an
+        irrelevant pixel this is the mean probability of masked images, not 0. They take memory of four bytes for each
+        pixel and mask, besides the probabilities.
 
     Raises:
         ValueError: for input of another shape or range, or classes that the classifier does not have.
@@ -102,18 +103,19 @@ def rise(
 
 
 def random_masks(count: int, size: tuple[int, int], cells: int, seed: int) -> np.ndarray:
-    """Masks of RISE, `[count, height, width]` float32 in [0, 1], of expected value 1/2 everywhere.
+    """Draws masks for RISE, `[count, height, width]` float32 in [0, 1], with an expected value of 1/2 everywhere.
 
-    Grids of `cells` x `cells` zeros and ones, enlarged bilinearly to one cell more than the image, cut at random.
+    Grids of `cells` x `cells` random zeros and ones are upsampled bilinearly to one cell more than the image's size,
+    and cropped at a random place.
 
     Args:
-        count: of masks.
+        count: number of masks.
         size: height and width of the image.
-        cells: along each side.
-        seed: of grids and cuts.
+        cells: number of cells along each side.
+        seed: seed of grids and crops.
     """
     rng = np.random.default_rng(seed)
-    height, width = (-(-side // cells) for side in size)  # of a cell
+    height, width = (-(-side // cells) for side in size)  # height and width of a cell in pixels
     grids = rng.integers(2, size=(count, cells, cells)).astype(np.float32)
     corners = rng.integers([height, width], size=(count, 2)).astype(np.int32)
     enlarged = ((cells + 1) * height, (cells + 1) * width)
@@ -127,7 +129,7 @@ def random_masks(count: int, size: tuple[int, int], cells: int, seed: int) -> np
 
 
 def _windows(size: tuple[int, int], patch: int, stride: int) -> np.ndarray:
-    """Where each window is, `[windows, height, width]`, row by row."""
+    """The pixels of each window as bool masks `[windows, height, width]`, row by row."""
 
     def lines(side: int) -> np.ndarray:
         starts = np.unique(np.append(np.arange(0, side - patch, stride), side - patch))[:, None]
@@ -146,7 +148,7 @@ def _blend(images: jax.Array, masks: jax.Array, fill: jax.Array) -> jax.Array:
 def _masked_answers(
     predict: Predict, images: np.ndarray, classes: Array, masks: np.ndarray, fill: Array | float, batch_size: int
 ) -> np.ndarray:
-    """The class's probability for each image, `[N]`, under each mask `[M, height, width]`: `[N, M]` float32."""
+    """The probability of each image's class `[N]` under each mask `[M, height, width]`: `[N, M]` float32."""
     check_positive(batch_size=batch_size)
     numbers = class_numbers(classes, len(images))
     paint = colour_image(fill, images.shape[1:], "fill")

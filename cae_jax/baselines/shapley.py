@@ -1,4 +1,4 @@
-"""Attribution by Shapley values, through the `shap` library, which is imported here only and when it is used."""
+"""Attribution by Shapley values, with the optional library `shap`, which is imported when it is first used."""
 
 import contextlib
 import importlib
@@ -28,24 +28,24 @@ def partition_shap(
     evaluations: int = 1000,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Partition SHAP: Owen values of the class's probability over halves of the image, halved again and again.
+    """Partition SHAP: Owen values of the class's probability, for blocks that come from halving the image repeatedly.
 
-    Lundberg & Lee 2017, "A Unified Approach to Interpreting Model Predictions", arXiv 1705.07874; the recursion is that
-    of `shap.PartitionExplainer` with `shap.maskers.Image`. Signed, summed over channels. A map's sum is the class's
-    probability in the image less that in the filled image. Where the evaluations run out, what a block is worth is
-    spread over its pixels.
+    Lundberg & Lee 2017, "A Unified Approach to Interpreting Model Predictions", arXiv 1705.07874; computed by
+    `shap.PartitionExplainer` with `shap.maskers.Image`. Once the evaluations are used up, a block's value is spread
+    evenly over its pixels.
 
     Args:
-        classifier: whose `predict` is asked, on the host.
+        classifier: classifier to explain, with `predict`, which is called with numpy arrays.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        classes: `[N]` whole numbers, the class of each image that is explained.
+        classes: class that is explained for each image, integers `[N]`.
         fill: what hides a block: a colour `[channels]`, a grey value, or an image `[height, width, channels]`; black by
             default.
-        evaluations: of the classifier, for each image.
-        batch_size: filled images a call.
+        evaluations: limit of the classifier's evaluations for each image.
+        batch_size: number of filled images in a call of the classifier.
 
     Returns:
-        Maps `[N, height, width]` float32 in [-1, 1], up to rounding.
+        Signed maps `[N, height, width]` float32 in [-1, 1], up to rounding, summed over channels. A map's sum is the
+        class's probability for the image minus that for the filled image.
 
     Raises:
         ValueError: for input of another shape or range, or classes that the classifier does not have.
@@ -64,7 +64,7 @@ def partition_shap(
     shap = _import_shap()
     explainer = shap.PartitionExplainer(answers, shap.maskers.Image(paint))
     maps = []
-    with _numpy_seed(0):  # it breaks ties by numpy's global random numbers
+    with _numpy_seed(0):  # shap breaks ties by numpy's global random numbers
         for row, number in enumerate(numbers):
             found: Any = explainer(
                 unit[row : row + 1], max_evals=evaluations, batch_size=batch_size, outputs=[int(number)], silent=True
@@ -82,7 +82,7 @@ def _import_shap() -> Any:
 
 @contextlib.contextmanager
 def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seeds numpy's global random numbers, and puts them back where they were."""
+    """Seeds numpy's global random state inside a `with` block, and restores it afterwards."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
     try:

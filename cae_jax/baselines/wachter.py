@@ -1,4 +1,4 @@
-"""Counterfactuals by changing the pixels themselves: close, confident, and free to be adversarial noise."""
+"""Counterfactuals by optimising the pixels directly: close and confident, but possibly adversarial noise."""
 
 import functools
 from typing import NamedTuple, cast
@@ -23,7 +23,7 @@ from cae_jax.parallel.batching import map_batches
 
 _FIRST_WEIGHT, _GROWTH, _ROUNDS = 0.1, 4.0, 8  # the last weight is 1,638
 _LEARNING_RATE = 0.02
-_MARGIN = 1e-4  # beyond the confidence, so that it is still reached when other compiled code asks the classifier
+_MARGIN = 1e-4  # added to the required log-probability, as rounding differs where the classifier is compiled otherwise
 
 
 def pixel_search(
@@ -35,26 +35,26 @@ def pixel_search(
     steps: int = 150,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """The nearest image at which the target reaches the confidence, sought by Adam on the pixels.
+    """Searches for the nearest image at which the target reaches the confidence, by Adam on the pixels.
 
     Wachter et al. 2018, "Counterfactual Explanations without Opening the Black Box", arXiv 1711.00399: minimises
-    distance + weight x loss, the weight raised until the counterfactual is one. Here the distance is the squared
-    Euclidean one, and the loss is how far the target's log-probability is below the confidence's: their squared
-    difference of probabilities has no slope where the classifier is sure of another class. Pixels are clipped to
-    [0, 1] after each step. After the first weight with which it reaches the confidence, an image gets one more weight,
-    as it may only have passed through, and is then left alone.
+    distance + weight x loss, and raises the weight until the target reaches the confidence. Here the distance is the
+    squared Euclidean one, and the loss is how far the target's log-probability lies below that of the confidence. (The
+    paper's squared difference of probabilities has a vanishing gradient where the classifier is sure of another class.)
+    Pixels are clipped to [0, 1] after each step. Once an image has reached the confidence with one weight, it is
+    optimised with one more, since it may have done so only in passing, and then no longer.
 
     Args:
-        classifier: whose `logits` are used.
+        classifier: classifier to explain, with `logits`.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
-        targets: `[N]` whole numbers.
-        confidence: the target's least probability.
-        steps: of Adam with each weight.
-        batch_size: images a compiled call.
+        targets: target class of each image, integers `[N]`.
+        confidence: probability that the target must reach, in (0, 1].
+        steps: number of Adam steps with each weight.
+        batch_size: number of images in a compiled call.
 
     Returns:
-        Images `[N, height, width, channels]` float32 in [0, 1]: the closest at which the confidence was reached; where
-        it never was, the last.
+        Images `[N, height, width, channels]` float32 in [0, 1]: the closest one at which the target reached the
+        confidence; if it never did, the last one.
 
     Raises:
         ValueError: for input of another shape or range, targets that the classifier does not have, or scores that are
@@ -73,14 +73,14 @@ def pixel_search(
 
 
 class _Search(NamedTuple):
-    """Where the search of each image stands."""
+    """The state of the search for each image."""
 
-    images: jax.Array  # [batch, height, width, channels]
-    closest: jax.Array  # the same; before the confidence was reached, the last
-    distance: jax.Array  # [batch], of `closest`; infinite before
-    weight: jax.Array  # [batch]
-    done: jax.Array  # [batch], whether it was to be left alone
-    finite: jax.Array  # [batch], whether scores and gradients were
+    images: jax.Array  # [batch, height, width, channels], the current images
+    closest: jax.Array  # the closest images that reached the confidence; until one has, the latest image
+    distance: jax.Array  # [batch], distance of `closest`; infinite until the confidence is reached
+    weight: jax.Array  # [batch], current weight of the loss
+    done: jax.Array  # [batch], whether the search has ended
+    finite: jax.Array  # [batch], whether all scores and gradients so far were finite
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

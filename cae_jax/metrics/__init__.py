@@ -1,4 +1,4 @@
-"""Measures of a trained model and of explanations, as functions of arrays. No files, no models by name."""
+"""Measures of a trained model and of explanations, as functions of arrays; nothing here reads files or names models."""
 
 from cae_jax.metrics.counterfactual_images import (
     cout,

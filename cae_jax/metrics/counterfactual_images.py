@@ -1,6 +1,7 @@
-"""What counterfactual images are worth: do they flip the answer, are they near, plausible and true?
+"""Measures of counterfactual images: whether they flip the answer, are near to the exemplar, sparse, true and diverse.
 
-Images are `[N, height, width, C]` in [0, 1]; what is returned is `[N]`, if nothing else is said.
+Images are `[N, height, width, C]` in [0, 1], and every function returns one value an image, `[N]`. All raise ValueError
+for shapes that do not go together.
 """
 
 import functools
@@ -25,9 +26,14 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 
 def validity(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Whether a classifier's answers `[N, K]` to counterfactuals are the targets `[N]`; bool, higher is better.
+    """Whether a classifier gives each counterfactual its target class; bool, higher is better.
 
-    By the classifier that is explained it is the validity, by another one the oracle score (Hvilshøj et al. 2021).
+    With the answers of the explained classifier this is the validity, with those of another classifier the oracle score
+    (Hvilshøj et al. 2021).
+
+    Args:
+        probabilities: the classifier's answers to the counterfactuals, `[N, K]`.
+        targets: target classes, `[N]`.
     """
     if probabilities.ndim != 2 or np.shape(targets) != (len(probabilities),):
         raise ValueError(f"probabilities [N, K] do not go with targets {np.shape(targets)}: {probabilities.shape}")
@@ -35,34 +41,39 @@ def validity(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def l1_distance(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Mean absolute difference over pixels and channels, in [0, 1], lower is nearer."""
+    """Mean absolute difference of two images over pixels and channels, in [0, 1]; lower is nearer."""
     _check(images, others)
     return np.abs(_flat(images) - _flat(others)).mean(-1)
 
 
 def l2_distance(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Root of the mean squared difference over pixels and channels, in [0, 1], lower is nearer."""
+    """Root mean squared difference of two images over pixels and channels, in [0, 1]; lower is nearer."""
     _check(images, others)
     return np.sqrt(np.square(_flat(images) - _flat(others)).mean(-1))
 
 
 def sparsity(images: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    """The share of pixels of which any channel differs by more than `threshold`, in [0, 1], lower is sparser."""
+    """Share of the pixels that differ by more than `threshold` in any channel, in [0, 1]; lower is sparser."""
     _check(images, others)
     return (np.abs(images.astype(np.float64) - others) > threshold).any(-1).mean((1, 2))
 
 
 def distance_to_truth(counterfactuals: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """`l1_distance` to the nearest of several true counterfactuals `[N, G, height, width, C]`, lower is better."""
+    """`l1_distance` of each counterfactual to the nearest of G true ones; lower is better.
+
+    Args:
+        counterfactuals: `[N, height, width, C]`.
+        truths: true counterfactuals of each image, `[N, G, height, width, C]`.
+    """
     if truths.ndim != 5 or truths.shape[1] == 0 or truths[:, 0].shape != counterfactuals.shape:
         raise ValueError(f"truths must be [N, G, height, width, C], not {truths.shape} for {counterfactuals.shape}")
     return np.min([l1_distance(counterfactuals, truths[:, grade]) for grade in range(truths.shape[1])], axis=0)
 
 
 def diversity(counterfactuals: np.ndarray) -> np.ndarray:
-    """Mean `l1_distance` between several counterfactuals `[N, M, height, width, C]` of an image; higher: more diverse.
+    """Mean pairwise `l1_distance` of the M counterfactuals `[N, M, height, width, C]` of an image; higher is better.
 
-    NaN images stand for counterfactuals that are not there; with fewer than two, an image has NaN.
+    An image of NaN stands for a missing counterfactual; with fewer than two counterfactuals the result is NaN.
     """
     if counterfactuals.ndim != 5:
         raise ValueError(f"counterfactuals must be [N, M, height, width, C], not {counterfactuals.shape}")
@@ -86,16 +97,17 @@ def cout(
 ) -> np.ndarray:
     """Counterfactual transition score (Khorram & Fuxin, CVPR 2022, arXiv 2203.15064), in [-1, 1], higher is better.
 
-    Pixels are exchanged for the counterfactual's, those that differ most first. The area under the curve of the
-    target's probability, less that of the original class's: high where few pixels carry the whole change.
+    The exemplar's pixels are replaced step by step by the counterfactual's, in descending order of their difference.
+    The score is the area under the curve of the target's probability minus that of the original class's: it is high
+    where few pixels carry the whole change.
 
     Args:
-        predict: images to probabilities.
-        images: the exemplars.
-        counterfactuals: of them.
-        classes: `[N]`, the original classes.
-        targets: `[N]`.
-        steps: in which all pixels are exchanged.
+        predict: function from images to probabilities.
+        images: exemplars.
+        counterfactuals: one counterfactual for each exemplar.
+        classes: original classes, `[N]`.
+        targets: target classes, `[N]`.
+        steps: number of steps in which all pixels are replaced.
     """
     _check(images, counterfactuals)
     images, counterfactuals = (np.asarray(x, np.float32) for x in (images, counterfactuals))

@@ -1,4 +1,4 @@
-"""Is what a map calls relevant what the classifier looks at? Pixels are removed by rank, and its answer is watched."""
+"""Faithfulness of saliency maps: how the classifier's answer changes when pixels are removed in the map's order."""
 
 import functools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from cae_jax.metrics.fills import Fill, noisy_linear_imputation
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
-BATCH = 128  # images a call
+BATCH = 128  # images in a compiled call
 
 
 def _check(images: np.ndarray, classes: np.ndarray, saliency: np.ndarray) -> None:
@@ -25,17 +25,18 @@ def _check(images: np.ndarray, classes: np.ndarray, saliency: np.ndarray) -> Non
 
 
 def rank_cells(saliency: np.ndarray, patch: int, seed: int) -> np.ndarray:
-    """The places of cells of `patch` × `patch` pixels in the order of their mean saliency; 0 is the highest.
+    """Ranks square cells of `patch` × `patch` pixels by their mean saliency; rank 0 is the highest.
 
-    Cells at the far edges may be smaller. Equal ones come in random order, so that a constant map is a random order.
+    Cells at the bottom and right edges may be smaller. Ties are broken at random, so that a constant map gives a random
+    order.
 
     Args:
-        saliency: `[N, height, width]`.
-        patch: side of a cell.
-        seed: of the order of equal ones.
+        saliency: saliency maps, `[N, height, width]`.
+        patch: side of a cell in pixels.
+        seed: seed of the tie-breaking.
 
     Returns:
-        `[N, rows, columns]` of whole numbers.
+        Ranks of the cells, integers `[N, rows, columns]`.
     """
     count, height, width = saliency.shape
     rows, columns = -(-height // patch), -(-width // patch)
@@ -62,26 +63,26 @@ def perturbation_curves(
     mode: str = "delete",
     seed: int = 0,
 ) -> np.ndarray:
-    """The probability of a class while cells of pixels are removed, or put back, in the order of a map.
+    """Curves of a class's probability while cells of pixels are removed from an image, or put back, in a map's order.
 
     Args:
-        predict: images to probabilities.
+        predict: function from images to probabilities.
         images: `[N, height, width, C]` in [0, 1].
-        classes: `[N]`, whose probability is watched.
-        saliency: `[N, height, width]`, higher is more relevant.
+        classes: class of each image whose probability is followed, `[N]`.
+        saliency: saliency maps, `[N, height, width]`; higher is more relevant.
         patch: side of a cell in pixels.
-        steps: in which all cells are removed, in shares as equal as whole numbers allow.
-        fill: what replaces them.
-        order: 'morf', the most relevant first, or 'lerf', the least.
-        mode: 'delete' begins with the whole image, 'insert' with nothing of it.
-        seed: of the order of equal cells, and of the fill's noise.
+        steps: number of steps in which all cells are removed; each removes as nearly the same number as possible.
+        fill: function that computes what replaces the removed pixels.
+        order: 'morf' for the most relevant cells first, 'lerf' for the least relevant first.
+        mode: 'delete' to start with the whole image and remove cells, 'insert' to start with none and put them back.
+        seed: seed of the tie-breaking between cells, and of the fill's noise.
 
     Returns:
-        `[N, steps + 1]` in [0, 1]; for 'delete', step 0 is the untouched image and the last has nothing left of it,
-        for 'insert' the other way round.
+        Probabilities `[N, steps + 1]` in [0, 1]. For 'delete', step 0 is the untouched image, and nothing is left of it
+        at the last step; for 'insert' it is the other way round.
 
     Raises:
-        ValueError: if shapes do not go together, or a map is not finite.
+        ValueError: if shapes do not go together, a map is not finite, or `order` or `mode` does not exist.
     """
     images, saliency = np.asarray(images, np.float32), np.asarray(saliency)
     _check(images, classes, saliency)
@@ -124,35 +125,42 @@ def _watch(
 
 
 def aopc(curves: np.ndarray) -> np.ndarray:
-    """Area over the perturbation curve (Samek et al. 2017, arXiv 1509.06321), `[N]` in [-1, 1], higher is better.
+    """Area over the perturbation curve (Samek et al. 2017, arXiv 1509.06321), `[N]` in [-1, 1]; higher is better.
 
-    1 / (L + 1) · Σ_{k=0..L} (f(x_0) - f(x_k)), of curves `[N, L + 1]` in the order 'morf'.
+    It is 1 / (L + 1) · Σ_{k=0..L} (f(x_0) - f(x_k)).
+
+    Args:
+        curves: deletion curves in the order 'morf', `[N, L + 1]`.
     """
     return (curves[:, :1] - curves).mean(-1)
 
 
 def area_between(morf: np.ndarray, lerf: np.ndarray) -> np.ndarray:
-    """Mean of the curve 'lerf' minus the curve 'morf', `[N]` in [-1, 1], higher is better; a random order has 0.
+    """Mean distance of the curve 'lerf' above the curve 'morf', `[N]` in [-1, 1]; higher is better.
 
-    Of curves `[N, L + 1]`; after Samek et al. 2017, who compare orders so.
+    Its expected value is 0 for a random order. The comparison of the two orders is that of Samek et al. 2017.
+
+    Args:
+        morf: curves with the most relevant cells first, `[N, L + 1]`.
+        lerf: curves with the least relevant cells first, `[N, L + 1]`.
     """
     return (lerf - morf).mean(-1)
 
 
 def area_under(curves: np.ndarray) -> np.ndarray:
-    """Area under curves `[N, L + 1]` over the shares 0 to 1 by the trapezoidal rule, `[N]` in [0, 1].
+    """Area under curves `[N, L + 1]` over the share of removed cells, by the trapezoidal rule; `[N]` in [0, 1].
 
-    Of deletion curves, lower is better; of insertion curves, higher (Petsiuk et al. 2018, arXiv 1806.07421).
+    For deletion curves lower is better, for insertion curves higher (Petsiuk et al. 2018, arXiv 1806.07421).
     """
     return np.trapezoid(curves, dx=1.0 / (curves.shape[1] - 1), axis=-1)
 
 
 def probability_drop(curves: np.ndarray, share: float) -> np.ndarray:
-    """How much the probability has dropped when a share of the cells is gone, `[N]` in [-1, 1], higher is better.
+    """Drop of the probability once a share of the cells is removed, `[N]` in [-1, 1]; higher is better.
 
     Args:
-        curves: `[N, L + 1]`, 'delete' and 'morf'.
-        share: in [0, 1]; the nearest step is taken.
+        curves: deletion curves in the order 'morf', `[N, L + 1]`.
+        share: share of the cells, in [0, 1]; the nearest step is taken.
     """
     return curves[:, 0] - curves[:, round(share * (curves.shape[1] - 1))]
 
@@ -167,22 +175,26 @@ def road(
     noise: float = 0.01,
     seed: int = 0,
 ) -> np.ndarray:
-    """Remove and debias (Rong et al., ICML 2022, arXiv 2202.00449): is the class still predicted without its pixels?
+    """ROAD, remove and debias (Rong et al., ICML 2022, arXiv 2202.00449).
+
+    Removes the most relevant pixels, imputes them with `noisy_linear_imputation`, and checks whether the class is still
+    predicted.
 
     Args:
-        predict: images to probabilities.
+        predict: function from images to probabilities.
         images: `[N, height, width, C]` in [0, 1].
-        classes: `[N]`, whose prediction counts.
-        saliency: `[N, height, width]`; single pixels are removed, the most relevant first.
-        shares: of pixels removed.
-        noise: of the imputation.
-        seed: of noise and of the order of equal pixels.
+        classes: class of each image that should be predicted, `[N]`.
+        saliency: saliency maps, `[N, height, width]`; higher is more relevant.
+        shares: shares of the pixels to remove, in [0, 1].
+        noise: standard deviation of the imputation's noise.
+        seed: seed of the noise and of the tie-breaking between pixels.
 
     Returns:
-        `[N, len(shares)]` of 0 and 1; the mean over images is the accuracy, lower is better.
+        Whether the class is still predicted, 0 or 1, `[N, len(shares)]`; the mean over images is the accuracy, lower is
+        better.
 
     Raises:
-        ValueError: as `perturbation_curves`.
+        ValueError: if shapes do not go together, or a map is not finite.
     """
     images, saliency = np.asarray(images, np.float32), np.asarray(saliency)
     _check(images, classes, saliency)

@@ -1,4 +1,4 @@
-"""What removed pixels are replaced by, when a map is tested by removing what it says is relevant."""
+"""Fills: what replaces removed pixels when a saliency map is tested by removing what it marks as relevant."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ import numpy as np
 Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Images `[N, height, width, C]`, removed pixels bool `[N, height, width]` and a key to images with those replaced."""
 
-ROUNDS = 300  # of conjugate gradients, at most
+ROUNDS = 300  # conjugate gradient iterations, at most
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
 def mean_fill(colour: np.ndarray) -> Fill:
-    """Replaces by one colour `[C]`, for instance the mean of the training images."""
+    """Makes a fill with one colour `[C]`, for instance the mean of the training images."""
     constant = jnp.asarray(colour, jnp.float32)
 
     def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:
@@ -24,7 +24,7 @@ def mean_fill(colour: np.ndarray) -> Fill:
 
 
 def blur_fill(sigma: float) -> Fill:
-    """Replaces by the image itself, blurred by a Gaussian of `sigma` pixels that repeats edge pixels."""
+    """Makes a fill with the image itself, blurred by a Gaussian of `sigma` pixels; the border repeats edge pixels."""
     reach = max(1, round(3 * sigma))
     weights = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
     kernel = jnp.asarray(weights / weights.sum(), jnp.float32)
@@ -40,7 +40,7 @@ def blur_fill(sigma: float) -> Fill:
 
 
 def _neighbour(values: jax.Array, dy: int, dx: int) -> jax.Array:
-    """The value of the pixel `(dy, dx)` away, 0 beyond the border, for `[N, height, width, C]`."""
+    """For each pixel of `[N, height, width, C]`, the value of the pixel `(dy, dx)` away; 0 beyond the border."""
     padded = jnp.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)))
     height, width = values.shape[1:3]
     return padded[:, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
@@ -53,13 +53,13 @@ def _weighted_neighbours(values: jax.Array) -> jax.Array:
 def linear_imputation(images: jax.Array, removed: jax.Array) -> jax.Array:
     """Replaces every removed pixel by the weighted mean of its eight neighbours, removed ones included.
 
-    Direct neighbours weigh 1/6, diagonal ones 1/12; those beyond the border are left out. The values of all removed
-    pixels solve one linear system, symmetric and positive definite, by conjugate gradients. An image of which nothing
-    is left becomes 0.
+    Direct neighbours weigh 1/6, diagonal ones 1/12; those beyond the border are left out. So the values of all removed
+    pixels are the solution of one linear system, symmetric and positive definite; it is solved by conjugate gradients.
+    An image without any pixel left becomes 0.
 
     Args:
         images: `[N, height, width, C]`.
-        removed: `[N, height, width]` bool.
+        removed: whether each pixel is removed, bool `[N, height, width]`.
     """
     inside = removed[..., None].astype(images.dtype)
     weight = _weighted_neighbours(jnp.ones_like(images))
@@ -92,9 +92,12 @@ def linear_imputation(images: jax.Array, removed: jax.Array) -> jax.Array:
 
 
 def noisy_linear_imputation(noise: float = 0.01) -> Fill:
-    """ROAD's fill (Rong et al., ICML 2022, arXiv 2202.00449): `linear_imputation` plus Gaussian noise.
+    """Makes ROAD's fill (Rong et al., ICML 2022, arXiv 2202.00449): `linear_imputation` plus Gaussian noise.
 
-    What replaces a region gives away neither its class nor, by an edge, its shape.
+    Such a fill tells neither the class of the removed region nor, by visible edges, its shape.
+
+    Args:
+        noise: standard deviation of the noise.
     """
 
     def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:

@@ -1,23 +1,26 @@
-"""How far a mean over images can be trusted: bootstrap intervals, and paired differences."""
+"""Bootstrap confidence intervals of means over images, and of paired differences."""
 
 import numpy as np
 
-CHUNK = 200  # resamples at once
+CHUNK = 200  # resamples drawn at once
 
 
 def bootstrap_interval(
     values: np.ndarray, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """The mean and its percentile bootstrap interval (Efron & Tibshirani 1993).
+    """Returns the mean and its percentile bootstrap confidence interval (Efron & Tibshirani 1993).
 
     Args:
-        values: `[N]`; NaN rows are left out.
-        seed: of the resamples.
-        resamples: how many.
-        level: the share of resampled means inside the interval.
+        values: one value an image, `[N]`; NaN values are left out.
+        seed: seed of the resampling.
+        resamples: number of resamples.
+        level: confidence level, the share of resampled means inside the interval.
 
     Returns:
-        Mean, low and high end; all NaN without a row.
+        Mean, lower and upper end of the interval; all are NaN where no value is left.
+
+    Raises:
+        ValueError: if `values` has another shape.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1:
@@ -39,7 +42,21 @@ def bootstrap_interval(
 def paired_difference(
     values: np.ndarray, others: np.ndarray, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """`bootstrap_interval` of `values - others`, row by row; rows where either is NaN are left out."""
+    """Returns the mean of the paired differences `values - others` and its bootstrap confidence interval.
+
+    Args:
+        values: one value an image, `[N]`.
+        others: values that are subtracted, `[N]`; pairs in which either value is NaN are left out.
+        seed: seed of the resampling.
+        resamples: number of resamples.
+        level: confidence level, the share of resampled means inside the interval.
+
+    Returns:
+        Mean, lower and upper end of the interval; all are NaN where no pair is left.
+
+    Raises:
+        ValueError: if the shapes differ or are not `[N]`.
+    """
     values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
     if values.shape != others.shape:
         raise ValueError(f"pairs need as many values as others, not {values.shape} and {others.shape}")

@@ -1,4 +1,4 @@
-"""How far images are from real ones, as distributions of a network's features."""
+"""Kernel inception distance: how far images are from real ones, by the distributions of a network's features."""
 
 import numpy as np
 
@@ -15,20 +15,20 @@ def _unbiased_mmd(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kid(features: np.ndarray, real: np.ndarray, *, seed: int = 0, subsets: int = 100, subset_size: int = 256) -> float:
-    """Kernel inception distance (Bińkowski et al. 2018, arXiv 1801.01401): 0 for one distribution, lower is better.
+    """Kernel inception distance (Bińkowski et al. 2018, arXiv 1801.01401); lower is better.
 
-    The unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³, the mean over random subsets; it may
-    fall below 0.
+    It is the unbiased estimate of the squared maximum mean discrepancy with the kernel (x·y / d + 1)³, averaged over
+    random subsets. Its expected value is 0 for two samples of one distribution; a single estimate may be negative.
 
     Args:
-        features: `[N, d]`, of the images.
-        real: `[M, d]`, of real ones, by the same network.
-        seed: of the subsets.
-        subsets: how many.
-        subset_size: images of each side in one; at most N and M.
+        features: features of the images, `[N, d]`.
+        real: features of real images by the same network, `[M, d]`.
+        seed: seed of the random subsets.
+        subsets: number of subsets.
+        subset_size: images drawn from each side for a subset; all of a side that has fewer.
 
     Raises:
-        ValueError: for fewer than 2 images on a side, or features of different sizes.
+        ValueError: for fewer than 2 images on either side, or features of different dimension.
     """
     if features.ndim != 2 or features.shape[1:] != real.shape[1:] or min(len(features), len(real)) < 2:
         raise ValueError(f"features must be [2 or more, d] on both sides, not {features.shape} and {real.shape}")
@@ -40,6 +40,6 @@ def kid(features: np.ndarray, real: np.ndarray, *, seed: int = 0, subsets: int =
 
 
 def kid_floor(real: np.ndarray, *, seed: int = 0) -> float:
-    """`kid` of one random half of real images from the other: what cannot be told from 0."""
+    """`kid` between two random halves of the real images' features `[M, d]`: a value that is as good as 0."""
     order = np.random.default_rng(seed).permutation(len(real))
     return kid(real[order[: len(real) // 2]], real[order[len(real) // 2 :]], seed=seed)

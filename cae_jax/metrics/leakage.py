@@ -1,4 +1,4 @@
-"""What individual codes tell of the class: how well fresh probes read it from them."""
+"""Leakage: how well freshly fitted probes predict the class from individual codes, which should not carry it."""
 
 from collections.abc import Callable
 
@@ -10,18 +10,21 @@ from cae_jax.metrics.swaps import majority_share
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.types import ImageSource
 
-SAMPLE_BYTES = 512 * 2**20  # that a probe's codes take, and its weights with what fitting them needs, at most
-FITTING = 24 * 8  # bytes that fitting takes for a weight: the solver keeps ten steps and gradients in float64
+SAMPLE_BYTES = 512 * 2**20  # limit for the codes that a probe is fitted to, and for its weights while it is fitted
+FITTING = 24 * 8  # bytes that fitting needs for each weight: the solver keeps ten steps and gradients in float64
 
 
 def probe_rows(count: int, code: np.ndarray, classes: int, seed: int) -> np.ndarray:
-    """The rows that probes are fitted to: all of `count`, or a random sample of as many as fit into `SAMPLE_BYTES`.
+    """Chooses the rows that probes are fitted to: all, or a random sample of as many as fit into `SAMPLE_BYTES`.
 
     Args:
-        count: rows that there are.
-        code: one of their codes.
-        classes: that a probe tells apart.
-        seed: of the sample.
+        count: number of rows to choose from.
+        code: code of one row, for its size.
+        classes: number of classes that a probe tells apart.
+        seed: seed of the sample.
+
+    Returns:
+        Row numbers in ascending order.
     """
     most = SAMPLE_BYTES // code.nbytes
     if classes * min(code.size, most) * FITTING > SAMPLE_BYTES:
@@ -39,30 +42,32 @@ def individual_code_leakage(
     predictions: np.ndarray,
     seed: int,
 ) -> dict[str, float]:
-    """How well two fresh probes read the classifier's class from individual codes.
+    """Measures how well two probes, one linear and one convolutional, predict the class from individual codes.
 
-    They are fitted to the training images' codes, to all of them or to a sample (`probe_rows`), and asked about every
-    image of the other split. Codes are computed a few images at a time, and none but the sample's are kept.
+    The probes are fitted to the codes of the training images, or of a sample of them (see `probe_rows`), and scored on
+    every held-out image. Codes are computed a few images at a time, and only those of the sample are kept.
 
     Args:
-        encode: images, uint8, to individual codes `[batch, h, w, code]`, which must not carry the exemplars.
-        train: the training images.
-        train_predictions: `[N]`, the classifier's classes of them.
+        encode: function from uint8 images to individual codes `[batch, h, w, code]`, which must not carry the
+            exemplars.
+        train: training images.
+        train_predictions: classifier's class of each training image, `[N]`.
         source: held-out images.
-        predictions: `[M]`, its classes of those.
-        seed: of the sample and of the convolutional probe.
+        predictions: classifier's class of each held-out image, `[M]`.
+        seed: seed of the sample and of the convolutional probe.
 
     Returns:
-        `individual_code_leakage`, the higher accuracy of the two, in [0, 1]; each one's own, `..._linear` and
-        `..._convolutional`; `..._chance`, what is right where nothing leaks; `..._images`, which the probes were
-        fitted to.
+        Numbers by name: `individual_code_leakage`, the higher accuracy of the two probes, in [0, 1]; with the suffixes
+        `_linear` and `_convolutional`, the accuracy of each; with `_chance`, the share of the most frequent class,
+        which a probe reaches where nothing leaks; and with `_images`, the number of images that the probes were fitted
+        to.
     """
     rows = rows_of_a_call(*train.take(np.arange(1)).shape[1:3])
     codes_of = lambda source: lambda batch: np.asarray(encode(source.take(batch)))  # noqa: E731
     one = codes_of(train)(np.zeros(rows, np.int64))[0]
     sample = probe_rows(len(train), one, int(train_predictions.max()) + 1, seed)
     codes = np.empty((len(sample), *one.shape), one.dtype)
-    together = rows * jax.process_count()  # a call of each process
+    together = rows * jax.process_count()  # one compiled call in each process
     for start in range(0, len(sample), together):
         part = slice(start, start + together)
         codes[part] = map_batches(codes_of(train), sample[part], batch_size=rows, spread=True)

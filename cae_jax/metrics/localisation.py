@@ -1,6 +1,7 @@
-"""Does a map point to where the truth is known to be? Maps `[N, height, width]`, masks of the same shape, bool.
+"""Localisation: whether saliency maps point to where the evidence is known to be.
 
-All return `[N]`, in [0, 1], higher is better; NaN for an empty mask, which nothing can be right about.
+All functions take saliency maps `[N, height, width]` and bool masks of the same shape, and return one value an image,
+`[N]` in [0, 1]; higher is better. An empty mask gives NaN. All raise ValueError for other shapes or types.
 """
 
 import numpy as np
@@ -23,9 +24,10 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 
 def pointing_game(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Whether the maximum lies in the mask (Zhang et al. 2018, arXiv 1608.00507).
+    """Pointing game: whether the map's maximum lies in the mask (Zhang et al. 2018, arXiv 1608.00507).
 
-    Of several equal maxima the share that does: the expectation of choosing one at random.
+    With several equal maxima, the result is the share of them that lies in the mask: the expectation of choosing one at
+    random.
     """
     _check(saliency, masks)
     highest = _flat(saliency) == _flat(saliency).max(-1, keepdims=True)
@@ -34,9 +36,9 @@ def pointing_game(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _share_in_top(saliency: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the mask among as many of the most relevant pixels, and the mask's size.
+    """Counts the pixels of a mask of k pixels that are among the k most relevant pixels; returns the count and k.
 
-    Pixels that tie at the border of the top are counted by their expectation.
+    Ties at the k-th place count by the expectation of breaking them at random.
     """
     flat, inside = _flat(saliency), _flat(masks)
     size = inside.sum(-1)
@@ -48,15 +50,15 @@ def _share_in_top(saliency: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, 
 
 
 def relevance_rank_accuracy(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The share of the k most relevant pixels that lie in the mask of k (Arras et al. 2022, arXiv 2003.07258)."""
+    """Share of the k most relevant pixels that lie in the mask of k pixels (Arras et al. 2022, arXiv 2003.07258)."""
     _check(saliency, masks)
     return _divide(*_share_in_top(saliency, masks))
 
 
 def relevance_mass_accuracy(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The share of all positive relevance that lies in the mask (Arras et al. 2022, arXiv 2003.07258).
+    """Share of the map's positive relevance that lies in the mask (Arras et al. 2022, arXiv 2003.07258).
 
-    Relevance below 0 counts as none. A map without any is NaN as well.
+    Negative values count as 0. A map without positive values gives NaN, too.
     """
     _check(saliency, masks)
     positive = np.maximum(_flat(saliency).astype(np.float64), 0.0)
@@ -72,8 +74,8 @@ def top_k_iou(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def top_k_dice(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Dice's coefficient of the mask of k pixels and the k most relevant pixels: twice what they share, over 2k.
+    """Dice coefficient of the mask of k pixels and the k most relevant pixels: twice their common pixels over 2k.
 
-    With as many pixels as the mask, that is `relevance_rank_accuracy`.
+    As both sets have k pixels, it equals `relevance_rank_accuracy`.
     """
     return relevance_rank_accuracy(saliency, masks)

@@ -1,7 +1,8 @@
-"""Probes: how well a simple model, fitted to codes, tells the class of held-out ones. All return accuracy in [0, 1].
+"""Probes: simple models that are fitted to codes, to see how well they predict the class of held-out codes.
 
-High is good for class codes. For individual codes it is leakage: what of the class was left in them. scikit-learn takes
-seconds to load, so that programs load it when the first probe is fitted.
+A function named `..._accuracy` returns the accuracy on the held-out codes, in [0, 1]. High accuracy is good for class
+codes; for individual codes it is leakage: information on the class that is left in them. scikit-learn takes seconds to
+import, so it is imported when the first probe is fitted.
 """
 
 import functools
@@ -21,12 +22,18 @@ from cae_jax.parallel.batching import map_batches
 Predict = Callable[[np.ndarray], np.ndarray]
 """A fitted probe: codes `[M, ...]` to classes `[M]`."""
 
-MOST_BYTES = 64 * 2**20  # of codes that the convolutional probe is shown at once
-MOST_CELLS = 16  # a side of what its dense layer sees; larger feature maps are averaged to that after two convolutions
+MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of the convolutional probe
+MOST_CELLS = 16  # greatest side of what its dense layers see; larger feature maps are average-pooled to that before
 
 
 def knn_predictions(codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray) -> np.ndarray:
-    """What the 5 nearest neighbours (Euclidean) among `codes`, `[N, size]`, say of the held-out ones."""
+    """Predicts classes `[M]` of held-out codes `[M, size]` by their 5 nearest neighbours (Euclidean distance).
+
+    Args:
+        codes: codes among which neighbours are sought, `[N, size]`.
+        labels: their classes, `[N]`.
+        held_out_codes: codes to predict the classes of, `[M, size]`.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     return KNeighborsClassifier(min(5, len(codes))).fit(codes, labels).predict(held_out_codes)
@@ -35,21 +42,21 @@ def knn_predictions(codes: np.ndarray, labels: np.ndarray, held_out_codes: np.nd
 def knn_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
-    """Accuracy of `knn_predictions`."""
+    """Accuracy of `knn_predictions` on the held-out codes."""
     return float((knn_predictions(codes, labels, held_out_codes) == held_out_labels).mean())
 
 
 def _one_class(labels: np.ndarray) -> Predict | None:
-    """All that can be learned from labels of one class only."""
+    """A probe that always answers the only class there is; None if the labels have several classes."""
     return (lambda codes: np.full(len(codes), labels[0])) if (labels == labels[0]).all() else None
 
 
 def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
-    """Fits logistic regression to standardised codes, `[N, ...]` flattened.
+    """Fits logistic regression to standardised codes `[N, ...]`, flattened, and labels `[N]`.
 
-    Where a code has more numbers than there are codes, the regression is of the codes' coordinates in the space that
-    they span: its penalty, which is of the weights' length, leaves nothing outside, so that the answers are the same,
-    and memory grows with the codes and not with the classes times their size.
+    Where a code has more numbers than there are codes, the regression is fitted to the codes' coordinates in the
+    subspace that they span. The predictions are the same, since the L2 penalty leaves no weights outside of it; and
+    memory grows with the number of codes, not with the number of classes times the size of a code.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -75,7 +82,7 @@ def _blocks(size: int) -> list[slice]:
 
 
 def _moments(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of every number of codes `[N, D]`; 1 where it does not vary."""
+    """Mean and variance of every column of codes `[N, D]`; a variance of 0 is returned as 1."""
     blocks = _blocks(codes.shape[1])
     means = [codes[:, block].mean(0, dtype=np.float64) for block in blocks]
     variances = np.concatenate([codes[:, block].var(0, dtype=np.float64) for block in blocks])
@@ -83,7 +90,7 @@ def _moments(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _products(codes: np.ndarray, others: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Dot products `[M, N]` of codes with others, both standardised, without a copy of either as a whole."""
+    """Dot products `[M, N]` of standardised codes and standardised others, computed in blocks to save memory."""
     mean, variance = moments
     total = np.zeros((len(codes), len(others)))
     for block in _blocks(len(mean)):
@@ -102,7 +109,11 @@ def linear_probe_accuracy(
 def mlp_probe_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray, *, seed: int
 ) -> float:
-    """Accuracy of a network with a hidden layer of 64 on standardised codes, `[N, size]`, on the held-out ones."""
+    """Accuracy of a multilayer perceptron on the held-out codes.
+
+    It has one hidden layer of 64 units and is fitted to standardised codes `[N, size]`, with `seed` as the seed of its
+    training.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
@@ -110,7 +121,7 @@ def mlp_probe_accuracy(
 
     model = make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=60, random_state=seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 60 passes are the probe
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the probe is defined by 60 passes
         model.fit(codes, labels)
     return float(model.score(held_out_codes, held_out_labels))
 
@@ -129,7 +140,14 @@ class _Probe(nn.Module):
 
 
 def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int, steps: int = 400) -> Predict:
-    """Fits a small convolutional network to feature maps `[N, h, w, channels]`, standardised by channel."""
+    """Fits a small convolutional network to feature maps `[N, h, w, channels]`, standardised by channel.
+
+    Args:
+        codes: feature maps.
+        labels: their classes, `[N]`.
+        seed: seed of the initial parameters and of the batches.
+        steps: number of training steps.
+    """
     batch = max(min(128, MOST_BYTES // codes[0].nbytes), 1)
     mean, deviation = codes.mean((0, 1, 2)), codes.std((0, 1, 2)) + 1e-6
     standard = lambda rows: ((rows - mean) / deviation).astype(np.float32)  # noqa: E731

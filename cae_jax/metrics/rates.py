@@ -1,4 +1,4 @@
-"""Rates over classes of which some are rare."""
+"""Rates that are balanced over classes, for data in which some classes are rare."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 class BalancedRate(NamedTuple):
-    """The mean of the classes' own rates, in [0, 1]: a rare class counts as much as a frequent one.
+    """The mean of the rates of all classes: a rare class counts as much as a frequent one.
 
     Attributes:
-        rate: the mean.
-        error: its standard error, where a class of few images counts for how little it tells.
-        chance: what an answer that is the same for all classes gets.
+        rate: mean of the classes' rates, in [0, 1].
+        error: standard error of `rate`; classes with few images make it larger.
+        chance: rate of a constant answer, 1 over the number of classes.
     """
 
     rate: float
@@ -20,14 +20,14 @@ class BalancedRate(NamedTuple):
 
 
 def balanced_rate(hits: np.ndarray, classes: np.ndarray) -> BalancedRate:
-    """The balanced rate of hits.
+    """Computes the rate of hits, balanced over the classes.
 
-    A class's error is that of the estimate with a hit and a miss added (Agresti & Coull 1998), so that one image alone
-    is not certain.
+    The standard error of a class's rate is computed with one hit and one miss added (Agresti & Coull 1998), so that a
+    class with a single image does not count as certain.
 
     Args:
-        hits: `[N]` in [0, 1], of each image.
-        classes: `[N]` whole numbers.
+        hits: whether each image is a hit, or its share of hits, `[N]` in [0, 1].
+        classes: class of each image, integers `[N]`.
     """
     _, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
     sums = np.bincount(position, hits)

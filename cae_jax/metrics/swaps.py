@@ -1,4 +1,4 @@
-"""Which swaps a model is scored on."""
+"""Draws the swaps that a model is scored on."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ def draw_swaps(predictions: np.ndarray, count: int, seed: int) -> tuple[np.ndarr
     """Draws random exemplars and, for each, a random donor of another predicted class.
 
     Args:
-        predictions: `[N]`, the classifier's classes.
-        count: pairs to draw, with replacement.
-        seed: of the draw.
+        predictions: classifier's class of each image, `[N]`.
+        count: number of pairs to draw, with replacement.
+        seed: seed of the draw.
 
     Returns:
         Row numbers of the exemplars and of the donors, both `[count]`.
@@ -28,5 +28,5 @@ def draw_swaps(predictions: np.ndarray, count: int, seed: int) -> tuple[np.ndarr
 
 
 def majority_share(labels: np.ndarray) -> float:
-    """The share of the most frequent label: the accuracy of whoever knows nothing else, in [0, 1]."""
+    """Share of the most frequent label, in [0, 1]: the accuracy of always answering it."""
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
