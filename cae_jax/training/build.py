@@ -1,4 +1,4 @@
-"""From a config to objects: networks, optimizers, the compiled steps."""
+"""Builds networks, optimizers and compiled training steps from a config."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from cae_jax.training.step import TrainState, TrainStep, create_state, make_trai
 from cae_jax.types import Predict
 from cae_jax.workdir.generator import build_model, padded_shape
 
-Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]  # of generator and discriminator
+Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]  # for generator and discriminator
 
 
 def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule:
-    """Builds a schedule over a run.
+    """Builds the learning rate schedule of a run.
 
     Args:
-        name: 'halving' halves ten times over the run, as published; 'cosine' warms up over the first 2 %
-            and then falls to 2 % of the peak.
-        peak: the highest rate.
-        steps: of the whole run.
+        name: 'halving' halves the rate ten times over the run, as published; 'cosine' warms up over the first 2 % of
+            the steps and then falls to 2 % of the peak.
+        peak: highest learning rate.
+        steps: number of steps of the whole run.
 
     Raises:
         ValueError: for another name.
@@ -41,25 +41,26 @@ def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule
 
 
 def make_optimizer(schedule: optax.Schedule | float, l2: float, clip: float = 0.0) -> optax.GradientTransformation:
-    """Adam with betas (0.5, 0.999) and L2 *added to the gradient*, before the moments, as PyTorch's `Adam` does.
+    """Adam with betas (0.5, 0.999) and an L2 term *added to the gradient*, before the moments, as in PyTorch's `Adam`.
 
     Args:
-        schedule: learning rate, or a function of the step.
+        schedule: learning rate, or a function from the step to it.
         l2: weight of the L2 term; this is not AdamW's decoupled decay.
-        clip: greatest norm of the whole gradient, which longer ones are scaled to; 0 for no limit.
+        clip: global norm that larger gradients are scaled down to; 0 for no limit.
     """
     limit = optax.clip_by_global_norm(clip) if clip else optax.identity()
     return optax.chain(limit, optax.add_decayed_weights(l2), optax.adam(schedule, b1=0.5, b2=0.999))
 
 
 class Trainer(NamedTuple):
-    """What a run calls.
+    """Networks and compiled functions of a training run.
 
     Attributes:
         networks: modules and classifier.
-        init: `() -> TrainState`, on every device of the mesh.
-        step: the compiled step, `(state, batch) -> (state, terms)`; it takes over its state's memory.
-        warmup_step: the same without swaps and with other weights and rates; None where a config asks for no warm-up.
+        init: `() -> TrainState`, replicated over the mesh.
+        step: compiled training step, `(state, batch) -> (state, terms)`; it donates the memory of its input state.
+        warmup_step: compiled step without swaps, with the warm-up's weights and learning rates; None where the config
+            asks for no warm-up.
     """
 
     networks: Networks
@@ -68,12 +69,12 @@ class Trainer(NamedTuple):
     warmup_step: TrainStep | None
 
     def shapes(self) -> TrainState:
-        """What `init` makes, as shapes with their shardings."""
+        """Shapes and shardings of the state that `init` returns, without computing it."""
         return self.init.eval_shape()
 
 
 def warmup_weights(weights: Weights) -> Weights:
-    """The weights of what is learned without swaps: to reconstruct, and to tell the classes apart."""
+    """Weights of the loss terms in the warm-up: only reconstruction and telling the classes apart are trained."""
     none = {field.name: 0.0 for field in dataclasses.fields(Weights)}
     told_apart = {"neighbourhood": 1.0, "discriminator_class": 1.0}
     return Weights(**none | told_apart | {"image": weights.image, "squared": weights.squared})
@@ -85,11 +86,11 @@ def build_trainer(
     """Builds networks, optimizers and the compiled steps.
 
     Args:
-        config: one that `check_settings` and `check_images` have passed.
-        mesh: of all devices.
+        config: config that `check_settings` and `check_images` have accepted.
+        mesh: mesh of all devices.
         image_shape: height, width and channels of the user's images.
-        num_classes: K.
-        predict: the classifier where it is differentiable, else None.
+        num_classes: number of classes, K.
+        predict: the classifier if it is differentiable, else None.
     """
     model = build_model(config, image_shape)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())

@@ -1,4 +1,4 @@
-"""What happens at every checkpoint of a run: it is saved, validated, drawn, and watched for collapse."""
+"""Saves the checkpoints of a run, validates them, draws sample swaps, and warns of collapse."""
 
 from typing import Any
 
@@ -14,24 +14,29 @@ from cae_jax.training.run import Run
 from cae_jax.training.step import TrainState
 
 GRID_COLUMNS = 12
-LEARNING = 400  # steps before which a class code that carries nothing is no news
+LEARNING = 400  # steps before which it is normal that class codes carry no information
 
 
 def validation_score(scores: dict[str, float]) -> float:
-    """What the best checkpoint is chosen by; the oracle has no say in it.
+    """Score by which the best checkpoint is chosen; higher is better. The oracle does not enter it.
 
-    The mean probability of the donors' classes in swaps, times that of the images' own classes in reconstructions,
-    times one minus the reconstructions' L1, divided by one plus the swaps' change. Rates instead of probabilities would
-    differ by a digit or two of a few hundred; without the third factor a blurred early checkpoint wins by as little,
-    and without the last one that redraws more of the individual than the class asks for. Times one minus the change
-    would decide alone where swaps have to change much: on X-rays it took a checkpoint that fools the classifier.
+    It is the mean probability of the donors' classes in swaps, times the mean probability of the images' own classes in
+    reconstructions, times (1 - L1 of the reconstructions), over (1 + change of the swaps).
+
+    Probabilities are used since rates differ between checkpoints by one or two images only. Without the L1 factor, a
+    blurred early checkpoint can win by as little; without the last factor, one whose swaps change more of the
+    individual than the class needs. A factor (1 - change) instead would outweigh all others where swaps have to change
+    much: on X-rays it chose a checkpoint that fools the classifier.
+
+    Args:
+        scores: what `Evaluator.validate` returns.
     """
     faithful = scores["swap_probability"] * scores["reconstruction_probability"]
     return faithful * (1.0 - scores["reconstruction_l1"]) / (1.0 + scores["swap_change"])
 
 
 def _draw_swaps(run: Run, params: Any, step: int) -> None:
-    """Writes exemplar, reconstruction, donor and swap of random validation images, the same ones every time."""
+    """Saves a picture of exemplars, reconstructions, donors and swaps; the validation images are the same each time."""
     encode, decode = run.functions.encode_to_swap, run.functions.decode
     source = run.dataset.validation
     exemplars, donors = metrics.draw_swaps(run.predictions["validation"], GRID_COLUMNS, run.config.seed)
@@ -51,11 +56,12 @@ def _draw_swaps(run: Run, params: Any, step: int) -> None:
 
 
 class Checkpointer:
-    """What happens at every checkpoint: it is saved, and only then validated, drawn, and watched for collapse.
+    """Saves checkpoints first, and only then validates them, draws sample swaps and warns of collapse.
 
-    So a signal, whenever it comes, never has to wait for a compiler. What was interrupted in between is validated at
-    the next start. A checkpoint at a step that `train.checkpoint_every` does not give, where a run was interrupted, is
-    there to go on from: it is never validated, so that the run ends with the same choices as one that was not.
+    So a signal to end never has to wait for the compilation that validation needs. A checkpoint that was saved but not
+    validated because of an interruption is validated at the next start. A checkpoint that an interruption saved at a
+    step where none was scheduled only serves to continue: it is never validated, so that an interrupted run chooses the
+    same best checkpoint as an uninterrupted one.
     """
 
     def __init__(self, run: Run, monitor: Monitor):
@@ -63,12 +69,17 @@ class Checkpointer:
         self._evaluator = run.evaluator("validation")
 
     def due(self, step: int) -> bool:
-        """Whether a run that is not interrupted has a checkpoint after a step."""
+        """Whether a checkpoint is scheduled after a step: every `train.checkpoint_every` steps and at the last one."""
         train = self._run.config.train
         return step % train.checkpoint_every == 0 or step == train.steps
 
     def save(self, state: TrainState, seconds: float, speed: float | None) -> None:
-        """Saves a state that has trained for some seconds, at some images a second; it is on disk when this returns.
+        """Saves a checkpoint; it is on disk when this returns.
+
+        Args:
+            state: state to save.
+            seconds: training time so far.
+            speed: images per second, or None if too few steps were timed.
 
         Raises:
             CheckpointError: if it cannot be written.
@@ -81,7 +92,10 @@ class Checkpointer:
         wait_for_all("checkpoint")
 
     def validate(self, state: TrainState) -> None:
-        """Validates and draws the checkpoint of a state, if it is due and that has not been done."""
+        """Validates the saved checkpoint of a state and draws sample swaps, if it is scheduled and not validated yet.
+
+        Scores are logged and noted in the checkpoint's facts; a warning says if the model has collapsed.
+        """
         run, step = self._run, int(state.step)
         facts = run.store.facts(step)
         if not self.due(step) or "score" in facts:

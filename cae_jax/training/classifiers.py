@@ -1,4 +1,4 @@
-"""Classifier and oracle of a run: trained if they are not there, checked, known again, and asked for labels."""
+"""Classifier and oracle of a run: loads or trains them, checks that they are still the same, and gets their labels."""
 
 import json
 import logging
@@ -26,15 +26,17 @@ from cae_jax.workdir.classifier_store import (
 from cae_jax.workdir.files import write_npz, write_whole
 from cae_jax.workdir.kept import read_kept
 
-BATCH_SIZE = 128  # images a step of one that is trained here, where the config leaves it open
+BATCH_SIZE = 128  # images in a training step, where the config does not say
 log = logging.getLogger(__name__)
 
 
 def _known_again(loaded: LoadedClassifier, workdir: pathlib.Path, name: str, path: str) -> LoadedClassifier:
-    """The same, under the identity that it had when the run began, which is noted while nothing is trained with it.
+    """Returns a loaded classifier under the identity that was recorded when the run began, if it is the same one.
+
+    Where no identity was recorded, or that of another classifier but there is no checkpoint yet, its own is recorded.
 
     Raises:
-        ConfigError: if there are checkpoints that were trained with another one.
+        ConfigError: if there are checkpoints that were trained with another classifier.
     """
     kept = kept_identity(workdir, name)
     if kept is not None:
@@ -48,7 +50,11 @@ def _known_again(loaded: LoadedClassifier, workdir: pathlib.Path, name: str, pat
 
 
 def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str) -> None:
-    """Checks that a classifier is one of a data set's images and classes."""
+    """Checks that a classifier takes a data set's images and has its classes.
+
+    Raises:
+        ConfigError: if not.
+    """
     if loaded.check is not None:
         rows = np.unique(np.linspace(0, len(dataset.train) - 1, classifiers.ASKED).astype(int))
         try:
@@ -98,20 +104,20 @@ def _train(
 def train_or_load(
     folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str, progress: Progress
 ) -> LoadedClassifier:
-    """Reads the classifier that a config names, or else the workdir's own, which is trained first if need be.
+    """Loads the classifier that a config names; if it names none, the workdir's own, which is trained if necessary.
 
     Args:
-        folder: of the workdir's own classifier.
-        settings: the config's `classifier` or `oracle` part.
-        dataset: to train on.
-        seed: of its training.
-        augment: changes training images at random.
+        folder: folder of the workdir's own classifier.
+        settings: `classifier` or `oracle` part of the config.
+        dataset: data set to train on.
+        seed: seed of the training.
+        augment: random augmentation of the training images.
         name: 'classifier' or 'oracle', for messages.
-        progress: shows its training.
+        progress: progress display of the training.
 
     Raises:
-        ConfigError: if the named classifier is not what the config says, was made for other images or classes, or is
-            another one than the run has been trained with.
+        ConfigError: if the named classifier is not what the config says, does not fit the data set's images or classes,
+            or differs from the one that the run's checkpoints were trained with.
     """
     if not settings.path and not (folder / MANIFEST).exists():
         _train(folder, settings, dataset, seed, augment, name, progress)
@@ -129,12 +135,12 @@ def train_or_load(
 
 
 def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:
-    """A classifier's classes of all images, by split.
+    """Returns the classifier's class of every image, by split; -1 where it has no finite answer.
 
     Args:
-        loaded: the classifier.
-        dataset: the images.
-        cache: where the answers of a classifier that JAX cannot trace, which may be slow, are kept.
+        loaded: classifier.
+        dataset: data set of the images.
+        cache: path of the file that keeps the classes if JAX cannot trace the classifier, since it may be slow.
     """
     if loaded.traceable:
         return {split: predicted_classes(loaded.answer, dataset.split(split), spread=True) for split in SPLITS}

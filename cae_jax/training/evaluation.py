@@ -1,4 +1,4 @@
-"""A generator as compiled functions, and its scores: by the classifier, and by the oracle that training never saw."""
+"""Scores a generator on a split, by the classifier and by an oracle that training never saw."""
 
 import functools
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from cae_jax.parallel.sharding import on_this_process, split_over_devices
 from cae_jax.types import ImageSource, Predict
 
 VALIDATION_SWAPS = 1000
-VALIDATION_CODES = 2000  # training images whose class codes the validation's nearest neighbours come from
+VALIDATION_CODES = 2000  # training images among whose class codes nearest neighbours are sought in validation
 
 
 class Functions(NamedTuple):
-    """A model as compiled functions.
+    """A model, its classifier and its oracle as compiled functions.
 
     Attributes:
         encode: `(params, images)` to individual and class codes; images are uint8 or in [0, 1], of the user's size.
-        encode_to_swap: the same, with the exemplars where swaps keep them.
+        encode_to_swap: like `encode`, for swaps; the individual codes carry the exemplars where swaps keep them.
         decode: `(params, individual, class_code)` to images in [0, 1] of the user's size.
-        reconstruct: `(params, images)` to what the decoder draws from their own codes by itself.
+        reconstruct: `(params, images)` to their reconstructions, without anything kept from the exemplars.
         predict: the classifier, images to probabilities.
-        oracle: likewise.
+        oracle: the oracle, images to probabilities.
     """
 
     encode: Callable
@@ -43,14 +43,14 @@ class Functions(NamedTuple):
 def make_functions(
     model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict, keep_residual: bool = False
 ) -> Functions:
-    """Compiles a model's functions, once for all parameters it will have.
+    """Compiles a model's functions; the parameters are an argument of each, so that all checkpoints share them.
 
     Args:
-        model: whose functions they are.
-        image_size: of the user's images, height and width.
-        predict: the classifier, see `make_answer`.
-        oracle: likewise.
-        keep_residual: whether swaps keep of the exemplars what class codes do not change.
+        model: model to compile.
+        image_size: height and width of the user's images.
+        predict: the classifier as `make_answer` returns it.
+        oracle: the oracle as `make_answer` returns it.
+        keep_residual: whether swaps keep the exemplar wherever the class code changes nothing.
     """
     encode, decode = make_codec(model, image_size)
 
@@ -70,15 +70,16 @@ def make_functions(
 
 
 def collapse_reason(scores: dict[str, float], chance: float) -> str:
-    """Says in what way a class code carries nothing any more, or returns '' if it does carry something.
+    """Says why a model counts as collapsed (its class codes carry no information on the class); '' if it does not.
 
-    A rate says so where it is less than a tenth of the way from chance to 1, and its standard error would not change
-    that: a class of a single validation image proves nothing.
+    It counts as collapsed if a rate plus its standard error is less than a tenth of the way from chance to 1. The
+    standard error is added since a class with a single validation image proves nothing.
 
     Args:
-        scores: with `swap_flip_rate` and `class_code_knn_accuracy`. Where there is `..._balanced` of one, it counts
-            instead, with its `..._error`: of uneven classes, a plain rate is that of the frequent ones.
-        chance: what such a rate is where an answer is the same for all classes.
+        scores: numbers by name, with `swap_flip_rate` and `class_code_knn_accuracy`. Where there is a rate with the
+            suffix `_balanced` and its `_error`, they are used instead, as a plain rate is dominated by frequent
+            classes.
+        chance: rate of an answer that is the same for all images.
     """
 
     def is_chance(name: str) -> float | None:
@@ -99,20 +100,24 @@ def _balanced(name: str, hits: np.ndarray, classes: np.ndarray) -> dict[str, flo
 
 
 def most_in_a_batch(ordered: np.ndarray, batch_size: int) -> int:
-    """The most different rows in a batch of ordered ones, rounded up to a power of two: one compiled shape for all."""
+    """The greatest number of distinct rows in a batch of the ordered row numbers, rounded up to a power of two.
+
+    It is at most the batch size. All batches are padded to it, so that they share one compiled shape.
+    """
     batches = np.split(ordered, range(batch_size, len(ordered), batch_size))
     most = max(len(np.unique(batch)) for batch in batches)
     return min(1 << (most - 1).bit_length(), batch_size)
 
 
 class Evaluator:
-    """Scores generators on a split against the training split.
+    """Scores generators on a split; neighbours and probes are taken from the training split.
 
-    Images are read, encoded and drawn a few at a time, and no individual code is kept, but those of a sample that
-    probes are fitted to (see `metrics.individual_code_leakage`): memory depends neither on the images nor the classes.
+    Images are read, encoded and decoded a few at a time. No individual codes are kept, except for the sample that
+    probes are fitted to (see `metrics.individual_code_leakage`), so memory grows neither with the number of images nor
+    with the number of classes.
 
     Attributes:
-        chance: what a rate that is balanced over the split's classes is for an answer that is the same for all.
+        chance: balanced rate, over the split's classes, of an answer that is the same for all images.
     """
 
     def __init__(
@@ -140,7 +145,7 @@ class Evaluator:
 
     def _swaps(self, params: Any, class_codes: np.ndarray, count: int) -> dict[str, float]:
         exemplars, donors = metrics.draw_swaps(self._predictions, count, self._seed)
-        order = np.argsort(exemplars, kind="stable")  # so that a call has few exemplars, each encoded once
+        order = np.argsort(exemplars, kind="stable")  # so that a batch has few distinct exemplars, each encoded once
         exemplars, donors = exemplars[order], donors[order]
         wanted = self._predictions[donors]
         width = most_in_a_batch(exemplars, self._rows)
@@ -160,7 +165,7 @@ class Evaluator:
 
         hits, by_oracle, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
         used, place, times = np.unique(donors, return_inverse=True, return_counts=True)
-        of_donors = np.bincount(place, hits) / times  # many swaps with one donor are about one class code
+        of_donors = np.bincount(place, hits) / times  # swaps with one donor share its class code: count them as one
         return {
             "swap_flip_rate": float(hits.mean()),
             **_balanced("swap_flip_rate", of_donors, self._predictions[used]),
@@ -185,7 +190,7 @@ class Evaluator:
         }
 
     def _scores(self, params: Any, swaps: int, rows: np.ndarray | None = None) -> dict[str, float]:
-        """All but the probes; neighbours are looked for among some of the training images, or all."""
+        """All scores but those of probes; neighbours are sought among the training images `rows`, or all of them."""
         class_codes = self._class_codes(params, self._source)
         known = self._train_predictions if rows is None else self._train_predictions[rows]
         hits = metrics.knn_predictions(self._class_codes(params, self._train, rows), known, class_codes)
@@ -198,12 +203,12 @@ class Evaluator:
         }
 
     def validate(self, params: Any) -> dict[str, float]:
-        """Scores quickly, while training. The oracle's rate is for reading only: nothing may be chosen by it."""
+        """Scores quickly, during training. The oracle's rate is only reported: nothing may be chosen by it."""
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
         return self._scores(on_this_process(params), VALIDATION_SWAPS, rows)
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
-        """Scores in full: `swaps` random swaps, reconstructions, probes fitted to the training split's codes."""
+        """Scores in full: `swaps` random swaps, all reconstructions, kNN on class codes, probes of individual codes."""
         params = on_this_process(params)
         leakage = metrics.individual_code_leakage(
             lambda images: self._functions.encode(params, images)[0].code,

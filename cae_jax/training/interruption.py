@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM while there is something to lose: it is brought to disk first, before anything else is done.
+"""Handles Ctrl-C and SIGTERM during training: unsaved progress is saved before the program ends.
 
-With several processes JAX takes SIGTERM, and chooses a step that all of them reach; Ctrl-C is then passed on as one.
+With several processes, JAX handles SIGTERM and chooses a step at which all of them stop; Ctrl-C is then turned into a
+SIGTERM.
 """
 
 import os
@@ -16,16 +17,16 @@ from cae_jax.errors import Terminated
 
 
 class Interruption:
-    """Takes SIGINT and SIGTERM as wishes from `take`, when there is something to lose, to `obey`, when it is saved.
+    """Holds back SIGINT and SIGTERM from `take`, called when there is unsaved progress, to `obey`, when it is saved.
 
-    Before and after they do what they always do, since to start again from what is saved loses nothing. Several
-    processes go on taking them to the end of the block, so that they end together.
+    Before and after, the signals have their usual effect, since nothing would be lost. With several processes they are
+    held back until the end of the `with` block, so that all processes end together.
 
-    A second Ctrl-C acts at once. A second SIGTERM changes nothing: machines repeat themselves, and have SIGKILL for
-    when they are in haste. Outside the main thread, where Python handles no signals, nothing is taken.
+    A second Ctrl-C has its usual effect at once. A second SIGTERM is ignored: schedulers may send it repeatedly, and
+    have SIGKILL to force an end. Outside the main thread, where Python handles no signals, none are held back.
 
     Attributes:
-        wish: the signal that came, or None.
+        wish: the signal that was held back, or None.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Interruption:
             self._raise()
 
     def take(self) -> None:
-        """There is something to lose from now on."""
+        """Starts to hold back signals, as there is unsaved progress from now on; does nothing if it has started."""
         if not self._before and threading.current_thread() is threading.main_thread():
             taken = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
             self._before = {number: signal.getsignal(number) for number in taken}
@@ -59,7 +60,7 @@ class Interruption:
             signal.signal(number, self._before[number])
 
     def came(self, call: int) -> bool:
-        """Whether to save and end after this call of the steps; every process must ask, after every call in turn."""
+        """Whether to save and end now. Every process must ask after every step, with the number of the call."""
         if jax.process_count() == 1:
             return self.wish is not None
         if self.wish == signal.SIGINT:
@@ -70,11 +71,14 @@ class Interruption:
         return self.wish is not None
 
     def obey(self) -> None:
-        """All is saved: raises what a signal that came is to Python, KeyboardInterrupt or Terminated."""
+        """Acts on a signal that was held back, now that all is saved: raises KeyboardInterrupt or Terminated.
+
+        With a single process, later signals have their usual effect again.
+        """
         if jax.process_count() == 1:
             self._let_go()
         elif self.wish == signal.SIGINT:
-            return  # `came` tells the others of it first
+            return  # `came` passes it on to the other processes first
         self._raise()
 
     def _raise(self) -> None:

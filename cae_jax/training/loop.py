@@ -1,4 +1,4 @@
-"""The training run: from a config and a workdir to checkpoints, logs, pictures and `metrics.json`."""
+"""The training run: writes checkpoints, logs, pictures and `metrics.json` into a workdir, as a config says."""
 
 import contextlib
 import itertools
@@ -27,11 +27,11 @@ from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
 
-WARM = 3  # steps before a trace: the first ones compile and load
+WARM = 3  # steps before a trace begins: the first ones compile and load
 
 
 class _Start(NamedTuple):
-    """Where a run begins: a state, the seconds that it has trained for, and its checkpoint's facts, if it has one."""
+    """Where a run begins: a state, its training time so far, and the facts of its checkpoint, or None without one."""
 
     state: TrainState
     seconds: float
@@ -39,7 +39,7 @@ class _Start(NamedTuple):
 
 
 def _start(run: Run) -> _Start:
-    """The state of the newest checkpoint, or a new one, warmed up."""
+    """The state of the newest checkpoint; without one, a new state, after the warm-up if the config asks for it."""
     newest = None
     if is_first():
         run.store.sweep()
@@ -59,7 +59,15 @@ def _start(run: Run) -> _Start:
 def traced(
     batches: Iterator[Any], steps: int, monitor: Monitor, folder: pathlib.Path, console: Console
 ) -> Iterator[Any]:
-    """The same batches; what runs while some of them are used, once the step is warm, is traced into a folder."""
+    """Yields the batches unchanged, and records a JAX profiler trace while some of them are used.
+
+    Args:
+        batches: batches of a training run.
+        steps: number of steps to trace, after the first `WARM` ones.
+        monitor: monitor of the run, which waits for the step under way before and after the trace.
+        folder: folder that the trace is written to.
+        console: console for the message that says where the trace is.
+    """
     yield from itertools.islice(batches, WARM)
     monitor.settle()
     with jax.profiler.trace(folder):
@@ -76,19 +84,19 @@ def traced(
 def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     """Trains to the configured step, from the newest checkpoint if there is one.
 
-    Ctrl-C and SIGTERM save a checkpoint after the step under way, before anything else is done. No checkpoint is saved
-    before the losses of all steps up to it were found finite.
+    On Ctrl-C and SIGTERM, a checkpoint is saved after the step under way. A checkpoint is saved only once the losses of
+    all steps up to it were found finite.
 
     Args:
-        run: what is trained.
-        profile: steps to trace, see `traced`.
+        run: run to train.
+        profile: number of steps to trace with JAX's profiler; 0 for none.
 
     Returns:
-        `train_seconds`, `images_per_second` (None where too few steps were timed) and `collapsed` (a reason, or ''), as
-        the last checkpoint has them.
+        Facts of the last checkpoint: `train_seconds`, `images_per_second` (None if too few steps were timed) and
+        `collapsed` (a reason, or '').
 
     Raises:
-        NonFiniteLoss: if a loss breaks; the last checkpoint is from before.
+        NonFiniteLoss: if a loss or norm is not finite; the last checkpoint is from before that.
         CheckpointError: if a checkpoint cannot be written.
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
@@ -104,7 +112,7 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     ):
         checkpoint = Checkpointer(run, monitor)
         if facts is None and train.warmup_steps:
-            checkpoint.save(state, earlier, None)  # so that it need not be done again
+            checkpoint.save(state, earlier, None)  # so that the warm-up need not be done again
         if is_first():
             forget_unfinished(run.workdir)
         if start in run.store.steps():
@@ -113,7 +121,7 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
             batches = traced(batches, profile, monitor, run.workdir / "profile", run.console)
         for number, batch in enumerate(batches, start + 1):
             state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
-            interruption.take()  # not before: while the first call compiles, nothing is lost
+            interruption.take()  # not earlier: an interruption while the first call compiles loses nothing
             monitor.step(number, terms)
             if interruption.came(number - start) or checkpoint.due(number):
                 monitor.settle()
@@ -128,25 +136,26 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
 
 
 def train(config: Config, workdir: pathlib.Path, console: Console, profile: int = 0) -> dict[str, Any]:
-    """Trains a CAE, or goes on with it, then scores its best checkpoint on the test split.
+    """Trains a CAE, or continues its training, then scores its best checkpoint on the test split.
 
     Args:
-        config: see `presets`.
-        workdir: made if need be; holds `run.json`, `classifier/`, `oracle/`, `checkpoints/`, `pictures/`,
-            `tensorboard/`, `log.jsonl` and, at the end, `metrics.json`.
-        console: for people.
-        profile: steps to trace into `profile/`, see `traced`.
+        config: config of the run, such as `presets` returns.
+        workdir: folder of the run, made if it does not exist; holds `run.json`, `classifier/`, `oracle/`,
+            `checkpoints/`, `pictures/`, `tensorboard/`, `log.jsonl` and, at the end, `metrics.json`.
+        console: console for messages and progress.
+        profile: number of steps to trace with JAX's profiler into `profile/`; 0 for none.
 
     Returns:
         The contents of `metrics.json`.
 
     Raises:
         ConfigError: for settings that contradict each other, the workdir or the data.
-        DataUnavailable: if the data set cannot be had.
+        DataUnavailable: if the data set cannot be obtained.
+        OneClass: if the classifier gives all images of a split one class.
         CheckpointError: if a checkpoint cannot be written.
-        NonFiniteLoss: if a loss breaks.
-        KeyboardInterrupt: after Ctrl-C; what was done is saved.
-        Terminated: likewise, after SIGTERM.
+        NonFiniteLoss: if a loss or norm is not finite.
+        KeyboardInterrupt: after Ctrl-C; progress is saved.
+        Terminated: after SIGTERM; progress is saved.
     """
     with hold(workdir) if is_first() else contextlib.nullcontext():
         return _train(config, workdir, console, profile)

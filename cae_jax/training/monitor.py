@@ -1,4 +1,4 @@
-"""What becomes of every step's losses and norms: checked, logged, shown; and how fast steps follow each other."""
+"""Checks, logs and shows the losses and norms of training steps, and measures the training speed."""
 
 import json
 import math
@@ -21,10 +21,10 @@ LOG = "log.jsonl"
 
 
 def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
-    """The terms of a step as numbers.
+    """Returns the terms of a step (losses and norms) as floats.
 
     Raises:
-        NonFiniteLoss: naming those that are not finite: losses, or if all are finite, norms.
+        NonFiniteLoss: if a term is not finite; it names the losses that are not, or, if all losses are, the norms.
     """
     values = {name: float(value) for name, value in terms.items()}
     broken = [name for name, value in values.items() if not math.isfinite(value)]
@@ -39,14 +39,14 @@ def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
 
 
 class Monitor:
-    """Checks the terms of every step, logs some of them in `log.jsonl` and for TensorBoard, and shows how a run goes.
+    """Checks the losses and norms of every step, logs some in `log.jsonl` and for TensorBoard, and shows progress.
 
-    A step's terms are looked at while the next step runs, so that the device never waits for the host: `settle` before
-    anything is saved. Of several processes, the first one logs. A resumed run drops what an earlier one logged of what
-    is done again, and a last line that was cut off.
+    A step's terms are checked while the next step runs, so that the device never waits for the host; call `settle`
+    before anything is saved. With several processes, only the first one logs. When a run is resumed, log lines of steps
+    that will be repeated are dropped, and so is a truncated last line.
 
     Attributes:
-        images_per_second: over all steps timed so far; None before the first.
+        images_per_second: mean over all steps timed so far; None before the first.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class Monitor:
         log_every: int = 1,
         images: int = 1,
     ):
-        """Begins the log.
+        """Starts or continues the log.
 
         Args:
-            workdir: where `log.jsonl` and `tensorboard/` are.
-            console: shows a progress bar inside the monitor's block.
+            workdir: folder of `log.jsonl` and `tensorboard/`.
+            console: console for a progress bar, shown inside the monitor's `with` block.
             steps: number of the last step.
             kind: 'train', or 'warm-up', which comes before.
-            start: the step that the run goes on from; all later ones are done again.
-            validated: whether the validation of that step is done.
-            log_every: steps from one logged step to the next.
-            images: number of images of a step.
+            start: step that the run continues from; logged later steps will be repeated.
+            validated: whether the validation at `start` is done.
+            log_every: interval of the logged steps.
+            images: number of images in a step.
         """
         self.images_per_second: float | None = None
         self._kind, self._log_every, self._images = kind, log_every, images
@@ -96,7 +96,7 @@ class Monitor:
         if self._path.exists():
             whole = self._path.read_text().rpartition("\n")[0].splitlines()
             write_whole(self._path, "".join(line + "\n" for line in whole if stands(json.loads(line))))
-        events = workdir / "tensorboard" / ("" if kind == "train" else kind)  # whose steps are counted from 1 too
+        events = workdir / "tensorboard" / ("" if kind == "train" else kind)  # apart: the warm-up also starts at step 1
         self._writer = SummaryWriter(str(events), purge_step=start + 1)
 
     def __enter__(self) -> "Monitor":
@@ -109,19 +109,21 @@ class Monitor:
             self._writer.close()
 
     def step(self, number: int, terms: dict[str, jax.Array]) -> None:
-        """Takes the terms of a step that may still be under way, and looks at those of the one before.
+        """Takes the terms of a step that may still be running, and checks and logs those of the step before.
 
         Raises:
-            NonFiniteLoss: if one of those is not finite.
+            NonFiniteLoss: if a term of the step before is not finite.
         """
         self._look()
         self._unseen = number, terms
 
     def settle(self) -> None:
-        """Waits for the last step and looks at its terms; something else comes now, so that the next is not timed.
+        """Waits for the last step, and checks and logs its terms.
+
+        The time until the next step is not measured, as the caller does something else now.
 
         Raises:
-            NonFiniteLoss: if one of them is not finite.
+            NonFiniteLoss: if a term is not finite.
         """
         self._look()
         self._last = None
@@ -139,7 +141,7 @@ class Monitor:
         self._progress.update(self._task, completed=number, losses=losses + speed)
 
     def _tick(self) -> None:
-        """A step has ended."""
+        """Updates the speed at the end of a step."""
         now = time.monotonic()
         if self._last is not None:
             self._seconds, self._timed = self._seconds + now - self._last, self._timed + 1

@@ -1,4 +1,4 @@
-"""What generator and discriminator are asked for: swaps of a batch of pairs, and the losses on them."""
+"""The training objectives: swaps of a batch of pairs, and the losses of generator and discriminator on them."""
 
 import functools
 from collections.abc import Callable
@@ -18,17 +18,17 @@ Terms = dict[str, jax.Array]
 
 
 class Networks(NamedTuple):
-    """What a step calls: modules, and the classifier where it is differentiable.
+    """The modules that a training step calls, and the classifier if it is differentiable.
 
     Attributes:
-        model: the generator.
-        discriminator: real or fake, and which class.
-        predict: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`, traceable and
-            differentiable, or None.
+        model: generator.
+        discriminator: discriminator, which tells real images from fake ones and predicts the class.
+        predict: classifier, `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; None if JAX
+            cannot trace and differentiate it.
         image_size: height and width that `predict` expects.
-        remat: whether gradients compute anew what the generator's passes held, instead of keeping it: less memory, and
-            each pass once more (Chen et al. 2016, arXiv 1604.06174).
-        keep_residual: whether swaps keep of the exemplars what class codes do not change (see `draw_on`).
+        remat: whether activations of the generator are recomputed in the backward pass instead of kept: less memory,
+            one more forward pass (Chen et al. 2016, arXiv 1604.06174).
+        keep_residual: whether swaps keep the exemplar wherever the class code changes nothing (see `draw_on`).
     """
 
     model: CAE
@@ -41,23 +41,24 @@ class Networks(NamedTuple):
 
 @flax.struct.dataclass
 class Weights:
-    """Weights of the loss terms; `config.presets` has the published ones, and ours.
+    """Weights of the loss terms; `config.presets` has the published values and the project's own.
 
     Attributes:
         image: L1 of reconstructions.
         class_code: L1 of the swap's class code against the donor's.
         individual_code: L1 of the swap's individual code against the exemplar's.
-        cycle: L1 after swapping there and back.
-        adversarial: the discriminator should hold swaps for real.
-        swap_class: the discriminator should see the donor's class in swaps.
-        squared: squared error of reconstructions and of cycles, which leaves the all-background plateau of L1.
-        proximity: how much the swap differs from the reconstruction, faint changes counting most for their size.
-        neighbourhood: class codes should have neighbours of their own class.
-        consistency: the classifier should see the donor's class in swaps.
-        fidelity: the classifier should answer for reconstructions as it does for the images.
-        leakage: individual codes should not depend on the class.
-        discriminator_class: in the discriminator's loss, the class of real images.
-        gradient_penalty: in the discriminator's loss, R1 at real images.
+        cycle: L1 of cycles: images that are swapped and swapped back.
+        adversarial: cross-entropy of the discriminator's answer 'real' to swaps.
+        swap_class: cross-entropy of the donor's class in the discriminator's answer to swaps.
+        squared: squared error of reconstructions and cycles; unlike L1 alone, it does not get stuck where all images
+            are drawn as background.
+        proximity: difference of the swap from the reconstruction; relative to its size, a faint change costs most.
+        neighbourhood: loss that is low where nearby class codes are of the same class.
+        consistency: cross-entropy of the donor's class in the classifier's answer to swaps.
+        fidelity: divergence of the classifier's answer to a reconstruction from that to the image.
+        leakage: dependence of individual codes on the class.
+        discriminator_class: cross-entropy of the class of real images, in the discriminator's loss.
+        gradient_penalty: R1 penalty at real images, in the discriminator's loss.
     """
 
     image: float
@@ -77,14 +78,14 @@ class Weights:
 
 
 class Swaps(NamedTuple):
-    """What the generator makes of every sample with its partner's class code.
+    """Swaps of 2P samples: each sample decoded with the class code of its partner in the pair.
 
     Attributes:
-        changes: by the swapped class code, from the reconstruction.
-        images: the swaps themselves.
-        individual_code: of the swaps.
-        class_code: of the swaps.
-        cycles: the swaps, with the sample's own class code again.
+        changes: swap minus reconstruction, before the exemplar is kept anywhere.
+        images: swaps, `[2P, height, width, channels]` in [-1, 1], with noise if there is any.
+        individual_code: individual codes of the swaps.
+        class_code: class codes of the swaps, `[2P, size]`.
+        cycles: images decoded from the swaps' individual codes and the samples' own class codes.
     """
 
     changes: jax.Array
@@ -95,7 +96,7 @@ class Swaps(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """What the generator makes of a batch of P pairs, flattened to 2P samples (a₀, b₀, a₁, b₁, ...)."""
+    """The generator's outputs for a batch of P pairs, flattened to 2P samples (a₀, b₀, a₁, b₁, ...)."""
 
     individual_code: jax.Array
     class_code: jax.Array
@@ -104,30 +105,36 @@ class Generated(NamedTuple):
 
 
 def interleave(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Puts two `[N, ...]` together as `[2N, ...]` (a₀, b₀, a₁, b₁, ...): rows stay on their sample's device."""
+    """Interleaves two arrays `[N, ...]` as `[2N, ...]` (a₀, b₀, a₁, b₁, ...), so that rows stay on their device."""
     return jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
 
 
 def deinterleave(joined: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The two that `interleave` put together."""
+    """Undoes `interleave`: returns the two arrays `[N, ...]` of an array `[2N, ...]`."""
     both = joined.reshape(-1, 2, *joined.shape[1:])
     return both[:, 0], both[:, 1]
 
 
 def exchange(x: jax.Array) -> jax.Array:
-    """Gives each sample its partner's row: `[2P, ...]` with a and b of every pair exchanged."""
+    """Gives each of the 2P samples its partner's row: a and b of every pair are exchanged in `[2P, ...]`."""
     return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
 
 
 def generate(
     networks: Networks, params: Params, x: jax.Array, noise: jax.Array | float = 0.0, swap: bool = True
 ) -> Generated:
-    """Encodes, reconstructs, and unless told not to, swaps, re-encodes and cycles.
+    """Encodes and reconstructs samples and, if `swap` is set, swaps class codes, re-encodes the swaps and cycles them.
 
-    Takes `[2P, height, width, channels]` in [-1, 1].
+    With `networks.keep_residual`, swaps keep the exemplar where the class code changed nothing. The gradient ignores
+    this (straight-through): otherwise the parts of a drawing that are hidden would get no gradient, and could never
+    learn to show.
 
-    With `keep_residual`, swaps keep the exemplar where nothing was changed. The gradient passes as if they did
-    not: what is drawn beneath would else never learn to show. `noise` is added to every swap.
+    Args:
+        networks: modules to call.
+        params: parameters of the generator.
+        x: samples, `[2P, height, width, channels]` in [-1, 1].
+        noise: noise that is added to the swaps.
+        swap: whether to draw swaps.
     """
     model = networks.model
 
@@ -152,21 +159,22 @@ def generate(
 
 
 def _of_class(real_fake: jax.Array, classes: jax.Array) -> jax.Array:
-    """The logits `[batch, 2]` of fake and real, for a conditional discriminator those of each sample's class."""
+    """Logits of fake and real, `[batch, 2]`; with a conditional discriminator, those for each sample's class."""
     if real_fake.ndim == 2:
         return real_fake
     return jnp.take_along_axis(real_fake, classes[:, None, None], axis=1)[:, 0]
 
 
 def _over_pair(per_sample: jax.Array) -> jax.Array:
-    """The mean over pairs of (term of a + term of b), as published."""
+    """Mean over pairs of (term of a + term of b), as published."""
     return 2.0 * per_sample.mean()
 
 
 def _of_answered(per_sample: jax.Array, *answers: jax.Array) -> jax.Array:
-    """Leaves samples out that the classifier has no finite answer to; NaN if it has one to none of them.
+    """Sets the terms of samples to 0 where a classifier's answer is not finite.
 
-    The others weigh as much more as keeps the mean theirs.
+    The other terms are scaled up, so that the mean over all samples is the mean over the others; without any others the
+    terms are NaN.
     """
     answered = jnp.stack([jnp.isfinite(rows).all(-1) for rows in answers]).all(0)
     return jnp.where(answered, per_sample, 0.0) / answered.mean(dtype=per_sample.dtype)
@@ -183,8 +191,17 @@ def discriminator_loss(
 ) -> tuple[jax.Array, Terms]:
     """Loss of the discriminator on real images and detached swaps.
 
+    Args:
+        discriminator: parameters of the discriminator.
+        networks: modules to call.
+        weights: weights of the terms.
+        x: real images, `[2P, height, width, channels]` in [-1, 1].
+        labels: their classes, `[2P]`.
+        generated: outputs of the generator.
+        key: PRNG key of dropout.
+
     Returns:
-        The total and its unweighted terms. Without swaps nothing has to be told from real images.
+        The weighted total, and the unweighted terms by name; without swaps, those of fake and real are left out.
     """
     judge = lambda images, key: apply(  # noqa: E731
         networks.discriminator, discriminator, images, train=True, rngs={"dropout": key}
@@ -218,10 +235,19 @@ def generator_loss(
     labels: jax.Array,
     key: jax.Array,
 ) -> tuple[jax.Array, Terms]:
-    """Loss of the generator's outputs against the discriminator.
+    """Loss of the generator's outputs, judged by the discriminator and, if it is differentiable, the classifier.
+
+    Args:
+        generated: outputs of the generator.
+        discriminator: parameters of the discriminator.
+        networks: modules to call.
+        weights: weights of the terms.
+        x: exemplars, `[2P, height, width, channels]` in [-1, 1].
+        labels: their classes, `[2P]`.
+        key: PRNG key of dropout.
 
     Returns:
-        The total and its unweighted terms; without swaps, those that look at none.
+        The weighted total, and the unweighted terms by name; without swaps, terms that need them are left out.
     """
     swaps, donor_labels = generated.swaps, exchange(labels)
     per_sample = {"image": losses.absolute_error(generated.reconstructions, x)}

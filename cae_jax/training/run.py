@@ -1,4 +1,4 @@
-"""Puts a run together: data, classifier and oracle, networks, checkpoints."""
+"""Assembles a training run: data, classifier and oracle, networks, checkpoints."""
 
 import dataclasses
 import pathlib
@@ -43,25 +43,25 @@ from cae_jax.workdir.record import claim_workdir
 SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"
 SHOWN = 5  # images that a message lists
-FEW = 5  # images a class of a split, below which the split is to blame if they are all given one class
+FEW = 5  # images per class; a smaller split is itself to blame if the classifier gives it a single class
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
 @dataclasses.dataclass
 class Run:
-    """A run's fixed parts, put together once by `prepare`: all that training, validation and scoring read.
+    """The fixed parts of a run, assembled once by `prepare` and read by training, validation and scoring.
 
     Attributes:
-        config: the settings.
-        workdir: where everything is written.
-        console: for people.
-        dataset: the images, without those that the classifier has no answer to.
-        mesh: of all devices.
-        accuracy: of classifier and oracle on the test split, by these names.
-        predictions: the classifier's classes by split.
-        trainer: networks and compiled step.
-        functions: the model and both classifiers, compiled.
-        store: the checkpoints.
+        config: checked settings.
+        workdir: folder that everything is written to.
+        console: console for messages.
+        dataset: data set, without images that the classifier has no finite answer to.
+        mesh: mesh of all devices.
+        accuracy: accuracy on the test split, by the names 'classifier' and 'oracle'.
+        predictions: classifier's class of each image, by split.
+        trainer: networks and compiled training steps.
+        functions: compiled functions of the model, the classifier and the oracle.
+        store: checkpoints of the run.
     """
 
     config: Config
@@ -76,14 +76,14 @@ class Run:
     store: CheckpointStore
 
     def sampler(self, pairs: int) -> PairSampler:
-        """Draws batches of some pairs of training images, of which every process reads its share."""
+        """A sampler of batches of `pairs` pairs of training images; every process reads its share of a batch."""
         config, train = self.config, self.dataset.train
         labels = self.predictions["train"] if config.labels == "classifier" else train.labels
         shared = jax.process_index(), jax.process_count()
         return PairSampler(train, labels, pairs, config.seed, config.train.balanced, *shared)
 
     def evaluator(self, split: str) -> Evaluator:
-        """Scores on a split."""
+        """An evaluator that scores generators on a split."""
         return Evaluator(
             self.functions,
             self.dataset.train,
@@ -99,7 +99,10 @@ def _accuracy(loaded: LoadedClassifier, source: ImageSource) -> float:
 
 
 def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None:
-    """Says so where a classifier knows nothing: most often it was asked in another way than it was trained."""
+    """Warns if a classifier is no better than chance: most often its input is prepared otherwise than in its training.
+
+    It warns where the accuracy is within two standard errors of always answering the most frequent class.
+    """
     chance = majority_share(dataset.test.labels)
     if accuracy <= chance + 2.0 * (chance * (1.0 - chance) / len(dataset.test)) ** 0.5:
         console.print(
@@ -114,7 +117,11 @@ def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None
 def _leave_unanswered(
     dataset: Dataset, predictions: dict[str, np.ndarray], workdir: pathlib.Path, console: Console
 ) -> tuple[Dataset, dict[str, np.ndarray]]:
-    """Leaves images out that the classifier has no finite answer to, and says which."""
+    """Removes images that the classifier has no finite answer to, and reports them.
+
+    Raises:
+        ConfigError: if no image of a split is left.
+    """
     rows = {split: np.flatnonzero(predictions[split] < 0) for split in SPLITS}
     names = [image_name(dataset.split(split), row, split) for split in SPLITS for row in rows[split].tolist()]
     if not names:
@@ -138,7 +145,7 @@ def _leave_unanswered(
 
 
 def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: float) -> str:
-    """What is said where a classifier gives all images of a split one class: it is the split where that is small."""
+    """The error message if a classifier gives all images of a split one class; it blames the split if that is small."""
     given = f"the classifier gives all {len(classes)} {split} images of {dataset.name} the class"
     name = dataset.class_names[classes[0]]
     if split != "train" and len(classes) < FEW * dataset.num_classes:
@@ -150,7 +157,7 @@ def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: floa
 
 
 def _open(config: Config, workdir: pathlib.Path, console: Console) -> Dataset:
-    """Opens the data that a config names, and says so if it had to be other data."""
+    """Opens the data set that a config names, and reports prominently if another one had to be used instead."""
     with first_one_first("data"):
         settings = file_settings(config.data, workdir)
         dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, settings)
@@ -162,7 +169,7 @@ def _open(config: Config, workdir: pathlib.Path, console: Console) -> Dataset:
 
 
 def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Console) -> None:
-    """Makes the workdir this run's, and notes there which files are in which split and which cannot be used."""
+    """Claims the workdir for this run, and records in it which files are in which split and which cannot be used."""
     with first_one_first("workdir"):
         make_workdir(workdir)
         begun = (workdir / RECORD).exists()
@@ -187,7 +194,7 @@ def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Con
 def _load_classifiers(
     config: Config, workdir: pathlib.Path, dataset: Dataset, console: Console
 ) -> tuple[LoadedClassifier, LoadedClassifier]:
-    """Classifier and oracle, those that are there first: what is wrong with them is known before anything trains."""
+    """Loads or trains classifier and oracle; existing ones first, so that their errors come before any training."""
     augment = make_augment(**config.augment.to_dict())
     seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
     loaded = {}
@@ -200,7 +207,7 @@ def _load_classifiers(
 
 
 def _say_what_there_is(dataset: Dataset, accuracy: dict[str, float], console: Console) -> None:
-    """Says how many images there are and how good the classifiers, and warns of one that knows nothing."""
+    """Reports the number of images and the accuracy of both classifiers; warns if the classifier is at chance."""
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
         f"images {dataset.image_shape}; classifier {accuracy['classifier']:.3f}, oracle {accuracy['oracle']:.3f} "
@@ -210,7 +217,7 @@ def _say_what_there_is(dataset: Dataset, accuracy: dict[str, float], console: Co
 
 
 def _gradient_source(classifier: LoadedClassifier) -> Predict | None:
-    """The classifier as training differentiates it, or None where it cannot be."""
+    """The classifier as a differentiable function for training; None if JAX cannot trace it."""
     if not classifier.traceable:
         return None
     return classifier.predict if classifier.check is None else with_sound_gradients(classifier.predict)
@@ -219,12 +226,17 @@ def _gradient_source(classifier: LoadedClassifier) -> Predict | None:
 def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
 
-    What a person can have got wrong is said as early as it can be known.
+    Mistakes of the user are reported as early as they can be detected.
+
+    Args:
+        config: config of the run.
+        workdir: folder of the run.
+        console: console for messages and progress.
 
     Raises:
-        ConfigError: for settings that cannot be, or contradict each other, the workdir or the data.
-        DataUnavailable: if the data set cannot be had.
-        OneClass: if the classifier's answers are all the same.
+        ConfigError: for settings that are invalid, or contradict each other, the workdir or the data.
+        DataUnavailable: if the data set cannot be obtained.
+        OneClass: if the classifier gives all images of a split one class.
     """
     config = check_settings(config)
     check_devices(config)

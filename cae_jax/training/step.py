@@ -1,4 +1,4 @@
-"""The state of a training and one step of it: discriminator, then generator against the updated one."""
+"""The training state, and the training step: updates the discriminator, then the generator against the updated one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,15 +24,15 @@ from cae_jax.training.objectives import (
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a step changes, and everything that a checkpoint keeps.
+    """The training state: what a step changes and a checkpoint stores.
 
     Attributes:
-        step: steps done, int32.
-        key: the run's key; step n draws from `fold_in(key, n)`.
-        generator: parameters of the `CAE`.
-        discriminator: parameters of its adversary.
-        generator_optimizer: optax state.
-        discriminator_optimizer: optax state.
+        step: number of steps done, int32.
+        key: PRNG key of the run; step n draws from `fold_in(key, n)`.
+        generator: parameters of the generator, a `CAE`.
+        discriminator: parameters of the discriminator.
+        generator_optimizer: state of the generator's optax optimizer.
+        discriminator_optimizer: state of the discriminator's optax optimizer.
         ema: exponential moving average of `generator`, used for evaluation and explanation.
     """
 
@@ -57,11 +57,11 @@ def create_state(
 
     Args:
         key: typed PRNG key; the run's key and the initial parameters derive from it.
-        model: the generator.
-        discriminator: the discriminator.
-        generator_optimizer: of the generator.
-        discriminator_optimizer: of the discriminator.
-        image_shape: padded height, width, channels.
+        model: generator.
+        discriminator: discriminator.
+        generator_optimizer: optimizer of the generator.
+        discriminator_optimizer: optimizer of the discriminator.
+        image_shape: height and width of the padded images, and channels.
     """
     run_key, generator_key, discriminator_key = jax.random.split(key, 3)
     images = jnp.zeros((1, *image_shape))
@@ -78,26 +78,26 @@ def create_state(
     )
 
 
-NORMS = ("gradient_norm/", "update_norm/")  # terms of a step that begin so are no losses
+NORMS = ("gradient_norm/", "update_norm/")  # prefixes of those terms of a step that are norms, not losses
 
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
 
 
 def update_ema(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
-    """Moves the average towards `params`; early steps weigh more, and `decay = 0` copies."""
+    """Updates the exponential moving average toward `params`; the decay rate is lower in early steps, and 0 copies."""
     rate = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return jax.tree.map(lambda average, value: rate * average + (1.0 - rate) * value, ema, params)
 
 
 def norm(tree: Params) -> jax.Array:
-    """The Euclidean norm of all numbers of a tree: finite where they are, as the largest is set apart first."""
+    """Euclidean norm of all numbers of a tree; they are scaled by the largest first, so that it does not overflow."""
     largest = jnp.stack([jnp.abs(x).max() for x in jax.tree.leaves(tree)]).max()
     scale = jnp.where(largest > 0.0, largest, 1.0)
     return scale * optax.global_norm(jax.tree.map(lambda x: x / scale, tree))
 
 
 def _norms(gradients: Params, updates: Params) -> Terms:
-    """The norms of the gradient and of the update of each network, by name."""
+    """Norms of the gradient and of the update of each network, by name."""
     both = zip(NORMS, (gradients, updates), strict=True)
     return {kind + network: norm(tree) for kind, trees in both for network, tree in trees.items()}
 
@@ -113,31 +113,30 @@ def make_train_step(
     swap_noise: float,
     swap: bool = True,
 ) -> TrainStep:
-    """Builds the step, a pure function that the caller jits.
+    """Builds the training step, a pure function that the caller compiles.
 
     The generator runs forward once: its `vjp` is kept while the discriminator is updated on the detached outputs, then
-    the gradient of the generator's loss at the outputs is pulled back through it.
+    the gradient of the generator's loss with respect to the outputs is pulled back through it.
 
     Args:
-        networks: what is called.
-        weights: of the terms.
-        generator_optimizer: of the generator.
-        discriminator_optimizer: of the discriminator.
-        ema_decay: of the generator's average.
-        augment: changes the images at random; the same on any number of devices.
-        relabel: whether the classifier, where it is differentiable, labels the images as augmentation has left them, so
-            that it and the class encoder see the same view (Beyer et al. 2022, arXiv 2106.05237); else the batch's
-            labels stand.
-        swap_noise: standard deviation, in brightness of [0, 1], of noise on swaps wherever they are looked at, and on
-            the real images that the discriminator compares them with: against signals too faint to see that the
-            networks agree on (Bashkirova et al. 2019, arXiv 1908.01517).
-        swap: whether swaps are drawn; else all terms that look at them are left out, whatever their weights.
+        networks: modules and classifier.
+        weights: weights of the loss terms.
+        generator_optimizer: optimizer of the generator.
+        discriminator_optimizer: optimizer of the discriminator.
+        ema_decay: decay rate of the exponential moving average of the generator's parameters.
+        augment: random augmentation of the images, which must not depend on the number of devices.
+        relabel: whether a differentiable classifier labels the augmented images, so that it and the class encoder see
+            the same view (Beyer et al. 2022, arXiv 2106.05237); otherwise the batch's labels are used.
+        swap_noise: standard deviation, in brightness of [0, 1], of noise on all swaps, and on the real images that the
+            discriminator compares them with; it keeps networks from passing each other signals too faint to see
+            (Bashkirova et al. 2019, arXiv 1908.01517).
+        swap: whether swaps are drawn; without them, loss terms that need them are left out, whatever their weights.
 
     Returns:
         `step(state, batch) -> (state, terms)`. The batch holds `images`, `[P, 2, height, width, channels]` uint8 or in
-        [0, 1], and `labels` `[P, 2]`. The terms are scalars by name: the losses, with `generator_total` and
-        `discriminator_total`, and for each network the norms of its gradient, before the optimizer limits it, and of
-        its update, such as `gradient_norm/decoder` and `update_norm/decoder`.
+        [0, 1], and `labels`, `[P, 2]`. The terms are scalars by name: the losses, with `generator_total` and
+        `discriminator_total`, and for each network the norms of its gradient, before it is clipped, and of its update,
+        such as `gradient_norm/decoder` and `update_norm/decoder`.
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
@@ -148,7 +147,7 @@ def make_train_step(
         labels = batch["labels"].reshape(-1)
         if relabel and networks.predict is not None:
             answers = networks.predict(image_ranges.from_model(x, networks.image_size))
-            answered = jnp.isfinite(answers).all(-1)  # an image may have lost its answer by being augmented
+            answered = jnp.isfinite(answers).all(-1)  # augmentation may make an answer not finite
             labels = jnp.where(answered, answers.argmax(-1).astype(labels.dtype), labels)
 
         noise = 0.0

@@ -1,4 +1,7 @@
-"""What a training before the first step has come to: kept every half a minute and when it is interrupted."""
+"""Saves the progress of what is trained before a run's first step: classifier, oracle and warm-up.
+
+It is saved every half a minute and when the program is interrupted.
+"""
 
 import pathlib
 import shutil
@@ -12,15 +15,21 @@ from cae_jax.parallel.sharding import on_this_process
 from cae_jax.training.interruption import Interruption
 from cae_jax.workdir.checkpoints import CheckpointStore
 
-FOLDER = "unfinished"  # in a workdir; a folder for each training
+FOLDER = "unfinished"  # in a workdir, with a subfolder for each training
 EVERY = 30.0  # seconds
 
 
 class Unfinished:
-    """Keeps the state of a training inside its block, so that it can go on and end with the same bits."""
+    """Saves the state of a training inside its `with` block, so that a later start can continue to the same result."""
 
     def __init__(self, workdir: pathlib.Path, name: str, facts: Mapping[str, Any]):
-        """Takes the workdir, the name of the training, and what must be the same for it to go on."""
+        """Opens the store of a training.
+
+        Args:
+            workdir: folder of the run.
+            name: name of the training.
+            facts: settings that must equal those of a saved state for it to be continued.
+        """
         self._store = CheckpointStore(workdir / FOLDER / name)
         self._facts = dict(facts)
         self._earlier, self._began = 0.0, time.monotonic()
@@ -35,15 +44,15 @@ class Unfinished:
 
     @property
     def seconds(self) -> float:
-        """Seconds that the training has taken, earlier starts included."""
+        """Training time in seconds, earlier starts included."""
         return self._earlier + time.monotonic() - self._began
 
     def resume(self, new: Any, shared: bool = False) -> tuple[int, Any]:
-        """Steps that are done, and the state after them.
+        """Returns the number of steps done so far, and the state after them: the saved one, or else `new`.
 
         Args:
-            new: the state before the first step; what was kept is put on the same devices.
-            shared: whether all processes train, and not the first alone.
+            new: state before the first step; a saved state is put on the same devices.
+            shared: whether all processes train together, rather than the first one alone.
         """
         step = 0 if shared and not is_first() else self._kept()
         step = as_the_first_has_it(step) if shared else step
@@ -62,12 +71,16 @@ class Unfinished:
         return newest
 
     def after(self, step: int, state: Any, settle: Callable[[], None] = lambda: None) -> None:
-        """Keeps the state after a step if it is time, or a signal has come, which is obeyed then.
+        """Saves the state after a step if it is time, or if a signal has come, which then ends the program.
 
         Args:
-            step: steps that are done; no more than one more may be under way, which a signal would wait for.
-            state: after them.
-            settle: called first, where the state is to be kept; raises if it is not worth that.
+            step: number of steps done; at most one more may be running, as a signal waits for it.
+            state: state after these steps.
+            settle: function called before the state is saved, which raises if the state must not be saved.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C.
+            Terminated: after SIGTERM.
         """
         self._interruption.take()
         if self._interruption.wish or time.monotonic() - self._saved > EVERY:
@@ -81,5 +94,5 @@ class Unfinished:
 
 
 def forget_unfinished(workdir: pathlib.Path) -> None:
-    """Deletes what was kept, once all that it was kept for is done."""
+    """Deletes the saved states of a workdir's unfinished trainings, once none of them is needed any more."""
     shutil.rmtree(workdir / FOLDER, ignore_errors=True)

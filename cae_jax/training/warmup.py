@@ -1,9 +1,9 @@
-"""Teaches every network its easier half before they are trained together: to tell the classes apart, to reconstruct.
+"""The warm-up: trains reconstruction and telling the classes apart, before the networks are trained on swaps.
 
-Where a class shows in a few pixels only, the decoder cannot learn to draw it before the class code says something, and
-the class code is not asked for anything before the decoder uses it: both stay at chance. Nor can a discriminator that
-does not know the classes tell what is wrong with a swap, or a decoder that does not know the individual put a finding
-where it belongs. A few hundred cheap steps break the circle.
+Where a class shows in a few pixels only, the decoder cannot learn to draw it before class codes carry information, and
+class codes get no gradient before the decoder uses them: both stay at chance. Nor can a discriminator that does not
+know the classes tell what is wrong with a swap, or a decoder that does not know the individual place a finding where it
+belongs. A few hundred cheap steps break the circle.
 """
 
 import jax
@@ -16,23 +16,24 @@ from cae_jax.training.run import Run
 from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import Unfinished
 
-PAIRS = 16  # at least; neighbours are sought within a batch
+PAIRS = 16  # least number of pairs in a batch, since the neighbourhood loss compares codes within it
 
 
 def warm_up(run: Run) -> tuple[TrainState, float]:
-    """Takes `train.warmup_steps` steps without swaps, see `build.warmup_weights`.
+    """Takes `train.warmup_steps` steps without swaps, with the weights of `build.warmup_weights`.
 
-    They are logged as 'warm-up' and kept now and then, and those that an earlier start has taken are not taken again.
-    A batch has as many pairs as in training, a few times over where that is few.
+    They are logged as 'warm-up'. Progress is saved from time to time, and continued by a later start. A batch has as
+    many pairs as in training, or the least multiple of that which is `PAIRS` or more.
 
     Args:
-        run: what is trained.
+        run: run to warm up.
 
     Returns:
-        A new state of the run but for the networks, the generator's average included; and the seconds that it took.
+        A new training state with the warmed-up networks (the generator's moving average starts at its parameters); and
+        the seconds that the warm-up took.
 
     Raises:
-        NonFiniteLoss: if a loss breaks.
+        NonFiniteLoss: if a loss or norm is not finite.
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
     """
