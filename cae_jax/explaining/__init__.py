@@ -1,4 +1,4 @@
-"""From a trained workdir to explanations: the `Explainer`, reading images, jobs that write results."""
+"""Explains images with a trained CAE: the `Explainer`, reading of images, and jobs that write results to folders."""
 
 from cae_jax.classifiers import ClassifierError
 from cae_jax.counterfactual import Shortfall, find_shortfalls

@@ -1,4 +1,4 @@
-"""One map an image: why the classifier gives it a class. Also in the shape that other tools call."""
+"""Attribution: one saliency map an image for one class, also through the interfaces of Captum and Quantus."""
 
 import logging
 import warnings
@@ -16,7 +16,7 @@ from cae_jax.options import MAP_OPTIONS
 from cae_jax.types import Explanation
 
 NOISE = 1.0  # how far beyond [0, 1] noise may take an input
-DECIDED = 0.1  # of two probabilities; answers that are closer may fall either way as numbers are rounded
+DECIDED = 0.1  # difference of the top two probabilities; below it, rounding may decide which class is predicted
 MEANINGLESS = {
     "baselines": "a CAE begins at the counterfactual that it finds, not at a baseline",
     "additional_forward_args": "the explainer's classifier takes images alone",
@@ -25,7 +25,13 @@ MEANINGLESS = {
 
 
 def _in_range(images: np.ndarray, clip: bool) -> np.ndarray:
-    """Floats that noise has taken out of [0, 1], brought back if that is asked for."""
+    """Returns float images clipped to [0, 1] if `clip` is set and no value is more than `NOISE` beyond it.
+
+    Integer images are returned as they are.
+
+    Raises:
+        InputError: if values stay outside of [0, 1].
+    """
     if not np.issubdtype(images.dtype, np.floating) or not images.size:
         return images
     low, high = float(images.min()), float(images.max())
@@ -41,7 +47,7 @@ def _in_range(images: np.ndarray, clip: bool) -> np.ndarray:
 
 
 def _to_size(maps: np.ndarray, size: tuple[int, int], total: bool) -> np.ndarray:
-    """Maps `[N, height, width]` at another size; of an additive one the sum stays as it is, about."""
+    """Resizes maps `[N, height, width]`; if `total` is set, values are rescaled to keep each map's sum, about."""
     if maps.shape[1:] == size:
         return maps
     share = maps.shape[1] * maps.shape[2] / (size[0] * size[1]) if total else 1.0
@@ -51,22 +57,23 @@ def _to_size(maps: np.ndarray, size: tuple[int, int], total: bool) -> np.ndarray
 def attribute(
     explainer: Explainer, images: Images, classes: Target | None = None, *, clip: bool = False, **options: Any
 ) -> np.ndarray:
-    """Maps of what speaks for a class.
+    """Computes a saliency map for each image: where the image speaks for a class.
 
-    For the classifier's own answer: the mean of the maps toward every other class. For another class: what stands in
-    its way, the negative of the map toward it. Of several diverse answers toward a class, the mean.
+    For the class that the classifier predicts, it is the mean of the maps toward every other class. For another class,
+    it is the map toward that class, with its sign reversed if it is signed: what speaks against the class is negative.
+    Where several diverse counterfactuals are found toward a class, their maps are averaged.
 
     Args:
-        explainer: a trained one.
-        images: `[N, height, width, channels]`, see `Explainer`.
-        classes: a class for all images or one for each, by name or number, `[N, 1]` or one-hot too; None for the
-            classifier's answers.
-        clip: whether to bring floats that noise took out of [0, 1] back into it; more than 1 beyond it is no noise.
-        **options: see `ExplainOptions`; what is not given is taken from `MAP_OPTIONS`.
+        explainer: explainer of a trained run.
+        images: images `[N, height, width, channels]`, uint8 or float in [0, 1].
+        classes: a class for all images, or one for each: names, numbers, `[N, 1]` or one-hot `[N, K]`; None for the
+            classes that the classifier predicts.
+        clip: whether floats up to 1 outside of [0, 1], as noise makes them, are clipped to [0, 1].
+        **options: fields of `ExplainOptions`; those not given are taken from `MAP_OPTIONS`.
 
     Returns:
-        `[N, height, width]`, of the images' own size. Of the saliency 'relevance', here the default, in nats and
-        signed; of others the size of the change.
+        Maps `[N, height, width]`, of the images' own size. With the saliency 'relevance', here the default, they are
+        signed and in nats; with others they are absolute changes.
 
     Raises:
         InputError: for images, classes or options that cannot be used.
@@ -94,7 +101,10 @@ def attribute(
 
 
 def _mean_maps(parts: Iterable[Explanation], images: int, signed: bool) -> np.ndarray:
-    """The mean over what each image was asked toward, `[images, height, width]`, of parts that need not be kept."""
+    """The mean map of each image over the classes it was explained toward, `[images, height, width]`.
+
+    Diverse answers toward a class share the weight of one. Parts are summed up one by one, to save memory.
+    """
     total, requests = 0.0, np.zeros(images)
     for part in parts:
         seen = part.saliency if signed else np.abs(part.saliency)
@@ -107,7 +117,7 @@ def _mean_maps(parts: Iterable[Explanation], images: int, signed: bool) -> np.nd
 
 
 def _images_of(inputs: Any) -> np.ndarray:
-    """Images `[N, height, width, channels]` of inputs `[N, channels, height, width]`."""
+    """Transposes inputs `[N, channels, height, width]` to images `[N, height, width, channels]`."""
     images = as_array(inputs)
     if images.ndim != 4:
         raise InputError(f"inputs are [N, channels, height, width], not {images.shape}; one image is inputs[None]")
@@ -115,29 +125,31 @@ def _images_of(inputs: Any) -> np.ndarray:
 
 
 class Attribution:
-    """Captum's way of asking: `Attribution(explainer).attribute(inputs, target)`.
+    """An attribution method with Captum's interface: `Attribution(explainer).attribute(inputs, target)`.
 
-    Inputs are `[N, channels, height, width]` in [0, 1], of numpy or PyTorch; what comes back is of their kind and
-    shape, the same map in every channel.
+    Inputs are numpy arrays or PyTorch tensors `[N, channels, height, width]` in [0, 1]. The result has their type and
+    shape, with the same map in every channel.
 
     Args:
-        explainer: a trained one.
-        **options: see `attribute`, `clip` among them.
+        explainer: explainer of a trained run.
+        **options: keyword arguments of the function `attribute`, such as `clip`.
     """
 
     def __init__(self, explainer: Explainer, **options: Any):
         self._explainer, self._options = explainer, options
 
     def attribute(self, inputs: Any, target: Any = None, **others: Any) -> Any:
-        """Attributes one class a row.
+        """Returns the saliency map of each input for one class, repeated in every channel.
 
         Args:
-            inputs: a tensor, or a tuple of one, as captum's metrics hand it in.
-            target: a class, one for each, `[N, 1]` or one-hot; None for the answers.
-            **others: captum's further arguments, of which none has a meaning here: they must be None or False.
+            inputs: array or tensor `[N, channels, height, width]` in [0, 1], or a tuple of a single one, as Captum's
+                metrics pass it.
+            target: a class for all inputs, or one for each, `[N, 1]` or one-hot too; None for the classes that the
+                classifier predicts.
+            **others: further arguments of Captum, which have no meaning here and must be None or False.
 
         Raises:
-            InputError: for inputs or targets that cannot be used, and for arguments that mean nothing here.
+            InputError: for inputs or targets that cannot be used, and for other values of further arguments.
         """
         if isinstance(inputs, tuple) and len(inputs) == 1:
             return (self.attribute(inputs[0], target, **others),)
@@ -153,7 +165,7 @@ class Attribution:
 
 
 def _answers(model: Any, inputs: np.ndarray) -> np.ndarray:
-    """What a model of any framework answers to inputs, as it is."""
+    """The raw answers of a model of any framework to inputs, as a numpy array."""
     parameter = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
     answers = (model if callable(model) else model.predict)(
         inputs if parameter is None else parameter.detach().new_tensor(inputs)
@@ -162,10 +174,13 @@ def _answers(model: Any, inputs: np.ndarray) -> np.ndarray:
 
 
 def _check_model(explainer: Explainer, model: Any, inputs: np.ndarray, images: np.ndarray) -> None:
-    """Compares the model that a metric passed with the explainer's classifier, by their answers.
+    """Checks that a model passed by a metric predicts the same classes as the explainer's classifier.
+
+    Where the explainer's classifier is undecided, differences are allowed. If the model cannot be called, a warning
+    says so.
 
     Raises:
-        InputError: if it is no model, or another one.
+        InputError: if it is not a model, or predicts other classes.
     """
     if not callable(model) and not hasattr(model, "predict"):
         raise InputError(f"the model is a {type(model).__name__}, which can be asked nothing; hand in None, or a model")
@@ -174,7 +189,7 @@ def _check_model(explainer: Explainer, model: Any, inputs: np.ndarray, images: n
         theirs = _answers(model, inputs)
         if theirs.shape != ours.shape or not np.isfinite(theirs).all():
             raise ValueError(f"it answers {theirs.shape} where {ours.shape} is expected")
-    except Exception as error:  # of whatever framework it is
+    except Exception as error:  # any error of any framework
         logging.getLogger(__name__).info("the model that was passed could not be asked", exc_info=True)
         warnings.warn(
             f"the model that was passed could not be compared with the explainer's classifier, which the maps are of "
@@ -197,18 +212,18 @@ def _check_model(explainer: Explainer, model: Any, inputs: np.ndarray, images: n
 def quantus_explain_func(explainer: Explainer, **options: Any) -> Callable[..., np.ndarray]:
     """Makes the `explain_func` that Quantus's metrics take.
 
-    Quantus calls it with its own model, and with inputs `[N, channels, height, width]` in [0, 1] and targets. A CAE
-    explains the one classifier that it was trained for, so the model must be that one: it is asked about the inputs,
-    and refused where its answers are of other classes. Metrics that need another model (`ModelParameterRandomisation`,
-    `EfficientMPRT`, `SmoothMPRT` and their like) say nothing of such an explainer. Metrics that put noise on inputs
-    (`MaxSensitivity`, `AvgSensitivity`, `RelativeInputStability`) need `clip=True`.
+    Quantus calls it with a model, inputs `[N, channels, height, width]` in [0, 1] and targets. A CAE explains the one
+    classifier that it was trained for, so the model must be that one: it is called on the inputs, and an InputError is
+    raised if it predicts other classes. Metrics that need another model (`ModelParameterRandomisation`,
+    `EfficientMPRT`, `SmoothMPRT` and similar ones) are meaningless for such an explainer. Metrics that put noise on
+    inputs (`MaxSensitivity`, `AvgSensitivity`, `RelativeInputStability`) need `clip=True`.
 
     Args:
-        explainer: a trained one.
-        **options: see `attribute`, `clip` among them.
+        explainer: explainer of a trained run.
+        **options: keyword arguments of the function `attribute`, such as `clip`.
 
     Returns:
-        A function of model (None is not asked), inputs and targets that returns maps `[N, 1, height, width]`.
+        A function from model (None to skip the comparison), inputs and targets to maps `[N, 1, height, width]`.
     """
 
     def explain(model: Any, inputs: Any, targets: Any, **ignored: Any) -> np.ndarray:

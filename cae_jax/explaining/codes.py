@@ -1,7 +1,7 @@
-"""The codes of a data set with what the classifier says of them: a row an image, in memory and as a table file.
+"""Class codes of a data set with the classifier's predictions, one row an image, in memory and as a table file.
 
-Both are made part by part. What is kept of an image are a few numbers: pixels and individual codes, of which thousands
-would fill any memory, are read and computed again where somebody asks for them.
+Both are made part by part, and only a few numbers are kept for each image. Pixels and individual codes are large, so
+they are read and computed again whenever they are needed.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import concatenate, take
 from cae_jax.types import ImageSource
 
-CALLS = 8  # compiled calls whose images are read at once
+CALLS = 8  # compiled calls for which images are read together
 
 
 def rows_at_once(explainer: Explainer) -> int:
-    """How many images are read, encoded and drawn together."""
+    """Number of images that are read, encoded and decoded together."""
     return CALLS * rows_of_a_call(*explainer.record.image_shape[:2])
 
 
 class CodePart(NamedTuple):
-    """Some encoded images of a split, M rows.
+    """M encoded images of a split.
 
     Attributes:
-        names: `[M]`, split and position, as `test_7`.
-        labels: `[M]`, the data set's own.
-        class_codes: `[M, size]`.
-        probabilities: `[M, K]`, the classifier's of the images.
-        reconstructed: `[M, K]`, its probabilities of their reconstructions.
+        names: split and position of each image, such as `test_7`, `[M]`.
+        labels: class numbers by the data set, `[M]`.
+        class_codes: class codes, `[M, size]`.
+        probabilities: classifier's probabilities for the images, `[M, K]`.
+        reconstructed: classifier's probabilities for their reconstructions, `[M, K]`.
     """
 
     names: np.ndarray
@@ -50,23 +50,23 @@ class CodePart(NamedTuple):
 
     @property
     def kept(self) -> np.ndarray:
-        """Whether the reconstruction is of the image's class, `[M]`."""
+        """Whether the classifier gives the reconstruction the same class as the image, `[M]`."""
         return self.reconstructed.argmax(-1) == self.probabilities.argmax(-1)
 
 
 @dataclass(eq=False)
 class SplitCodes:
-    """Encoded images of a data set, N rows; an `ImageSource`.
+    """N encoded images of a data set; an `ImageSource`.
 
     Attributes:
-        explainer: that encoded them.
-        names: `[N]`, split and position, as `test_7`.
-        labels: `[N]`, the data set's own.
-        class_codes: `[N, size]`.
-        predictions: `[N]`, the classifier's classes of the images.
-        confidences: `[N]`, their probabilities.
-        reconstruction_predictions: `[N]`, its classes of their reconstructions.
-        reconstruction_confidences: `[N]`, their probabilities.
+        explainer: explainer that encoded them.
+        names: split and position of each image, such as `test_7`, `[N]`.
+        labels: class numbers by the data set, `[N]`.
+        class_codes: class codes, `[N, size]`.
+        predictions: classifier's class of each image, `[N]`.
+        confidences: probability of that class, `[N]`.
+        reconstruction_predictions: classifier's class of each reconstruction, `[N]`.
+        reconstruction_confidences: probability of that class, `[N]`.
     """
 
     explainer: Explainer
@@ -83,11 +83,11 @@ class SplitCodes:
 
     @property
     def kept(self) -> np.ndarray:
-        """Whether the reconstruction is of the image's class, `[N]`."""
+        """Whether the classifier gives the reconstruction the same class as the image, `[N]`."""
         return self.reconstruction_predictions == self.predictions
 
     def select(self, rows: np.ndarray) -> "SplitCodes":
-        """Some of the rows."""
+        """The given rows, by row number."""
         return replace(self, **take({field.name: getattr(self, field.name) for field in fields(self)[1:]}, rows))
 
     def of(self, split: str) -> "SplitCodes":
@@ -104,25 +104,28 @@ class SplitCodes:
         return images
 
     def individual(self, rows: np.ndarray) -> Individual:
-        """Individual codes of some images, computed again."""
+        """Computes the individual codes of the given rows."""
         return self.explainer.encode(self.take(rows))[0]
 
     @property
     def images(self) -> np.ndarray:
-        """All images, uint8; for as many as fit into memory."""
+        """All images, uint8 `[N, height, width, channels]`; they must fit into memory."""
         return self.take(np.arange(len(self)))
 
     def drawn(
         self, rows: np.ndarray, class_codes: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """What a function says of images that are drawn with individual codes of these and other class codes.
+        """Applies a function to images that are decoded from individual codes of these rows and given class codes.
 
         Args:
-            rows: `[M]`, whose individual codes are taken.
-            class_codes: `[M, size]`.
-            function: images `[batch, height, width, channels]` in [0, 1] to an array `[batch, ...]`.
+            rows: rows whose individual codes are used, `[M]`.
+            class_codes: class code of each decoded image, `[M, size]`.
+            function: function from images `[batch, height, width, channels]` in [0, 1] to an array `[batch, ...]`.
+
+        Returns:
+            The function's results, `[M, ...]`.
         """
-        order, step = np.argsort(rows, kind="stable"), rows_at_once(self.explainer)  # each is encoded once, or nearly
+        order, step = np.argsort(rows, kind="stable"), rows_at_once(self.explainer)  # so that few are encoded twice
         found = []
         for start in range(0, len(order), step):
             part = order[start : start + step]
@@ -132,7 +135,7 @@ class SplitCodes:
 
 
 def _encode(explainer: Explainer, source: ImageSource, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Class codes, probabilities, and those of the reconstructions, of some rows."""
+    """Class codes of the given rows, and the classifier's probabilities for the images and their reconstructions."""
     images = source.take(rows)
     codes = explainer.encode(images)
     return codes[1], explainer.predict(images), explainer.predict(explainer.decode(*codes))
@@ -144,13 +147,15 @@ def code_parts(
     limit: int | None = None,
     report: Callable[[int], object] = lambda images: None,
 ) -> Iterator[CodePart]:
-    """Encodes splits of a run's data set part by part; several processes share the images, and each gets all rows.
+    """Encodes splits of a run's data set part by part.
+
+    Several processes share the work, and each gets all parts.
 
     Args:
-        explainer: of the run.
-        splits: some of 'train', 'validation', 'test'.
-        limit: images of each split, the first ones.
-        report: called with the number of images done, again and again.
+        explainer: explainer of the run.
+        splits: names of splits: 'train', 'validation', 'test'.
+        limit: number of images to take from the start of each split; None for all.
+        report: function called after each part with its number of images.
 
     Raises:
         InputError: if there is no such split, or no image.
@@ -176,7 +181,7 @@ def code_parts(
 
 
 def gather_codes(explainer: Explainer, parts: Iterable[CodePart]) -> SplitCodes:
-    """What is kept of parts."""
+    """Joins encoded parts into `SplitCodes`, which keep only the predicted class and its probability."""
     kept = [
         (
             part.names,
@@ -198,7 +203,17 @@ def encode_splits(
     limit: int | None = None,
     report: Callable[[int], object] = lambda images: None,
 ) -> SplitCodes:
-    """The codes of splits of a run's data set; for arguments and errors see `code_parts`."""
+    """Encodes splits of a run's data set.
+
+    Args:
+        explainer: explainer of the run.
+        splits: names of splits: 'train', 'validation', 'test'.
+        limit: number of images to take from the start of each split; None for all.
+        report: function called with a number of images whenever so many more are done.
+
+    Raises:
+        InputError: if there is no such split, or no image.
+    """
     return gather_codes(explainer, code_parts(explainer, splits, limit, report))
 
 
@@ -206,20 +221,21 @@ def encode_splits(
 def codes_file(path: pathlib.Path, class_names: Sequence[str]) -> Iterator[Callable[[CodePart], None]]:
     """Writes codes part by part as a table: `.csv` in the published column order, or `.parquet`.
 
-    Columns are the image's name, the class code (0, 1, ...), the label; then, in addition to what was published, the
-    prediction, its probability, the prediction of the reconstruction and the probability of the *same* class there, how
-    the reconstruction ended ('KEPT' or 'NOT_RECONSTRUCTED'), and each class's probability.
+    The columns are the image's name, the class code (0, 1, ...) and the label, as published; then the classifier's
+    prediction and its probability, the prediction for the reconstruction, the probability that the reconstruction has
+    of the *image's* predicted class, whether the reconstruction keeps that class ('KEPT' or 'NOT_RECONSTRUCTED'), and
+    the image's probability of each class.
 
     Args:
-        path: of the file, which appears when the block is left, unless by an error. An earlier table is replaced.
-        class_names: K names.
+        path: path of the file. It appears when the `with` block ends without an error; an earlier table is replaced.
+        class_names: K names of classes.
 
     Yields:
-        What writes a part.
+        A function that writes a part.
 
     Raises:
-        InputError: for another ending of the file's name, a file that is no table of codes, or a folder that cannot be
-            written to.
+        InputError: if the file's name has another ending, an existing file is not a table of codes, or the folder
+            cannot be written to.
     """
     import pyarrow
 

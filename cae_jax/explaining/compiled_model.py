@@ -1,4 +1,4 @@
-"""A generator and the classifier that it explains, as compiled calls on any number of rows."""
+"""A generator and the classifier that it explains, as compiled functions of any number of rows."""
 
 import functools
 from collections.abc import Callable
@@ -19,29 +19,39 @@ from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.generator import build_model
 from cae_jax.workdir.record import RunRecord
 
-CODES = 20_000  # training images whose codes are kept, drawn by the run's seed where there are more
-HOST_BATCHES = 16  # as many go to a classifier that JAX cannot trace, which knows best how to divide them
+CODES = 20_000  # training images in the code table; drawn at random by the run's seed where there are more
+HOST_BATCHES = 16  # batches in one call of a classifier that JAX cannot trace; it may divide them as suits it best
 
 HostClassifier = Callable[[np.ndarray], np.ndarray]
 """A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
 
 
 class CompiledModel:
-    """What the `Explainer` asks of networks. Images are float32 in [0, 1], of the trained size.
+    """Encoder, decoder, classifier and search behind the `Explainer`.
+
+    Images are float32 in [0, 1], of the trained size.
 
     Attributes:
-        code_size: numbers in an individual code, with the exemplar where the generator always keeps it.
-        sensitivity: images and classes to gradients of the classes' log odds; None if JAX cannot trace the classifier.
-        traceable: `decode` and `predict` as the search calls them.
+        code_size: count of numbers in an individual code, including the exemplar where the generator always keeps it.
+        sensitivity: function from images and classes to the gradient of each class's log odds with respect to the
+            image; None if JAX cannot trace the classifier.
+        traceable: functions `decode` and `predict` that the search calls on batches.
     """
 
     def __init__(self, record: RunRecord, params: Any, predict: Predict, host_classifier: HostClassifier | None):
-        """Takes a classifier that JAX can trace, or instead one that it cannot."""
+        """Compiles the functions.
+
+        Args:
+            record: record of the run.
+            params: parameters of the generator.
+            predict: classifier that JAX can trace; ignored if there is a `host_classifier`.
+            host_classifier: classifier that JAX cannot trace, or None.
+        """
         self._host, self._classes, self._seed = host_classifier is not None, len(record.class_names), record.config.seed
         self._rows = rows_of_a_call(*record.image_shape[:2])
         devices = jax.local_device_count()
-        self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images toward 3 references are 2 calls
-        slots = max(self._rows // (2 * devices), 1)  # of them are decoded together, on each device
+        self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images × 3 references: 2 calls
+        slots = max(self._rows // (2 * devices), 1)  # rows that each device decodes together
         self._keep = bool(record.config.model.keep_residual)
         encode, decode = make_codec(build_model(record.config, record.image_shape), record.image_shape[:2])
         self._shared = functools.cache(first_call_alone)
@@ -77,30 +87,40 @@ class CompiledModel:
         return map_batches(split, *trees, batch_size=self._rows, calls=parallel_calls())
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """The classifier's probabilities, `[N, K]`; raises ClassifierError if they are none."""
-        if self._host:  # which gets no rows that only fill a batch
+        """The classifier's probabilities for images, `[N, K]`.
+
+        Raises:
+            ClassifierError: if its answers are not probabilities.
+        """
+        if self._host:  # it is given no rows that only fill up a batch
             rows = HOST_BATCHES * self._rows
             starts = range(0, len(images), rows)
             return np.concatenate([self._predict(images[start : start + rows]) for start in starts])
         return self._check(self._map(self._predict, images), len(images))
 
     def encode(self, images: np.ndarray, keep: bool = False) -> tuple[Individual, np.ndarray]:
-        """Individual codes and class codes `[N, size]`.
+        """Encodes images into individual codes and class codes `[N, size]`.
 
-        Exemplars go along if they are to be kept, or if the generator was trained to keep them.
+        The individual codes carry the exemplars if `keep` is set, or if the generator was trained to keep them.
         """
         return self._map(self._encode[keep or self._keep], images)
 
     def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
-        """Images of as many individual and class codes."""
+        """Decodes individual codes and as many class codes into images."""
         return self._map(self._decode, individual, class_codes)
 
     def at(self, individual: Individual | Picked, waypoints: np.ndarray | Picked, shifts: np.ndarray) -> np.ndarray:
-        """Images `[N, height, width, channels]` at shifts `[N]` of paths `[N, points, size]`."""
+        """Decodes images `[N, height, width, channels]` at shifts `[N]` in [0, 1] along paths `[N, points, size]`."""
         return self._map(self._at, individual, waypoints, shifts)
 
     def search(self, paths: Paths, *, confidence: float, tolerance: float) -> Crossings:
-        """`counterfactual.search` over any number of rows, in calls of one shape; the individuals may be `Picked`."""
+        """Runs `counterfactual.search` on any number of paths, in batches of one shape.
+
+        Args:
+            paths: paths to search; the individual codes may be `Picked`.
+            confidence: probability of the target class that a counterfactual must reach.
+            tolerance: uncertainty of the shifts that are found, as a share of the path.
+        """
         answer = self._shared(self._search)
         precision = {"confidence": jnp.asarray(confidence), "tolerance": jnp.asarray(tolerance)}
 
@@ -110,7 +130,7 @@ class CompiledModel:
         return map_batches(find, paths, batch_size=self._search_rows, calls=parallel_calls(), mask=True)
 
     def code_table(self, source: ImageSource) -> CodeTable:
-        """Class codes of a data set's training images, with the classifier's answers to their reconstructions."""
+        """Makes the code table: training images' class codes, and the classifier's answers to the reconstructions."""
         rows = np.sort(np.random.default_rng(self._seed).permutation(len(source))[:CODES])
 
         def codes_of(indices: np.ndarray) -> tuple[jax.Array, Any]:

@@ -1,4 +1,4 @@
-"""From images and requests to a record: route paths, search them all at once, choose, draw."""
+"""Computes explanations of encoded images: chooses paths, searches them together, selects results, draws images."""
 
 import logging
 from collections.abc import Callable
@@ -39,17 +39,17 @@ log = logging.getLogger(__name__)
 PATH_IMAGES = 7
 SALIENCY_STEPS = 16
 DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactuals
-MEMORY = 2**28  # bytes that the arrays of the rows which are explained together may take, about
+MEMORY = 2**28  # approximate limit, in bytes, for the arrays of rows that are explained together
 
 
 class Exemplars(NamedTuple):
-    """Encoded images, N rows.
+    """N encoded images.
 
     Attributes:
         images: `[N, height, width, channels]` in [0, 1].
-        predictions: `[N]`, the classifier's classes; -1 where it has no finite answer.
-        individual: their individual codes.
-        class_codes: `[N, size]`.
+        predictions: classifier's class of each image, `[N]`; -1 where it has no finite answer.
+        individual: individual codes of the images.
+        class_codes: class codes of the images, `[N, size]`.
     """
 
     images: np.ndarray
@@ -69,10 +69,13 @@ Route = Callable[[Exemplars, Requests], Candidates]
 
 
 def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:
-    """Paths to references that a strategy chooses from the code table; see `ExplainOptions.references`."""
+    """Makes a route to references that a strategy chooses from the code table.
+
+    How many references are tried for a request depends on `references` and `diverse` of the options.
+    """
     several = DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1
-    ends = max(options.references, several) if options.strategy == "nearest" else several  # tried for a class
-    count = max(options.references, several)  # classes tried, where any will do
+    ends = max(options.references, several) if options.strategy == "nearest" else several  # for a given target class
+    count = max(options.references, several)  # classes that are tried where any class will do
 
     def route(exemplars: Exemplars, requests: Requests) -> Candidates:
         codes = exemplars.class_codes[requests.image_index]
@@ -95,7 +98,11 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
 
 
 def route_along(waypoints: np.ndarray) -> Route:
-    """Paths from the exemplars' codes along given points, `[points, size]` or, for each image, `[N, points, size]`."""
+    """Makes a route from the exemplars' class codes through given waypoints.
+
+    Args:
+        waypoints: class codes, `[points, size]` for all images or `[N, points, size]` for each.
+    """
 
     def route(exemplars: Exemplars, requests: Requests) -> Candidates:
         predictions = exemplars.predictions[requests.image_index]
@@ -109,14 +116,18 @@ def route_along(waypoints: np.ndarray) -> Route:
 
 
 def _routed(route: Route, exemplars: Exemplars, requests: Requests) -> Candidates:
-    """The paths of requests for images that the classifier has an answer to."""
+    """The paths of all requests, except for images that the classifier has no finite answer to."""
     answered = np.flatnonzero(exemplars.predictions[requests.image_index] >= 0)
     candidates = route(exemplars, rows.take(requests, answered))
     return candidates._replace(request=answered[candidates.request])
 
 
 def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Requests) -> tuple[Candidates, np.ndarray]:
-    """Adds a path that stays where it is for every request without one; `[Q]` tells the real ones."""
+    """Adds a path that stays at its start for every request without a path.
+
+    Returns:
+        All Q candidates, and which of them are real paths, `[Q]`.
+    """
     missing = np.setdiff1d(np.arange(len(requests.aim)), candidates.request)
     codes = exemplars.class_codes[requests.image_index[missing]]
     stay = np.repeat(codes[:, None], candidates.waypoints.shape[1], axis=1)
@@ -142,7 +153,11 @@ def _search(
 def _draw(
     model: CompiledModel, individual: Individual | Picked, waypoints: np.ndarray, shifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[M, S, height, width, channels]` at shifts `[M, S]` of M paths, and their probabilities `[M, S, K]`."""
+    """Draws images at shifts `[M, S]` of M paths.
+
+    Returns:
+        Images `[M, S, height, width, channels]`, and the classifier's probabilities for them `[M, S, K]`.
+    """
     path = np.repeat(np.arange(len(shifts)), shifts.shape[1])
     images = model.at(Picked(individual, path), Picked(waypoints, path), shifts.reshape(-1))
     apart = lambda x: x.reshape(*shifts.shape, *x.shape[1:])  # noqa: E731
@@ -152,7 +167,10 @@ def _draw(
 def _relevance_maps(
     model: CompiledModel, images: np.ndarray, predictions: np.ndarray, counterfactuals: np.ndarray
 ) -> np.ndarray:
-    """What spoke for the exemplars' classes, against the counterfactuals."""
+    """Maps `[M, height, width]` of how much each pixel speaks for the exemplar's class, against the counterfactual.
+
+    They are computed by integrated gradients if JAX can differentiate the classifier, otherwise by Shapley values.
+    """
     if model.sensitivity is None:
         return exchange_relevance(model.predict, images, counterfactuals, predictions)
     shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)[:, None, None, None]
@@ -171,14 +189,14 @@ def _saliency(
     drawn: dict[str, np.ndarray],
     options: ExplainOptions,
 ) -> np.ndarray:
-    """Maps `[M, height, width]`, all zero where there is no shift."""
+    """Saliency maps `[M, height, width]` of the kind that the options say, all zero for rows without a shift."""
     if options.saliency == "input":
         maps = map_batches(_input_saliency, drawn["counterfactual"], exemplars.images[image])
     elif options.saliency == "reconstruction":
         maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
     elif options.saliency == "relevance":
         maps = np.zeros((len(image), *exemplars.images.shape[1:3]), np.float32)
-        if len(found := np.flatnonzero(~np.isnan(shift))):  # asking a black box about the others costs and says nothing
+        if len(found := np.flatnonzero(~np.isnan(shift))):  # the other maps stay zero; a black box is slow to ask
             own = image[found]
             counterfactuals = drawn["counterfactual"][found]
             maps[found] = _relevance_maps(model, exemplars.images[own], exemplars.predictions[own], counterfactuals)
@@ -196,16 +214,16 @@ def _saliency(
 
 
 def rows_at_once(exemplars: Exemplars, classes: int, options: ExplainOptions) -> int:
-    """How many rows to explain together, so that what is drawn of them takes no more memory than `MEMORY`, about."""
-    images = 2 * (PATH_IMAGES + 1)  # in parts, and joined
+    """Number of rows to explain together, so that the images drawn for them take at most about `MEMORY` bytes."""
+    images = 2 * (PATH_IMAGES + 1)  # twice: in batches, and concatenated
     if options.saliency in ("path", "relevance"):
-        images += 3 * (SALIENCY_STEPS + 1)  # with gradients
-    row = exemplars.images[0].size * images + 2 * classes * (PATH_IMAGES + SALIENCY_STEPS)  # numbers of 4 bytes
+        images += 3 * (SALIENCY_STEPS + 1)  # images along the path, with their gradients
+    row = exemplars.images[0].size * images + 2 * classes * (PATH_IMAGES + SALIENCY_STEPS)  # count of 4-byte numbers
     return max(MEMORY // (4 * row * options.diverse), 1)
 
 
 def _places(request: np.ndarray) -> np.ndarray:
-    """How many rows before each one are of the same request; those of a request stand together."""
+    """The position of each row among the rows of its request, from 0; rows of a request must stand together."""
     _, first, which = np.unique(request, return_index=True, return_inverse=True)
     return np.arange(len(request)) - first[which.reshape(-1)]
 
@@ -215,10 +233,17 @@ def explain_batch(
 ) -> Explanation:
     """Explains encoded images.
 
-    Those that the classifier has no finite answer to, and those whose paths lead to such images, end as NO_ANSWER.
+    Rows whose image has no finite answer by the classifier, or whose path leads through such images, end as NO_ANSWER.
+
+    Args:
+        model: compiled generator and classifier.
+        exemplars: encoded images.
+        requests: images to explain, and the class that each aims at.
+        route: function that chooses the paths to search.
+        options: options of the explanation.
 
     Raises:
-        ClassifierError: if the classifier's answers on the way are no probabilities.
+        ClassifierError: if the classifier's answers along a path are not probabilities.
     """
     candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
     image = requests.image_index[candidates.request]
@@ -274,7 +299,7 @@ def explain_batch(
 
 
 def concatenate(parts: list[Explanation]) -> Explanation:
-    """One record of several, row after row."""
+    """Joins records into one, row after row."""
     fields = {
         name: parts[0].path_shifts if name == "path_shifts" else np.concatenate([getattr(p, name) for p in parts])
         for name in Explanation.__dataclass_fields__

@@ -1,4 +1,4 @@
-"""The `Explainer`: a trained CAE and its classifier behind the interface that scripts and notebooks use."""
+"""The `Explainer`: the interface of a trained CAE and its classifier for scripts and notebooks."""
 
 import dataclasses
 import pathlib
@@ -36,28 +36,37 @@ from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord
 
-IMAGES = 64  # explained at once
+IMAGES = 64  # images that are explained together
 
 
 def check_reference(endings: Sequence[Ending], class_name: str) -> None:
-    """Raises `InputError` if all images already are of the reference's class, so that no path led anywhere."""
+    """Checks that not all images were of the reference's class already, since then there was nothing to explain.
+
+    Args:
+        endings: ending of each explanation.
+        class_name: name of the reference's class.
+
+    Raises:
+        InputError: if all were.
+    """
     if all(ending == Ending.ALREADY_TARGET for ending in endings):
         raise InputError(f"the reference image is of the exemplar's own class, {class_name}; take one of another class")
 
 
 class Explainer:
-    """Explains what a classifier sees in images, by the CAE that was trained for it.
+    """Explains a classifier's decisions on images, with the CAE that was trained for it.
 
-    Made by `Explainer.load(workdir)`. Images are `[N, height, width, channels]` (`[N, height, width]` for grey), uint8
-    or float in [0, 1], of the trained size or resized with a warning.
+    Create it with `Explainer.load(workdir)`. Methods take images `[N, height, width, channels]` (or
+    `[N, height, width]` for grey), uint8 or float in [0, 1]; images of another than the trained size are resized, with
+    a warning.
 
     Attributes:
         record: config, class names and image shape of the run.
-        step: of the checkpoint.
-        params: of the generator.
-        classifier: that is explained.
-        fingerprint: of checkpoint and classifier.
-        model: generator and classifier as calls on any number of rows.
+        step: training step of the checkpoint.
+        params: parameters of the generator.
+        classifier: classifier that is explained.
+        fingerprint: fingerprint of checkpoint and classifier.
+        model: generator and classifier as compiled functions of any number of rows.
     """
 
     def __init__(
@@ -86,26 +95,31 @@ class Explainer:
 
     @classmethod
     def load(cls, workdir: str | pathlib.Path, host_classifier: HostClassifier | None = None) -> "Explainer":
-        """Loads the best whole checkpoint of a workdir and its classifier, or a package.
+        """Loads the best complete checkpoint of a workdir and its classifier, or a package.
 
         Args:
-            workdir: of a trained run, or a folder that `save_package` wrote.
-            host_classifier: explained instead of the workdir's own classifier, which is then not opened; it need not
-                be traceable by JAX. Its classes must be the run's. A package whose classifier is code needs it.
+            workdir: folder of a trained run, or a folder that `save_package` wrote.
+            host_classifier: function to explain instead of the workdir's own classifier, which is then not opened. JAX
+                need not be able to trace it. Its classes must be those of the run. It is required for a package whose
+                classifier is code.
 
         Raises:
             ConfigError: if the folder holds no run, or a damaged record of one.
-            CheckpointError: if it has no whole checkpoint yet, a damaged classifier, or another one than the CAE was
-                trained for; if a package is damaged, or its classifier is code.
+            CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that
+                the CAE was trained for; if a package is damaged, or its classifier is code.
         """
         workdir = pathlib.Path(workdir)
         return cls(**load_parts(workdir, host_classifier)._asdict(), workdir=workdir)
 
     def save_package(self, out: str | pathlib.Path) -> None:
-        """Writes all that explaining needs into a folder that can be given away, see `write_package`.
+        """Writes all that is needed to explain images into a self-contained folder, see `write_package`.
+
+        Args:
+            out: path of a new or empty folder.
 
         Raises:
-            InputError: if the folder has something in it, or this explainer's classifier has no name.
+            InputError: if the folder is not empty or cannot be written to, or if the classifier was passed as a
+                function.
         """
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
@@ -117,7 +131,7 @@ class Explainer:
 
     @property
     def image_format(self) -> Format:
-        """What image files must be brought to, as the training images were."""
+        """The format that image files are converted to: that of the training images."""
         height, width, channels = self.record.image_shape
         return dataclasses.replace(
             file_settings(self.record.config.data).format,
@@ -128,7 +142,11 @@ class Explainer:
 
     @property
     def dataset(self) -> Dataset:
-        """The data set of the run, opened when first asked for."""
+        """The data set of the run, opened at first use.
+
+        Raises:
+            ConfigError: if its classes or image shape are no longer those of the run.
+        """
         if self._dataset is None:
             data = self.record.config.data
             dataset = open_dataset(self.record.data, data.dir, "", file_settings(data, self._workdir, strict=False))
@@ -141,15 +159,15 @@ class Explainer:
 
     @property
     def _unnamed(self) -> bool:
-        """Whether the classifier was handed in as a function."""
+        """Whether the classifier was passed as a function."""
         return not self.classifier.facts
 
     @property
     def code_table(self) -> CodeTable:
         """Class codes of the training images, with the classifier's answers to their reconstructions.
 
-        The one that is kept is taken if it is of this checkpoint and classifier and, where a workdir's data set has
-        been opened, of these data.
+        A saved table is used if it belongs to this checkpoint and classifier and, if the workdir's data set has been
+        opened, to these data. Otherwise it is computed and, where that is possible, saved.
         """
         packed = is_package(self._workdir)
         if self._table is None:
@@ -165,11 +183,11 @@ class Explainer:
         return check_images(images, self.record.image_shape)
 
     def predict(self, images: Images) -> np.ndarray:
-        """The classifier's probabilities, `[N, K]`.
+        """The classifier's probabilities for images, `[N, K]`.
 
         Raises:
-            InputError: for images that cannot be used, with the index.
-            ClassifierError: if its answers are no probabilities, or not finite, with the index.
+            InputError: for images that cannot be used; it names the index.
+            ClassifierError: if the answers are not probabilities, or not finite; it names the index.
         """
         answers = self._answers(self._checked(images))
         broken = np.flatnonzero(np.isnan(answers).any(-1))
@@ -182,24 +200,31 @@ class Explainer:
         return classes_of(self._answers(self._checked(images))) >= 0
 
     def _answers(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, not finite where the classifier has no answer; one of others is checked the first time."""
+        """Probabilities `[N, K]`, not finite where the classifier has no answer.
+
+        A classifier that was not trained here is checked at the first call.
+        """
         if self._check is not None and self._check(images[:ASKED], self.record.class_names):
             self._check = None
         return self.model.predict(images)
 
     def encode(self, images: Images) -> tuple[Individual, np.ndarray]:
-        """Individual codes, see `Individual`, and class codes `[N, size]`."""
+        """Encodes images into individual codes (see `Individual`) and class codes `[N, size]`.
+
+        Raises:
+            InputError: for images that cannot be used; it names the index.
+        """
         return self.model.encode(self._checked(images))
 
     def decode(self, individual: Individual | np.ndarray, class_code: np.ndarray) -> np.ndarray:
-        """Images `[N, height, width, channels]` in [0, 1] of as many individual and class codes.
+        """Decodes individual codes and class codes into images `[N, height, width, channels]` in [0, 1].
 
         Args:
-            individual: Individual codes as `encode` returns them, or their `code` alone, `[N, h, w, code]`.
-            class_code: `[N, size]`.
+            individual: individual codes as `encode` returns them, or their `code` alone, `[N, h, w, code]`.
+            class_code: class codes, `[N, size]`.
 
         Raises:
-            InputError: if their numbers differ.
+            InputError: if there are not as many of one as of the other.
         """
         if not isinstance(individual, Individual):
             individual = Individual(np.asarray(individual))
@@ -216,7 +241,11 @@ class Explainer:
         return route_by_strategy(self.code_table, self._strategies[key], options)
 
     def _toward_reference(self, reference: Images, target: Aim | np.ndarray, count: int) -> Any:
-        """Waypoints and targets for paths of some images to a given one."""
+        """Waypoints and targets `[count]` for the paths of `count` images to a given reference image.
+
+        Raises:
+            InputError: if the reference cannot be used, or its class contradicts the target.
+        """
         reference = as_array(reference)
         if reference.ndim > 3:
             raise InputError(f"the reference is one image [height, width, channels], not {reference.shape}")
@@ -241,9 +270,10 @@ class Explainer:
         waypoints: np.ndarray | None = None,
         **options: Any,
     ) -> Iterator[Explanation]:
-        """`explain` for any number of images, in parts of bounded memory: some images, or some rows of one.
+        """Like `explain`, but yields the record in parts, so that memory does not grow with the number of images.
 
-        `image_index` counts over all images. The rows of a request stand in one part.
+        A part holds some images, or some rows of one image; the rows of a request are always in one part. `image_index`
+        refers to all images. Arguments and errors are those of `explain`.
         """
         settings = read_options(options)
         images = self._checked(images)
@@ -281,22 +311,23 @@ class Explainer:
         """Shifts each image's class code along guided paths until the classifier's answer flips.
 
         Args:
-            images: see the class.
-            target: 'any' other class (whichever is confident first), 'all' other classes (a row each), a class for all
-                images, or a class for each: by name or number. A class of such a name comes first: where one is called
-                'any', 'all' or '3', that is what the text means.
-            reference: an image `[height, width, channels]` that the paths lead to, instead of a strategy's choice.
-            waypoints: class codes that the paths go through, `[points, size]` or, for each image,
-                `[N, points, size]`, from the exemplar's own to the last; `target` is the class there.
-            **options: see `ExplainOptions`.
+            images: images `[N, height, width, channels]` (or `[N, height, width]` for grey), uint8 or float in [0, 1].
+            target: 'any' for whichever other class becomes confident first, 'all' for every other class (a row each), a
+                class for all images, or a class for each. Classes are given by name or number. Names of classes take
+                precedence: if a class is called 'any', 'all' or '3', that class is meant.
+            reference: image `[height, width, channels]` that all paths lead to, instead of references that a strategy
+                chooses.
+            waypoints: class codes that the paths go through after the exemplar's own, `[points, size]` for all images
+                or `[N, points, size]` for each; `target` must be the class at the last one.
+            **options: fields of `ExplainOptions`.
 
         Returns:
-            The record, see `Explanation`. Where fewer diverse answers were found than asked for, a warning says so, and
-            `find_shortfalls` why.
+            The record of all explanations. If fewer diverse counterfactuals were found than asked for, a warning says
+            so; `find_shortfalls` tells why.
 
         Raises:
-            InputError: for images, targets or options that cannot be used, with the index.
-            ClassifierError: if the classifier's answers are no probabilities.
+            InputError: for images, targets or options that cannot be used; it names the index of an image.
+            ClassifierError: if the classifier's answers are not probabilities.
         """
         parts = list(self.explain_batches(images, target, reference=reference, waypoints=waypoints, **options))
         found = concatenate(parts)

@@ -1,4 +1,4 @@
-"""Reads and checks the images that people hand in: arrays, image files, splits of the data set."""
+"""Reads and checks the images to explain: arrays, image files, splits of the data set."""
 
 import hashlib
 import logging
@@ -25,10 +25,14 @@ Images = Any
 
 
 def as_array(values: Any) -> np.ndarray:
-    """An array of numpy, of a PyTorch tensor on any device, or of a list of arrays, tensors or pictures of one size.
+    """Converts images to a numpy array.
+
+    Args:
+        values: numpy array, PyTorch tensor on any device, PIL picture, or a list of arrays, tensors or pictures of one
+            size.
 
     Raises:
-        InputError: for images of several sizes, or pictures that are not stored as grey or RGB, with the index.
+        InputError: for images of different sizes (it names the index), or pictures that are neither grey nor RGB.
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -54,7 +58,7 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def _what_it_looks_like(shape: tuple[int, ...], channels: int) -> str:
-    """A hint for images of a shape that cannot be used."""
+    """A hint, for the error message, at what images of an unusable shape may be; '' if there is none."""
     if (len(shape) == 2 and channels == 1) or (len(shape) == 3 and shape[-1] == channels):
         return "; if this is one image, hand in image[None]"
     if len(shape) == 4 and shape[1] == channels:
@@ -66,9 +70,9 @@ def check_images(images: Images, image_shape: tuple[int, int, int]) -> np.ndarra
     """Brings images into the shape and range that the model was trained for.
 
     Args:
-        images: what `as_array` takes: `[N, height, width, channels]`, or `[N, height, width]` for grey, uint8 or float
-            in [0, 1]. Another height or width is resized, with a warning.
-        image_shape: height, width, channels of the training images.
+        images: anything that `as_array` takes, of shape `[N, height, width, channels]`, or `[N, height, width]` for
+            grey; uint8 or float in [0, 1]. Images of another height or width are resized, with a warning.
+        image_shape: height, width and channels of the training images.
 
     Returns:
         `[N, height, width, channels]` float32 in [0, 1].
@@ -99,10 +103,14 @@ def check_images(images: Images, image_shape: tuple[int, int, int]) -> np.ndarra
 
 
 def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
-    """Reads one image file as `[height, width, channels]` uint8; another size is resized, with a warning.
+    """Reads one image file as `[height, width, channels]` uint8.
+
+    Args:
+        path: path of the file.
+        wanted: size and channels of the training images; an image of another size is resized, with a warning.
 
     Raises:
-        InputError: naming the file, if it cannot be read or has other channels.
+        InputError: if the file cannot be read or has other channels; it names the file.
     """
     try:
         pixels = read_pixels(path, wanted)
@@ -116,10 +124,10 @@ def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
 
 
 def list_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """An image file, or all image files of a folder by name; what else is in it is said.
+    """Lists an image file, or all image files of a folder, sorted by name; other files are logged as not read.
 
     Raises:
-        InputError: naming the path that does not exist, or the folder that has no images.
+        InputError: if the path does not exist, or the folder has no images; it names the path.
     """
     if path.is_dir():
         left_out: Counter[str] = Counter()
@@ -141,24 +149,24 @@ def list_files(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read_images(path: pathlib.Path, wanted: Format) -> tuple[np.ndarray, list[str]]:
-    """Reads an image file, or all image files of a folder by name.
+    """Reads an image file, or all image files of a folder, sorted by name.
 
     Args:
-        path: a file, or a folder of image files.
+        path: path of an image file, or of a folder of image files.
         wanted: size and channels of the training images, as `Explainer.image_format` has them.
 
     Returns:
         Images `[N, height, width, channels]` uint8 and the files' names.
 
     Raises:
-        InputError: naming the file that cannot be read or has other channels, or the folder that has no images.
+        InputError: if a file cannot be read or has other channels, or the folder has no images; it names the path.
     """
     files = list_files(path)
     return np.stack([read_image(file, wanted) for file in files]), [file.name for file in files]
 
 
 class Failure(NamedTuple):
-    """An image that could not be read, and why."""
+    """An image that could not be explained: its name, and the reason."""
 
     name: str
     reason: str
@@ -166,42 +174,46 @@ class Failure(NamedTuple):
 
 @runtime_checkable
 class Inputs(Protocol):
-    """Images by position, read when their turn comes."""
+    """A sequence of images that are read by position when they are needed."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Of all images, each its own."""
+        """Names of all images, unique."""
         ...
 
     def digests(self, rows: Sequence[int]) -> list[str]:
-        """SHA-256 of each image's contents, whether it can be read as an image or not."""
+        """SHA-256 of each row's contents; it does not matter whether they can be read as an image."""
         ...
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
-        """Reads images `[n, height, width, channels]` uint8, the rows they are of, and what failed."""
+        """Reads the images of some rows.
+
+        Returns:
+            Images `[n, height, width, channels]` uint8, the n rows that could be read, and a failure for each other.
+        """
         ...
 
 
 def _digest_or_none(path: pathlib.Path) -> str:
     try:
         return file_digest(path)
-    except OSError:  # said where it is read
+    except OSError:  # reported when the file is read
         return ""
 
 
 class FileInputs:
-    """Image files; one that cannot be read is a failure, and the others go on."""
+    """Image files as `Inputs`; a file that cannot be read becomes a `Failure`, and the others are still read."""
 
     def __init__(self, path: pathlib.Path, wanted: Format, limit: int | None = None):
         self._files, self._format = list_files(path)[:limit], wanted
         self.names = [file.name for file in self._files]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
-        """See `Inputs`; a file that cannot be opened has none."""
+        """SHA-256 of each file; '' for a file that cannot be opened."""
         return [_digest_or_none(self._files[row]) for row in rows]
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
-        """See `Inputs`."""
+        """Reads the images of some rows: images, rows that could be read, and failures, as `Inputs.read` does."""
         images, good, failures = [], [], []
         with warnings.catch_warnings(record=True) as resized:
             warnings.simplefilter("always")
@@ -220,7 +232,7 @@ class FileInputs:
 
 
 class SplitInputs:
-    """Rows of a data set's split."""
+    """Rows of a data set's split, as `Inputs`."""
 
     def __init__(self, source: ImageSource, split: str, rows: Sequence[int]):
         for row in rows:
@@ -230,19 +242,19 @@ class SplitInputs:
         self.names = [f"{split}_{row}" for row in rows]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
-        """See `Inputs`; those of the pixels."""
+        """SHA-256 of the pixels of each image."""
         images = self._source.take(self._rows[np.asarray(rows)])
         return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
-        """See `Inputs`."""
+        """Reads the images of some rows: images, rows that could be read, and failures, as `Inputs.read` does."""
         try:
             return self._source.take(self._rows[np.asarray(rows)]), list(rows), []
         except ImageError:
             return self._one_by_one(rows)
 
     def _one_by_one(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
-        """Some image cannot be read: the others go on."""
+        """Reads the images singly, since at least one of them cannot be read."""
         images, good, failures = [], [], []
         for row in rows:
             try:

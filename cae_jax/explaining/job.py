@@ -1,8 +1,9 @@
-"""A job: many images, explained batch by batch into a folder.
+"""Jobs: explain many images part by part into a folder, so that an interrupted job can continue.
 
-A job is what it was made of. Another model, classifier, target, reference or option, or images of other names, are
-another job, which a folder with results refuses. An image of the same name and other contents is explained again, with
-the part that it is in; so is what failed, as soon as it fails no more.
+A job is identified by its model, classifier, target, reference, options and the names of its images. If any of them
+differs, it is another job, and a folder that holds results of the first one is refused. If an image with the same name
+has changed contents, its part (the images explained together with it) is made again; so is a part with failures, once
+one of them no longer fails.
 """
 
 import contextlib
@@ -31,12 +32,12 @@ log = logging.getLogger(__name__)
 
 
 def _parts(count: int) -> list[list[int]]:
-    """Rows of the images of each part."""
+    """The rows of images in each part of a job of `count` images."""
     return [list(range(start, min(start + IMAGES, count))) for start in range(0, count, IMAGES)]
 
 
 def _forget_changed(folder: ResultFolder, inputs: Inputs) -> None:
-    """Deletes the parts that were made of other contents, before any of them can be taken for an answer."""
+    """Deletes parts of which any image has changed its contents, so that they are made again."""
     changed = []
     for number, rows in enumerate(_parts(len(inputs.names))):
         kept = folder.digests(number)
@@ -57,7 +58,7 @@ def _forget_changed(folder: ResultFolder, inputs: Inputs) -> None:
 def _renew(
     folder: ResultFolder, number: int, rows: Sequence[int], names: Sequence[str], make: Callable[[Sequence[int]], Part]
 ) -> None:
-    """Makes a part, unless it is there and what failed then fails still."""
+    """Makes a part, unless it exists already and its failed images, if any, still fail."""
     part = folder.read(number)
     if part is None:
         folder.write(number, make(rows))
@@ -80,28 +81,29 @@ def explain_to_folder(
     report: Callable[[int], object] = lambda images: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Explains images into a folder; started again on it, it goes on. Interrupted, it leaves a page of what is done.
+    """Explains images into a folder, and continues a job that was interrupted there.
 
-    Several processes share the images; the first one merges what they wrote into the same files that one would write.
+    An interrupted job leaves a page of what is done so far. Several processes share the images; the first one merges
+    the results into the same files that a single process would write.
 
     Args:
-        explainer: of a trained run.
-        inputs: the images.
-        target: see `Explainer.explain`; a class, 'any' or 'all'.
-        path: of the folder, see `outputs`.
-        reference: an image that all paths lead to, or None.
-        reference_name: of that image.
+        explainer: explainer of a trained run.
+        inputs: images to explain.
+        target: target class, by name or number, or 'any' or 'all' (see `Explainer.explain`).
+        path: path of the folder; the module `outputs` lists its files.
+        reference: image `[height, width, channels]` that all paths lead to, or None.
+        reference_name: name of the reference.
         overwrite: whether to replace the results of another job.
-        report: called with the number of images each time some are done.
-        **options: see `ExplainOptions`.
+        report: function called after each part with its number of images.
+        **options: fields of `ExplainOptions`.
 
     Returns:
         The rows of `explanations.json`.
 
     Raises:
-        InputError: if no image at all can be read or used, or the folder holds other results.
-        ConfigError: if another job is at work in the folder.
-        ClassifierError: if the classifier's answers are no probabilities.
+        InputError: if none of the images can be read or used, or the folder holds results of another job.
+        ConfigError: if another job is running in the folder.
+        ClassifierError: if the classifier's answers are not probabilities.
     """
     names = explainer.record.class_names
     target = find_target(target, names) if isinstance(target, str) else int(check_target(target, 1, names)[0])
@@ -121,7 +123,7 @@ def explain_to_folder(
     }
 
     def make(rows: Sequence[int]) -> Part:
-        digests = inputs.digests(rows)  # first: of a file that changes meanwhile, the next start notices
+        digests = inputs.digests(rows)  # before reading: if a file changes in between, the next start notices
         images, good, failures = inputs.read(rows)
         answered = explainer.answered(images) if good else np.zeros(0, bool)
         failures += [
@@ -153,7 +155,7 @@ def _fill(
     facts: dict[str, str],
     report: Callable[[int], object],
 ) -> list[dict[str, Any]]:
-    """Makes this process's parts and merges all of them; interrupted, it merges those that are there."""
+    """Makes this process's parts and merges the parts of all processes; if interrupted, it merges those that exist."""
     parts = _parts(len(names))
     try:
         for number in range(jax.process_index(), len(parts), jax.process_count()):

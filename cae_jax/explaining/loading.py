@@ -1,8 +1,8 @@
-"""From a folder to what an `Explainer` is made of: the best checkpoint of a run and its classifier, or a package.
+"""Loads what an `Explainer` is made of from a folder: the best checkpoint of a run and its classifier, or a package.
 
-A package is a stranger's: whatever its files say, reading it runs no code of theirs. Its classifier is in it, or is a
-file of ONNX, which is data. Any other (a function; a PyTorch file, which is a pickle inside) must be handed in by
-whoever loads the package.
+A package may come from a stranger, so whatever its files say, reading it runs no code of theirs. Its classifier is
+included, or is an ONNX file, which is data. Any other classifier (a function, or a PyTorch file, which contains a
+pickle) must be passed by whoever loads the package.
 """
 
 import json
@@ -53,13 +53,14 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
     """Reads a workdir or a package.
 
     Args:
-        workdir: of a run, or a package.
-        host_classifier: explained instead of the one that the run was trained for, which is then not opened.
+        workdir: folder of a run, or of a package.
+        host_classifier: function to explain instead of the classifier that the run was trained for, which is then not
+            opened.
 
     Raises:
         ConfigError: if the folder holds no run, or a damaged record of one.
-        CheckpointError: if it has no whole checkpoint yet, a damaged classifier, or another one than the run was
-            trained for.
+        CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that the
+            run was trained for.
     """
     if is_package(workdir):
         return read_package(workdir, host_classifier)
@@ -89,7 +90,11 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
 
 
 def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifier:
-    """The classifier that a run was trained for."""
+    """Loads the classifier that a run was trained for.
+
+    Raises:
+        CheckpointError: if the classifier is another one by now.
+    """
     settings = record.config.classifier
     classifier = load_named(settings, workdir / "classifier", "classifier", record.image_shape)
     kept = kept_identity(workdir, "classifier")
@@ -105,7 +110,11 @@ def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifie
 
 
 def _read_tensors(path: pathlib.Path, like: Any) -> Any:
-    """Reads parameters of the shapes that a model has."""
+    """Reads parameters from a safetensors file; names and shapes must be those of `like`, and all arrays float32.
+
+    Raises:
+        CheckpointError: if the file cannot be read or does not fit.
+    """
     try:
         flat = safetensors.numpy.load_file(path)
     except (OSError, ValueError, MemoryError, safetensors.SafetensorError) as error:
@@ -120,7 +129,11 @@ def _read_tensors(path: pathlib.Path, like: Any) -> Any:
 
 
 def _manifest(folder: pathlib.Path) -> dict[str, Any]:
-    """Checks every file against the manifest and returns it."""
+    """Reads a package's manifest, checks every file against it, and returns it.
+
+    Raises:
+        CheckpointError: if the manifest or a file is damaged, or the package's version is unknown.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
@@ -156,7 +169,11 @@ def _check_files(folder: pathlib.Path, files: dict[str, Any]) -> None:
 
 
 def _record(folder: pathlib.Path) -> RunRecord:
-    """The record, its values of the kinds that they have to be."""
+    """Reads a package's record and checks the types of its values.
+
+    Raises:
+        ConfigError: if a value has a wrong type.
+    """
     record, known = read_record(folder), flatten(official())
     given = flatten(record.config)
     for key, value in given.items():
@@ -175,14 +192,14 @@ def _record(folder: pathlib.Path) -> RunRecord:
 
 
 def _alike(value: Any, example: Any) -> bool:
-    """Whether a value of a config is of an example's kind; a whole number does for a float."""
+    """Whether a config's value has the type of an example; an int is accepted for a float."""
     if isinstance(example, tuple):
         return isinstance(value, tuple) and all(isinstance(part, (int, float, str)) for part in value)
     return type(value) is type(example) or (isinstance(example, float) and type(value) is int)
 
 
 def _packed_classifier(folder: pathlib.Path, record: RunRecord, facts: dict[str, Any]) -> LoadedClassifier:
-    """The classifier that is in the package."""
+    """Loads the classifier that is included in a package."""
     try:
         network = classifiers.make_classifier(facts["architecture"], len(record.class_names))
     except (KeyError, TypeError, ValueError) as error:
@@ -201,7 +218,11 @@ def _say_hand_in(folder: pathlib.Path, why: str) -> CheckpointError:
 
 
 def _onnx_settings(folder: pathlib.Path, settings: Config, files: Iterable[str]) -> Config:
-    """The classifier's part of the config, with the path where its file of ONNX is; code and pickles are refused."""
+    """Returns the config's classifier settings with the actual path of its ONNX file; code and pickles are refused.
+
+    Raises:
+        CheckpointError: if the classifier is not an ONNX file, or the file is missing.
+    """
     named = pathlib.Path(settings.path)
     if named.suffix != ".onnx" or settings.kind not in ("auto", "onnx") or settings.weights:
         raise _say_hand_in(
@@ -221,7 +242,11 @@ def _onnx_settings(folder: pathlib.Path, settings: Config, files: Iterable[str])
 
 
 def _named_classifier(folder: pathlib.Path, record: RunRecord, identity: Identity | None) -> LoadedClassifier:
-    """The classifier that the package names, if it is data, and the same as ever."""
+    """Loads the classifier that a package names, if it is an ONNX file and still the one the package was made for.
+
+    Raises:
+        CheckpointError: if it is not.
+    """
     if identity is None:
         path = record.config.classifier.path
         raise _say_hand_in(folder, f"{folder} is of an earlier cae_jax, which did not note what {path} consists of")
@@ -233,7 +258,7 @@ def _named_classifier(folder: pathlib.Path, record: RunRecord, identity: Identit
         where = pathlib.Path(settings.path).parent
         raise CheckpointError(f"the classifier {settings.path} needs {', '.join(missing)}: put it into {where}")
     problem = [f"{name} has other contents" for name in changed]
-    if not problem:  # nothing is opened that has not been compared
+    if not problem:  # files are opened only after their contents were compared
         loaded = load_named(settings, folder, "classifier", record.image_shape)
         problem = classifiers.differences(identity, loaded.identity)
         if not problem:
@@ -248,12 +273,13 @@ def read_package(folder: pathlib.Path, host_classifier: HostClassifier | None = 
     """Reads a folder that `write_package` wrote.
 
     Args:
-        folder: of the package.
-        host_classifier: explained instead of the one that it has or names. If it gives the same answers to a few fixed
-            images, it is taken for that one; if not, that is logged.
+        folder: path of the package.
+        host_classifier: function to explain instead of the classifier that the package includes or names. If it gives
+            the same answers to a few fixed images, it counts as the same classifier; otherwise a warning is logged.
 
     Raises:
-        CheckpointError: naming the file that is missing or changed, or the classifier that must be handed in.
+        CheckpointError: if a file is missing or changed, or the classifier must be passed; it names the file or the
+            classifier.
         ConfigError: if the record is damaged.
     """
     manifest = _manifest(folder)

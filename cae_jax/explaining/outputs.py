@@ -1,10 +1,10 @@
-"""A folder of explanations, written batch by batch so that an interrupted job goes on where it was.
+"""The folder of a job's explanations, written part by part so that an interrupted job can continue.
 
-request.json        what was asked for
-parts/              one .npz a batch of images, and one for each part of its explanations, merged at the end
-strips/             a picture a row
+request.json        what identifies the job
+parts/              for each part: one .npz with its images, and one for each record of explanations; merged at the end
+strips/             a picture of each row
 explanations.npz    all arrays
-explanations.json   the numbers, totals on top
+explanations.json   all numbers, totals first
 index.html          one self-contained page
 """
 
@@ -30,19 +30,19 @@ from cae_jax.workdir.lock import FILE as LOCK
 
 REQUEST = "request.json"
 OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html")
-JOINT = "_to_"  # between an image and a class, in a picture's name
+JOINT = "_to_"  # between the image's and the class's name in the file name of a picture
 FIELDS = tuple(field.name for field in dataclasses.fields(Explanation))
 
 
 class Part(NamedTuple):
-    """What one batch left.
+    """The results of images that were explained together.
 
     Attributes:
-        explanations: of its images, a record for some of the rows after the other; their `image_index` counts `images`.
-        images: `[n, height, width, channels]` in [0, 1], those that could be read.
-        names: of these images.
-        failures: the others.
-        digests: of all of them, in the order of the inputs, see `Inputs.digests`.
+        explanations: records of consecutive rows; their `image_index` refers to `images`.
+        images: the images that could be explained, `[n, height, width, channels]` in [0, 1].
+        names: names of these n images.
+        failures: the other images, and the reasons.
+        digests: SHA-256 of the contents of all images of the part, failed ones included, in the order of the inputs.
     """
 
     explanations: Iterable[Explanation]
@@ -57,7 +57,7 @@ def _number(value: np.floating) -> float | None:
 
 
 def _file_stems(names: Sequence[str]) -> dict[str, str]:
-    """File names for pictures: without the images' suffixes, unless images differ in nothing else.
+    """Maps the images' names to file names for their pictures, without suffixes unless some differ only in the suffix.
 
     Raises:
         InputError: if two images have the same name.
@@ -82,10 +82,10 @@ def _fields(name: str, paths: Iterable[pathlib.Path]) -> Iterator[np.ndarray]:
 
 
 class ResultFolder:
-    """Where a job writes.
+    """The folder that a job writes to.
 
     Attributes:
-        path: the folder.
+        path: path of the folder.
     """
 
     def __init__(
@@ -99,15 +99,15 @@ class ResultFolder:
         """Starts or continues a folder.
 
         Args:
-            path: made if need be.
-            request: JSON values that tell this job from others.
-            names: of all images.
-            class_names: K names.
-            overwrite: whether to delete the results of another job first; other files stay.
+            path: path of the folder, made if it does not exist.
+            request: JSON values that identify the job.
+            names: names of all images.
+            class_names: K names of classes.
+            overwrite: whether to delete the results of an earlier job first; files of other names stay.
 
         Raises:
-            InputError: if the folder holds results of another job, or files that are not ours, and `overwrite` is off;
-                if it holds files of our names without a job; if two images have the same name.
+            InputError: if `overwrite` is off and the folder holds results of another job or other files; if it is on
+                and result files are there without a `request.json`; if two images have the same name.
         """
         self.path, self._class_names, self._count = path, class_names, len(names)
         self._stems, self._aims = _file_stems(names), [*safe_names(class_names, JOINT), "none"]
@@ -117,7 +117,11 @@ class ResultFolder:
         self._claim(overwrite)
 
     def _clear(self) -> None:
-        """Deletes the results of an earlier job, what tells that they are one's last; of no other folder anything."""
+        """Deletes the results of an earlier job; `request.json` goes last, as it shows that the files are results.
+
+        Raises:
+            InputError: if result files are there without it; nothing is deleted then.
+        """
         there = [self.path / name for name in OURS if (self.path / name).exists()]
         if there and not (self.path / REQUEST).exists():
             raise InputError(f"{there[0]} is no result of an earlier job ({REQUEST} is missing); name another --out")
@@ -170,12 +174,12 @@ class ResultFolder:
         return read_kept(self._part(number), whole)
 
     def read(self, number: int) -> Part | None:
-        """A part that was written earlier, or None; a damaged one counts as none."""
+        """Reads a part that was written earlier; None if it does not exist or is damaged."""
         found = self._read(number)
         return found and found[0]
 
     def digests(self, number: int) -> list[str] | None:
-        """Digests of the images that a part was made of, or None where there is no whole part."""
+        """Digests of the images that a part was made of; None if there is no complete part."""
         return read_kept(self._part(number), lambda arrays: arrays["digests"].tolist())
 
     def forget(self, number: int) -> None:
@@ -190,7 +194,7 @@ class ResultFolder:
             for explanation in part.explanations
             for row in range(len(explanation))
         ]
-        for path in (self._part(number), *records, *pictures):  # the first one first: a part that is there is whole
+        for path in (self._part(number), *records, *pictures):  # in this order: if the first exists, the part is whole
             path.unlink(missing_ok=True)
 
     def _picture(self, explanation: Explanation, row: int, names: Sequence[str]) -> str:
@@ -199,9 +203,10 @@ class ResultFolder:
         return f"strips/{stem}{JOINT}{aim}{again}.png"
 
     def write(self, number: int, part: Part) -> None:
-        """Writes a part in the place of an earlier one, record after record: pictures first, its images last.
+        """Writes a part, and replaces an earlier one.
 
-        So a part is whole or none.
+        Pictures and records are written first, the file with the images last; a part without it does not count, so that
+        an interruption leaves no incomplete part.
         """
         self.forget(number)
         explanations, images, names, failures, digests = part
@@ -242,7 +247,7 @@ class ResultFolder:
         return rows
 
     def _fewer(self, explanation: Explanation, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The requests of a record that have fewer answers than were asked for, and why."""
+        """The requests of a record that have fewer diverse answers than asked for, with the reasons."""
         asked = self._request.get("options", {}).get("diverse", 1)
         return [
             {"image": rows[fewer.row]["image"], "target": rows[fewer.row]["target"], "asked": asked}
@@ -251,15 +256,15 @@ class ResultFolder:
         ]
 
     def rows(self) -> list[dict[str, Any]]:
-        """What `finish` has returned to the process that called it."""
+        """The rows of `explanations.json`, once `finish` has written it."""
         return json.loads((self.path / "explanations.json").read_text())["explanations"]
 
     def finish(self, parts: int, facts: dict[str, str]) -> list[dict[str, Any]]:
-        """Merges the parts there are into the page, the JSON and the `.npz`.
+        """Merges all parts that exist into the page, the JSON file and the `.npz` file.
 
         Args:
-            parts: how many there should be.
-            facts: shown on the page.
+            parts: number of parts of the whole job.
+            facts: facts shown on the page, by name.
 
         Returns:
             The rows of the JSON.
@@ -269,7 +274,7 @@ class ResultFolder:
         fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []
         names: list[str] = []
-        whole: list[tuple[int, int, list[pathlib.Path]]] = []  # number of a part, the images before it, its records
+        whole: list[tuple[int, int, list[pathlib.Path]]] = []  # part, number of images before it, its records
         for number in range(parts):
             if (found := self._read(number)) is None:
                 continue
@@ -298,7 +303,7 @@ class ResultFolder:
         return rows
 
     def _write_arrays(self, rows: int, names: list[str], whole: list[tuple[int, int, list[pathlib.Path]]]) -> None:
-        """Writes all arrays as one file, of which a record at a time is in memory."""
+        """Writes all arrays to one file, with only one record at a time in memory."""
         paths = [path for _, _, records in whole for path in records]
         images = _fields("images", (self._part(number) for number, _, records in whole if records))
         indices = (_load(path).image_index + before for _, before, records in whole for path in records)

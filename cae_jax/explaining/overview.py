@@ -1,6 +1,7 @@
-"""The global explanation: what all class codes of a data set show of the classifier, in memory and as a folder.
+"""The global explanation: what the class codes of a whole data set show about the classifier.
 
-The folder has the page, the numbers and graph as JSON, and the codes as a table.
+It is computed in memory, or written to a folder with a page, the numbers and the topology graph as JSON, and the codes
+as a table.
 """
 
 import json
@@ -22,25 +23,27 @@ from cae_jax.parallel.rows import take
 from cae_jax.report.manifold_page import Points, Strip, manifold_page
 from cae_jax.workdir.files import write_whole
 
-DIRECTIONS = 4  # principal directions that are drawn
-STEPS = 9  # images along each
-REACH = 2.5  # standard deviations to both sides
-EXEMPLARS = 3
+DIRECTIONS = 4  # principal directions along which images are drawn
+STEPS = 9  # images along each direction
+REACH = 2.5  # how far images go to either side, in standard deviations
+EXEMPLARS = 3  # exemplars drawn along each direction
 ROWS = 64  # images whose properties are measured at once
-WAYS = 6
-WAY_CHECKS = 300  # ways whose waypoints are decoded and classified
+WAYS = 6  # paths through the graph that are drawn
+WAY_CHECKS = 300  # paths whose waypoints are decoded and classified
 STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
-MARK = "manifold.json"  # of a folder of ours
+MARK = "manifold.json"  # its presence shows that a folder is the result of an earlier run
 
 
 class DrawnWay(NamedTuple):
-    """A way through the graph as images.
+    """A path through the topology graph, drawn as images.
 
     Attributes:
-        caption: of whom it leads to whom.
-        images: `[P, height, width, channels]` in [0, 1], from the first image's reconstruction to its last swap.
-        predictions: `[P]`, the classifier's.
-        bridges: `[P - 1]`, whether the step into the next image is a bridge; the first and the last never are.
+        caption: caption that names the path's first and last image and their classes.
+        images: individual of the first image decoded at each waypoint, `[P, height, width, channels]` in [0, 1]: from
+            its reconstruction to its swap with the last image.
+        predictions: classifier's class of each image, `[P]`.
+        bridges: whether each step between neighbouring images is a bridge of the graph, `[P - 1]`; the first and the
+            last step never are.
     """
 
     caption: str
@@ -50,18 +53,18 @@ class DrawnWay(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """What class codes of N images show.
+    """Results of the analysis of N images' class codes.
 
     Attributes:
-        numbers: by name.
-        per_class: by name, `[K]`.
-        pervasiveness: `[K, K]`, see `manifold.pervasiveness`.
-        components: the principal components of the class codes.
-        coordinates: by name of the projection, `[N, 2]`.
-        graph: the topology graph.
-        correlations: `[D, P]`, of the principal directions with `manifold.PROPERTIES`.
-        directions: by caption, images `[STEPS, height, width, channels]` along a principal direction.
-        ways: some, drawn.
+        numbers: measures of all codes together, by name.
+        per_class: measures of each class, `[K]`, by name.
+        pervasiveness: share of swaps that take the donor's class, `[K, K]`, exemplar's class by donor's class.
+        components: principal components of the class codes.
+        coordinates: name of each projection to the codes' coordinates in it, `[N, 2]`.
+        graph: topology graph of the class codes.
+        correlations: rank correlations of D principal directions with the P `manifold.PROPERTIES`, `[D, P]` in [-1, 1].
+        directions: caption to images along a principal direction, `[STEPS, height, width, channels]` in [0, 1].
+        ways: a few paths through the graph, drawn.
     """
 
     numbers: dict[str, float]
@@ -76,7 +79,7 @@ class Overview(NamedTuple):
 
 
 def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
-    """How well classes are read from codes: fitted to the training split, scored on the test split."""
+    """Accuracies of probes that predict the class from codes, fitted to the training and scored on the test split."""
     train, test = codes.of("train"), codes.of("test")
     class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
     encode = lambda images: codes.explainer.encode(images)[0].code  # noqa: E731
@@ -96,7 +99,7 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
 def _claims(
     answer: manifold.Answer, test: SplitCodes, classes: int, seed: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The method's claims on held-out images, for each class."""
+    """Measures the method's claims on held-out images: numbers of each class, `[K]`, and the pervasiveness `[K, K]`."""
     space = manifold.CodeSpace(answer, test.class_codes, test.predictions, classes)
     table = manifold.pervasiveness(space, seed)
     share, spread = manifold.coherency(space, seed)
@@ -117,7 +120,7 @@ def _claims(
 def _draw_directions(
     explainer: Explainer, test: SplitCodes, components: manifold.PrincipalComponents
 ) -> dict[str, np.ndarray]:
-    """What changes along each principal direction, for the first test images of different classes."""
+    """Draws images along each principal direction, for the first test images of different classes, by caption."""
     _, exemplars = np.unique(test.predictions, return_index=True)
     shifts = np.linspace(-REACH, REACH, STEPS, dtype=np.float32)
     drawn = {}
@@ -133,9 +136,10 @@ def _draw_directions(
 def _ways(
     explainer: Explainer, graph: manifold.TopologyGraph, test: SplitCodes, seed: int
 ) -> tuple[list[DrawnWay], dict[str, float]]:
-    """Ways between random test images of different classes: some drawn, all checked.
+    """Finds paths through the graph between random test images of different classes; draws some, and checks all.
 
-    A waypoint is right if the first image, decoded there, is of the class of the node's majority.
+    A waypoint counts as correct if the path's first individual code, decoded with it, is given the majority class of
+    the waypoint's node. Returned are the drawn paths, the share of correct waypoints, and that of paths with a bridge.
     """
     names = explainer.record.class_names
     pairs = np.stack(metrics.draw_swaps(test.predictions, WAY_CHECKS, seed), axis=1)
@@ -167,14 +171,14 @@ def describe(
     """Analyses the class codes of a data set.
 
     Args:
-        explainer: that encoded them.
-        codes: with rows of the splits 'train' and 'test'.
-        options: of the topology graph.
-        seed: of probes, draws and t-SNE.
-        report: called with each of `STAGES` before it begins.
+        explainer: explainer that encoded them.
+        codes: encoded images, with rows of the splits 'train' and 'test'.
+        options: options of the topology graph.
+        seed: seed of probes, random draws and t-SNE.
+        report: function called with each of `STAGES` before it begins.
 
     Raises:
-        InputError: if a split is missing, has one class only, or no graph came out.
+        InputError: if a split is missing or has only one predicted class, or the graph would be empty.
     """
     train, test = codes.of("train"), codes.of("test")
     for name, part in (("train", train), ("test", test)):
@@ -227,7 +231,7 @@ def describe(
 
 
 def to_json(overview: Overview, codes: SplitCodes, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Numbers and graph as plain lists, NaN as None; node members by image name too."""
+    """Numbers and graph as plain values for JSON, with None for NaN; nodes also list their members' image names."""
     plain = lambda values: [None if np.isnan(value) else float(value) for value in values]  # noqa: E731
     graph = overview.graph.to_dict()
     for node in graph["nodes"]:
@@ -245,7 +249,7 @@ def to_json(overview: Overview, codes: SplitCodes, class_names: tuple[str, ...])
 
 
 def _positions(overview: Overview, seed: int) -> np.ndarray:
-    """Where nodes are drawn: near the middle of their members in t-SNE, pulled together by edges."""
+    """Coordinates `[V, 2]` of the graph's nodes in the plot: a spring layout, started from their members in t-SNE."""
     picture = overview.coordinates["t-SNE"]
     picture = (picture - picture.mean(0)) / picture.std()
     start = {node: picture[rows].mean(0) for node, rows in enumerate(overview.graph.members)}
@@ -297,7 +301,11 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
 
 
 def _claim(path: pathlib.Path) -> None:
-    """Raises `InputError` unless a folder is new, empty, or of an earlier description, and can be written to."""
+    """Makes the folder of the results.
+
+    Raises:
+        InputError: if it cannot be made, or holds other files than those of an earlier run.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         strange = any(path.iterdir()) and not (path / MARK).exists()
@@ -318,15 +326,16 @@ def describe_to_folder(
     """Analyses the class codes of a run's data set and writes index.html, manifold.json and codes.parquet.
 
     Args:
-        explainer: of the run.
-        path: of the folder; files of these names in it are replaced.
-        options: of the topology graph.
-        seed: see `describe`.
-        limit: images of each split.
-        report: called with a stage's name, how much of all is done, and all.
+        explainer: explainer of the run.
+        path: path of the folder; files of these names in it are replaced.
+        options: options of the topology graph.
+        seed: seed of probes, random draws and t-SNE.
+        limit: number of images of each split; None for all.
+        report: function called with a stage's name, the number of stages done, and the number of all stages.
 
     Raises:
-        InputError: see `describe`; or if the folder cannot be written to.
+        InputError: if the train or test split is empty or has only one predicted class, the graph would be empty, or
+            the folder holds other files or cannot be written to.
     """
     options = options or MapperOptions()
     _claim(path)

@@ -1,7 +1,7 @@
-"""A trained explainer as one folder that can be given away: weights, config, code table, metrics, a model card.
+"""Packages: a trained explainer as one self-contained folder with weights, config, code table, metrics and model card.
 
-Arrays are safetensors and `.npz` without pickle; `package.json`, written last, has the SHA-256 of every file. A workdir
-keeps its code table in the same file as a package.
+Arrays are stored as safetensors and as `.npz` without pickle. `package.json`, written last, has the SHA-256 of every
+file. A workdir saves its code table under the same file name as a package.
 """
 
 import json
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
 CODE_TABLE = "code_table.npz"
-LISTING = "listing.csv"  # which image is in which split, where the workdir says so
-VERSION = 2  # 1 did not say what a classifier of another framework is known again by
+LISTING = "listing.csv"  # says which image is in which split; only some workdirs have it
+VERSION = 2  # version 1 had no identity of a classifier of another framework
 SHOWN = (
     ("classifier_accuracy", "the classifier is right"),
     ("oracle_accuracy", "the oracle, a classifier that training never saw, is right"),
@@ -43,14 +43,14 @@ SHOWN = (
 
 
 class Parts(NamedTuple):
-    """What an `Explainer` is made of.
+    """The parts of an `Explainer`.
 
     Attributes:
-        record: of the run.
-        step: of the checkpoint.
-        params: of the generator.
-        classifier: that is explained.
-        fingerprint: of checkpoint and classifier.
+        record: record of the run: config, class names, image shape.
+        step: training step of the checkpoint.
+        params: parameters of the generator.
+        classifier: classifier that is explained.
+        fingerprint: fingerprint of checkpoint and classifier.
     """
 
     record: RunRecord
@@ -61,12 +61,12 @@ class Parts(NamedTuple):
 
 
 def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = None) -> CodeTable | None:
-    """Reads the table kept in a workdir, or None where there is none of this model, classifier and data.
+    """Reads the code table saved in a workdir or package; None if there is none for this model, classifier and data.
 
     Args:
-        workdir: of the run.
-        fingerprint: of checkpoint and classifier.
-        data: fingerprint of the data set; None where it has not been opened: the table is then what is known of it.
+        workdir: folder of the run or package.
+        fingerprint: fingerprint of checkpoint and classifier.
+        data: fingerprint of the data set; None if it has not been opened, so that the data are not compared.
     """
     path = workdir / CODE_TABLE
 
@@ -80,7 +80,7 @@ def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = 
 
 
 def _whole(table: CodeTable) -> CodeTable:
-    """The same table; a ValueError if it is none."""
+    """Returns a code table after checking the types and shapes of its arrays; raises ValueError if they are wrong."""
     rows = len(table.class_codes)
     kinds = {"names": "U", "class_codes": "f", "labels": "iu", "predictions": "iu", "confidences": "f"}
     for name, array in table._asdict().items():
@@ -90,7 +90,14 @@ def _whole(table: CodeTable) -> CodeTable:
 
 
 def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str, data: str) -> None:
-    """Writes a table into a workdir; one that cannot be written to costs time at the next start, and says so."""
+    """Saves a code table in a workdir; if it cannot be written, a warning is logged, and the next start remakes it.
+
+    Args:
+        workdir: folder of the run or package.
+        table: code table.
+        fingerprint: fingerprint of checkpoint and classifier.
+        data: fingerprint of the data set.
+    """
     try:
         write_npz(workdir / CODE_TABLE, fingerprint=np.asarray(fingerprint), data=np.asarray(data), **table._asdict())
     except OSError as error:
@@ -108,20 +115,20 @@ def _write_tensors(path: pathlib.Path, params: Any) -> None:
 
 
 def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pathlib.Path) -> None:
-    """Writes a package; see `Explainer.load` for the way back.
+    """Writes a package, which `Explainer.load` reads.
 
-    A classifier that was trained here goes along. One of another framework is named, with what it is known again by. A
-    file of ONNX, and what it keeps beside it, must be in the package's folder or where the config says, wherever the
-    package is used; anything else must be handed in.
+    A classifier that was trained by the run is included. One of another framework is only named, with the fingerprints
+    of its files and answers. Where the package is used, an ONNX file and its external data must be in the package's
+    folder or at the path that the config says; any other classifier must be passed to `Explainer.load`.
 
     Args:
-        out: a new or empty folder.
-        parts: of the explainer.
-        table: class codes of the training images.
-        workdir: of the run, whose metrics and listing go along.
+        out: path of a new or empty folder.
+        parts: parts of the explainer.
+        table: code table of the training images.
+        workdir: folder of the run, whose metrics and listing are included.
 
     Raises:
-        FileExistsError: if the folder has something in it.
+        FileExistsError: if the folder is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty; name another folder")
@@ -159,10 +166,10 @@ def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scor
     """Writes a model card in Markdown.
 
     Args:
-        record: of the run.
-        step: of the checkpoint.
-        classifier: its facts.
-        scores: the run's metrics; may be empty.
+        record: record of the run.
+        step: training step of the checkpoint.
+        classifier: facts of the classifier.
+        scores: metrics of the run, by name; may be empty.
     """
     height, width, channels = record.image_shape
     named = f"included ({classifier['architecture']})" if "architecture" in classifier else _not_included(classifier)

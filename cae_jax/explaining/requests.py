@@ -1,4 +1,4 @@
-"""What is asked for: the class that each image aims at."""
+"""Requests: which class each image is to be explained toward."""
 
 import difflib
 import enum
@@ -13,7 +13,7 @@ from cae_jax.explaining.inputs import as_array
 
 
 class Aim(enum.StrEnum):
-    """Targets that are no class."""
+    """Targets that are not a class: whichever other class becomes confident first, or all other classes."""
 
     ANY = "any"
     ALL = "all"
@@ -23,18 +23,18 @@ Target = Any
 """A class by name or number, one for each image in whatever holds them, 'any' or 'all': see `check_target`."""
 
 
-ANY = -1  # the aim of rows that accept whichever class comes first
+ANY = -1  # aim of a request that accepts whichever other class becomes confident first
 
 
-MOST_NAMES = 20  # of classes in a sentence
+MOST_NAMES = 20  # names of classes that a message lists
 
 
 class Requests(NamedTuple):
-    """M rows, each to be explained.
+    """M requests: pairs of an image and a class to explain it toward.
 
     Attributes:
-        image_index: `[M]`, of the image.
-        aim: `[M]`, the class aimed at, or `ANY`.
+        image_index: row number of each request's image, `[M]`.
+        aim: class that each request aims at, or `ANY`, `[M]`.
     """
 
     image_index: np.ndarray
@@ -52,12 +52,12 @@ def _unknown(name: str, class_names: Sequence[str]) -> InputError:
 
 
 def find_class(name: str, class_names: Sequence[str]) -> int:
-    """The number of a class by its name, or by its number where no class has that name.
+    """The number of a class, given its name, or its number as text if no class has that name.
 
     Raises:
-        InputError: if there is none, with the names there are.
+        InputError: if there is no such class; it lists the names.
     """
-    composed = unicodedata.normalize("NFC", name)  # what a keyboard writes, and what some file systems make of it
+    composed = unicodedata.normalize("NFC", name)  # keyboards and file systems encode accented letters differently
     for wanted, known in ((name, class_names), (composed, [unicodedata.normalize("NFC", c) for c in class_names])):
         if wanted in known:
             return list(known).index(wanted)
@@ -67,10 +67,10 @@ def find_class(name: str, class_names: Sequence[str]) -> int:
 
 
 def find_target(name: str, class_names: Sequence[str]) -> Aim | int:
-    """What a text means as a target: the class of that name, else 'any' or 'all', else the class of that number.
+    """Reads a target from text: the class of that name, else 'any' or 'all', else the class of that number.
 
     Raises:
-        InputError: if it means nothing.
+        InputError: if it is none of these.
     """
     if isinstance(name, Aim) or (name in tuple(Aim) and name not in class_names):
         return Aim(name)
@@ -78,7 +78,11 @@ def find_target(name: str, class_names: Sequence[str]) -> Aim | int:
 
 
 def _numbers(targets: np.ndarray, target: Target, images: int, class_names: Sequence[str]) -> np.ndarray:
-    """Targets as numbers of classes, of whatever kind and shape they are."""
+    """Converts targets to class numbers: names, one-hot rows, and columns `[images, 1]`.
+
+    Raises:
+        InputError: if they are none of these, or not whole numbers.
+    """
     classes = len(class_names)
     if targets.dtype.kind == "U":
         targets = np.reshape([find_class(str(name), class_names) for name in targets.flat], targets.shape)
@@ -93,19 +97,20 @@ def _numbers(targets: np.ndarray, target: Target, images: int, class_names: Sequ
 
 
 def check_target(target: Target, images: int, class_names: Sequence[str]) -> Aim | np.ndarray:
-    """Brings a target into one form.
+    """Converts a target of any form to an `Aim` or to class numbers.
 
     Args:
-        target: 'any', 'all', a class by name or number, or one for each image: `[images]`, `[images, 1]` or one-hot
-            `[images, K]`, of numpy, PyTorch or lists. Names come before numbers and before 'any' and 'all'.
-        images: how many there are.
-        class_names: K names.
+        target: 'any', 'all', a class by name or number, or a class for each image: `[images]`, `[images, 1]` or one-hot
+            `[images, K]`, as numpy array, PyTorch tensor or list. Names of classes take precedence over numbers and
+            over 'any' and 'all'.
+        images: number of images.
+        class_names: K names of classes.
 
     Returns:
-        An `Aim`, or a class for every image, `[images]`.
+        An `Aim`, or the class number for each image, `[images]`.
 
     Raises:
-        InputError: if it is none of these, or a class that does not exist.
+        InputError: if the target has none of these forms, or the class does not exist.
     """
     if isinstance(target, str):
         found = find_target(target, class_names)
@@ -124,16 +129,16 @@ def check_target(target: Target, images: int, class_names: Sequence[str]) -> Aim
 
 
 def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int, size: int) -> np.ndarray:
-    """Brings waypoints to float32.
+    """Checks waypoints and converts them to float32.
 
     Args:
-        waypoints: `[points, size]`, or `[images, points, size]`.
-        target: as `check_target` returns it.
-        images: how many there are.
-        size: of a class code.
+        waypoints: class codes, `[points, size]` or `[images, points, size]`.
+        target: target as `check_target` returns it.
+        images: number of images.
+        size: size of a class code.
 
     Raises:
-        InputError: for another shape, or a target that is no class.
+        InputError: for another shape, or a target that is not a class.
     """
     waypoints = np.asarray(waypoints, np.float32)
     if waypoints.shape[-1:] != (size,) or waypoints.ndim not in (2, 3) or 0 in waypoints.shape:
@@ -146,9 +151,13 @@ def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int
 
 
 def make_requests(predictions: np.ndarray, target: Aim | np.ndarray, classes: int) -> Requests:
-    """Rows for images of some predictions `[N]`: one each, or for target 'all' one for every other class.
+    """Makes the requests of N images: one for each image, or for target 'all' one for each other class.
 
-    An image without a prediction (-1) gets one row in any case.
+    Args:
+        predictions: classifier's class of each image, `[N]`; -1 where it has no finite answer. Such an image gets one
+            request in any case.
+        target: target as `check_target` returns it.
+        classes: number of classes, K.
     """
     everyone = np.arange(len(predictions))
     if isinstance(target, np.ndarray):
