@@ -1,1 +1,1 @@
-"""Methods that explain classifiers, compared on a trained run: what each may see, what it answers, how it is scored."""
+"""Compares explanation methods on a trained run: what each method may see, what it returns, and how it is scored."""

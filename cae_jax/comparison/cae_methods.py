@@ -1,4 +1,4 @@
-"""CAE's own rows of the comparison, and the controls that are made of its codes."""
+"""The methods of the comparison that use a CAE: its own explanations, and controls made from its codes."""
 
 import numpy as np
 
@@ -9,34 +9,37 @@ from cae_jax.explaining import Aim, Explainer, ExplainOptions, attribute
 from cae_jax.parallel.rows import take
 
 DIVERSE = 3
-PUBLISHED = {"strategy": "medoid", "references": 1}  # for a reference that was picked by hand: of the nearest class
+PUBLISHED = {"strategy": "medoid", "references": 1}  # the nearest class's medoid; the paper picks references by hand
 SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-IMAGES = 64  # at once, of those explained as published
+IMAGES = 64  # images explained together by the published rule
 
 
 def cae(task: Task) -> np.ndarray:
-    """As the bench config asks, toward every other class."""
+    """CAE's saliency maps toward every other class, with the options of the bench config."""
     return attribute(task.explainer, task.images, task.classes, **task.attribution)
 
 
 def cae_change(task: Task) -> np.ndarray:
-    """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that is confident first."""
+    """What the decoder changed, |D(c, s') - D(c, s)|, toward the class that becomes confident first.
+
+    D is the decoder, c the individual code, s the image's class code and s' that of the counterfactual.
+    """
     options = task.cae | {"confidence": task.confidence, "saliency": "reconstruction", "residual": False}
     return np.abs(task.explainer.explain(task.images, Aim.ANY, **options).saliency)
 
 
 def cae_published(task: Task) -> np.ndarray:
-    """As published: the first image of six on a straight line to one reference whose answer differs, less the input."""
+    """CAE's saliency maps by the published rule, see `published_maps`."""
     return published_maps(task.explainer, task.images, ExplainOptions(confidence=task.confidence, **PUBLISHED))
 
 
 def reconstruction_error(task: Task) -> np.ndarray:
-    """A control: what the CAE fails to draw, which knows nothing of the classifier."""
+    """A control: the CAE's reconstruction error, which knows nothing of the classifier."""
     return baselines.reconstruction_error(task.images, task.reconstructions)
 
 
 def _randomly_shifted(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Images drawn with class codes moved as far as CAE moves them, but in random directions."""
+    """Images whose class codes are moved in random directions, as far as CAE moves them; and the reconstructions."""
     found = task.explainer.explain(task.images, task.targets, confidence=task.confidence)
     codes, class_codes = task.explainer.encode(task.images)
     lengths = np.linalg.norm(found.counterfactual_code - class_codes, axis=-1)
@@ -45,13 +48,13 @@ def _randomly_shifted(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_direction_maps(task: Task) -> np.ndarray:
-    """A control: what changes when the class code is moved in a random direction."""
+    """A control: maps of what changes when the class code is moved in a random direction, as far as CAE moves it."""
     moved, base = _randomly_shifted(task)
     return np.abs(moved - base).mean(-1)
 
 
 def random_direction(task: Task) -> Counterfactuals:
-    """A control: the class code moved as far as CAE moves it, in a random direction."""
+    """A control: images whose class code is moved in a random direction, as far as CAE moves it."""
     moved, base = _randomly_shifted(task)
     return Counterfactuals(moved, base, np.full(len(moved), np.nan))
 
@@ -69,22 +72,22 @@ def _counterfactuals(task: Task, residual: bool, diverse: bool) -> Counterfactua
 
 
 def cae_counterfactuals(task: Task) -> Counterfactuals:
-    """At the shift where the target is confident; at the path's end where it never is."""
+    """CAE's counterfactuals: the image at which the target becomes confident, or the path's end if it never does."""
     return _counterfactuals(task, residual=False, diverse=True)
 
 
 def cae_residual_counterfactuals(task: Task) -> Counterfactuals:
-    """The same, with the exemplar itself kept where the class code changed nothing."""
+    """CAE's counterfactuals, with the exemplar itself kept wherever the class code changes nothing."""
     return _counterfactuals(task, residual=True, diverse=False)
 
 
 def _reference_codes(
     table: CodeTable, class_codes: np.ndarray, predictions: np.ndarray, options: ExplainOptions
 ) -> np.ndarray:
-    """The class codes of references, `[N, size]`; an image's own where there is none in the whole table."""
+    """Class codes of a reference for each image, `[N, size]`; the image's own where the code table has no reference."""
     ends = class_codes.copy()
     left = np.arange(len(ends))
-    for least in (options.confidence, 0.0):  # a doubtful reference is better than none: there always is a map
+    for least in (options.confidence, 0.0):  # a reference without confidence is better than none: each image gets a map
         codes = class_codes[left]
         which, classes = nearest_classes(table, codes, predictions[left], options.references, least)
         found = STRATEGIES[options.strategy](table, least)(codes[which], classes, 1)
@@ -99,16 +102,18 @@ def _reference_codes(
 def published_maps(explainer: Explainer, images: np.ndarray, options: ExplainOptions) -> np.ndarray:
     """Saliency maps by the published rule (Xie et al., ICDE 2024, arXiv 2406.07961).
 
-    On a straight line from the exemplar's class code to that of one reference, the first of six images that the
-    classifier gives another class than the exemplar, or else the last one; of it the difference from the exemplar.
+    Six images are decoded along the straight line from the exemplar's class code to that of one reference. The map is
+    the absolute difference of the exemplar from the first of them that the classifier gives another class than the
+    exemplar, or from the last one if there is none.
 
     Args:
-        explainer: of a trained run.
-        images: `[N, height, width, channels]` float32 in [0, 1].
-        options: strategy, one reference, and the confidence that it has, where any has it.
+        explainer: explainer of a trained run.
+        images: exemplars, `[N, height, width, channels]` float32 in [0, 1].
+        options: options of which the strategy, the number of references (1) and the confidence are used; a reference
+            has this confidence, if any has.
 
     Returns:
-        `[N, height, width]` in [0, 1], a map for every image.
+        Maps `[N, height, width]` in [0, 1].
     """
     maps = []
     for start in range(0, len(images), IMAGES):

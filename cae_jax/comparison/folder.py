@@ -1,4 +1,7 @@
-"""A comparison as a folder: `benchmark.csv`, `benchmark.md`, `summary.md`, `index.html`, and each method's answers."""
+"""Writes a comparison into a folder: `benchmark.csv`, `benchmark.md`, `summary.md` and `index.html`.
+
+The results of each method are saved beside them by `suite`.
+"""
 
 import pathlib
 from collections.abc import Sequence
@@ -62,7 +65,7 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
 
 
 def short_tables(setting: Setting, results: Sequence[Result]) -> str:
-    """The tables of the README: the main scores, and CAE against the best others in them."""
+    """The short tables, as in the README, in Markdown: main scores, and CAE's differences to the best other methods."""
     protocol = setting.judge.protocol
     seed, resamples = protocol.seed, protocol.bootstrap
     parts = []
@@ -77,13 +80,13 @@ def short_tables(setting: Setting, results: Sequence[Result]) -> str:
 
 
 def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Result], title: str) -> None:
-    """Writes tables and page; each file whole or not at all.
+    """Writes tables and page; an interruption leaves no incomplete file.
 
     Args:
-        folder: made if it is not there.
-        setting: that the methods were asked about.
-        results: theirs.
-        title: of the page.
+        folder: path of the folder, made if it does not exist.
+        setting: setting of the comparison.
+        results: results of the methods.
+        title: title of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     protocol = setting.judge.protocol

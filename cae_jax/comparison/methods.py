@@ -1,4 +1,4 @@
-"""The methods of the comparison by name: CAE, baselines and controls, in the order of the tables."""
+"""The methods of the comparison, by name and in the order of the tables: CAE, baselines and controls."""
 
 import enum
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from cae_jax.comparison.task import Counterfactuals, Task
 
 
 class Role(enum.Enum):
-    """What a method is there for."""
+    """The role of a method in the comparison."""
 
     OURS = "compared with the others"
     VARIANT = "another way to ask CAE, compared with nobody"
@@ -24,9 +24,9 @@ class Method(NamedTuple):
     """A method of the comparison.
 
     Attributes:
-        answer: a task to maps `[N, height, width]`, the higher, the more relevant to the classifier's answer; or to
-            `Counterfactuals` of its targets.
-        role: what it is there for.
+        answer: function from a task to saliency maps `[N, height, width]`, higher where a pixel is more relevant to the
+            classifier's answer; or to `Counterfactuals` toward the task's targets.
+        role: role of the method in the comparison.
     """
 
     answer: Callable[[Task], Any]
@@ -75,7 +75,7 @@ ATTRIBUTIONS: dict[str, Method] = {
 
 
 def _without_path(task: Task, images: np.ndarray, bases: np.ndarray | None = None) -> Counterfactuals:
-    """The record of a method that has no path; it changed the images themselves, unless other bases are given."""
+    """The counterfactuals of a method without paths; `bases`, which it changed, are the images if not given."""
     bases = task.images if bases is None else bases
     return Counterfactuals(np.asarray(images, np.float32), bases, np.full(len(images), np.nan))
 

@@ -1,4 +1,4 @@
-"""Scores of what a method answered: one value an image, so that intervals and pairs can be made of them."""
+"""Scores of a method's results: one value an image, for confidence intervals and paired differences."""
 
 import functools
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from cae_jax.config.protocol import Protocol
 from cae_jax.data.phantom import mask_of_mark
 from cae_jax.parallel.batching import map_batches
 
-REAL = 2000  # training images that KID compares with
+REAL = 2000  # training images that KID compares counterfactuals with
 
 
 class Score(NamedTuple):
-    """How a method did.
+    """A method's values in one score.
 
     Attributes:
-        values: `[N]`, one for each image, NaN where there is none; or a single one for all of them, `[]`.
-        lower_is_better: whether small values are the good ones.
+        values: value of each image, `[N]`, NaN where there is none; or one value of all images together, `[]`.
+        lower_is_better: whether lower values are better.
     """
 
     values: np.ndarray
@@ -31,12 +31,12 @@ class Score(NamedTuple):
 
 
 def _higher(values: npt.ArrayLike) -> Score:
-    """A score of which more is better."""
+    """A score for which higher values are better."""
     return Score(np.asarray(values, np.float64))
 
 
 def lower(values: npt.ArrayLike) -> Score:
-    """A score of which less is better."""
+    """A score for which lower values are better."""
     return Score(np.asarray(values, np.float64), lower_is_better=True)
 
 
@@ -50,7 +50,7 @@ def _fills(protocol: Protocol, task: Task) -> dict[str, metrics.Fill]:
 
 
 class AttributionScores:
-    """Scores maps; compiled once for all methods."""
+    """Scores saliency maps; the functions are compiled once for all methods."""
 
     def __init__(self, task: Task, judge: Judge):
         self._task, self._judge = task, judge
@@ -63,7 +63,7 @@ class AttributionScores:
         }
 
     def __call__(self, maps: np.ndarray) -> dict[str, Score]:
-        """Scores by name of maps `[N, height, width]`."""
+        """Returns the scores of saliency maps `[N, height, width]`, by name."""
         protocol, truth = self._judge.protocol, self._judge.truth
         scores: dict[str, Score] = {}
         for number, (name, curves) in enumerate(self._curves.items()):
@@ -96,7 +96,7 @@ class AttributionScores:
 
 
 class CounterfactualScores:
-    """Scores counterfactuals. KID's features are the spatial means of the oracle's last convolution."""
+    """Scores counterfactuals. The features of KID are the spatial means of the oracle's last convolution."""
 
     def __init__(self, task: Task, judge: Judge):
         self._task, self._judge = task, judge
@@ -106,7 +106,7 @@ class CounterfactualScores:
         self._real = self._features(task.train_images[rows])
 
     def __call__(self, found: Counterfactuals) -> dict[str, Score]:
-        """Scores by name; KID is one of all images together."""
+        """Returns the scores of counterfactuals, by name; KID is a single value of all images together."""
         task, (protocol, judge, truth) = self._task, self._judge
         images, targets = np.asarray(found.images, np.float32), task.targets
         answers, oracle = task.explainer.predict(images), map_batches(judge.predict, images)

@@ -1,4 +1,4 @@
-"""Runs every method on the same images, keeps what each answered, and scores it; goes on where it broke off."""
+"""Runs every method on the same images, scores it and saves its result, so that an interrupted comparison continues."""
 
 import dataclasses
 import hashlib
@@ -20,21 +20,21 @@ from cae_jax.file_names import safe_name
 from cae_jax.workdir.files import write_npz
 from cae_jax.workdir.kept import read_kept
 
-VERSION = 5  # of what is kept; raise it when a method or a score changes
+VERSION = 5  # version of the saved results; raise it when a method or a score changes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """One method, run and scored.
+    """The result of running and scoring one method.
 
     Attributes:
         kind: 'attributions' or 'counterfactuals'.
-        name: of the method.
-        role: what it is there for.
-        scores: by name.
-        pictures: `[P, height, width]` maps or `[P, height, width, channels]` images.
-        seconds: an image took, compilation included.
-        error: why it failed, or ''.
+        name: name of the method.
+        role: role of the method in the comparison.
+        scores: scores by name; empty if the method failed.
+        pictures: first P results, as saliency maps `[P, height, width]` or images `[P, height, width, channels]`.
+        seconds: seconds per image, compilation included.
+        error: the error that the method failed with, or ''.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Result:
 
 
 def chosen(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Kinds and names of the methods asked for; all, if none is named.
+    """Returns kind and name of each method that is named; of all methods, if `names` is empty.
 
     Raises:
         ConfigError: for a name that does not exist.
@@ -61,7 +61,7 @@ def chosen(names: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 class _Kept:
-    """Results on disk, one file a method; those of another protocol, model or version are made again."""
+    """Results saved on disk, one file for each method; those of another protocol, model or version are not used."""
 
     def __init__(self, folder: pathlib.Path, setting: Setting):
         self._folder, task = folder, setting.task
@@ -96,7 +96,7 @@ class _Kept:
 
 
 class _Scorers:
-    """What scores each kind of answers, made when it is first needed."""
+    """The scorer of each kind of methods, made when it is first needed."""
 
     def __init__(self, setting: Setting):
         self._setting, self._made = setting, {}
@@ -109,7 +109,7 @@ class _Scorers:
 
 
 def _answer(task: Task, kind: str, name: str) -> tuple[Any, np.ndarray, float]:
-    """What a method answers, its maps or images, and the seconds that an image took."""
+    """Runs a method; returns its result, the maps or images in it, and the seconds per image."""
     began = time.perf_counter()
     found = KINDS[kind][name].answer(task)
     if kind == "attributions":
@@ -119,7 +119,7 @@ def _answer(task: Task, kind: str, name: str) -> tuple[Any, np.ndarray, float]:
 
 
 def _failed(folder: pathlib.Path, kind: str, name: str, error: Exception) -> Result:
-    """The row of a method that failed; why is in the folder too, in full."""
+    """The result of a method that failed; the full traceback is added to a log in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{kind}_failed.log").open("a") as file:
         file.write(f"{name}\n{traceback.format_exc()}\n")
@@ -128,15 +128,18 @@ def _failed(folder: pathlib.Path, kind: str, name: str, error: Exception) -> Res
 
 
 def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console: Console) -> Iterator[Result]:
-    """Runs and scores methods one after the other; each is kept in `folder` as soon as it is done.
+    """Runs and scores methods one after the other, and yields their results; each is saved as soon as it is done.
 
-    A method that fails is a result with its error, and is tried again next time.
+    Saved results are reused. A method that fails yields a result with its error, and is tried again next time.
 
     Args:
-        setting: what they are asked about, and what scores them.
-        folder: for what is kept.
-        names: of methods; empty for all.
-        console: for people.
+        setting: task of the methods, and what they are scored by.
+        folder: folder of the saved results.
+        names: names of the methods to run; empty for all.
+        console: console for messages.
+
+    Raises:
+        ConfigError: for a name that does not exist.
     """
     kept, score = _Kept(folder, setting), _Scorers(setting)
     for kind, name in chosen(names):
@@ -147,7 +150,7 @@ def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console:
                     found, shown, seconds = _answer(setting.task, kind, name)
                     pictures, role = shown[: setting.judge.protocol.pictures], KINDS[kind][name].role
                     result = Result(kind, name, role, score[kind](found), pictures, seconds)
-            except Exception as error:  # whatever a method dies of is its row's text; nothing is hidden
+            except Exception as error:  # any error of a method is shown in its row of the tables
                 result = _failed(folder, kind, name, error)
                 console.print(f"{kind}: {name} failed: {result.error}", style="bold red", markup=False)
             else:

@@ -1,4 +1,4 @@
-"""Results as tables: means with intervals, differences of CAE from the best others, as CSV and Markdown."""
+"""Formats results as CSV and Markdown tables: means with confidence intervals, and CAE's differences to the others."""
 
 import csv
 import functools
@@ -30,7 +30,7 @@ MAIN = {
 
 
 class Cell(NamedTuple):
-    """A mean and its interval; NaN where there is none."""
+    """A mean and the ends of its confidence interval; NaN where there is none."""
 
     mean: float
     low: float
@@ -49,13 +49,19 @@ NOTHING = Cell(np.nan, np.nan, np.nan)
 
 
 def _scores(result: Result) -> dict[str, Score]:
-    """A method's scores, with how long it took."""
+    """A method's scores, and its seconds per image as one more."""
     return result.scores | {"seconds": lower(result.seconds)}
 
 
 @functools.cache
 def cells(result: Result, seed: int, resamples: int) -> dict[str, Cell]:
-    """The cells of a method's row, by column."""
+    """The cells of a method's row, by name of the score.
+
+    Args:
+        result: result of the method.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+    """
     row = {}
     for name, (values, _) in _scores(result).items():
         if values.ndim == 0:
@@ -68,12 +74,12 @@ def cells(result: Result, seed: int, resamples: int) -> dict[str, Cell]:
 
 
 class Difference(NamedTuple):
-    """How much better our method is than another one on the same images, in a score; above 0 is better.
+    """How much better CAE is than another method in one score, on the same images.
 
     Attributes:
-        score: its name.
-        other: the best of its kind, by the mean.
-        difference: paired.
+        score: name of the score.
+        other: name of the other method: the baseline or control with the best mean.
+        difference: mean paired difference and its confidence interval; above 0 where CAE is better.
     """
 
     score: str
@@ -93,7 +99,13 @@ def _difference(ours: Result, other: Result, score: str, seed: int, resamples: i
 
 
 def differences(results: Sequence[Result], seed: int, resamples: int) -> list[Difference]:
-    """CAE against the best baseline and the best control, in every score that is there for each image."""
+    """Compares CAE with the best baseline and the best control, in every score that has a value for each image.
+
+    Args:
+        results: results of all methods of one kind.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+    """
     whole = [result for result in results if not result.error]
     ours = next((result for result in whole if result.role == Role.OURS), None)
     if ours is None:
@@ -112,14 +124,24 @@ def differences(results: Sequence[Result], seed: int, resamples: int) -> list[Di
 
 
 def columns_of(results: Sequence[Result], only: Sequence[str] = ()) -> dict[str, str]:
-    """Scores that any method has, in order, with arrows to the better side; of `only`, if it is given."""
+    """Maps the names of all scores that any method has, or of those in `only`, to headings with an arrow.
+
+    The arrow points up where higher values are better, and down where lower ones are.
+    """
     seen = {name: score for result in results for name, score in result.scores.items()} | {"seconds": lower(np.nan)}
     arrows = {name: f"{name} {'↓' if score.lower_is_better else '↑'}" for name, score in seen.items()}
     return {name: arrows[name] for name in (only or arrows) if name in arrows}
 
 
 def markdown(results: Sequence[Result], seed: int, resamples: int, only: Sequence[str] = ()) -> str:
-    """A table of methods (rows) and scores (columns) with arrows to the better side."""
+    """A Markdown table of methods (rows) and scores (columns); an arrow shows whether higher or lower is better.
+
+    Args:
+        results: results of the methods.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+        only: names of the scores to show; empty for all.
+    """
     columns = columns_of(results, only)
     lines = [f"| | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
     for result in results:
@@ -130,13 +152,19 @@ def markdown(results: Sequence[Result], seed: int, resamples: int, only: Sequenc
 
 
 def differences_markdown(found: Sequence[Difference]) -> str:
-    """A table of differences."""
+    """A Markdown table of differences."""
     lines = ["| score | CAE better than | by |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {x.score} | {x.other} | {x.difference} |" for x in found)])
 
 
 def as_csv(results: Sequence[Result], seed: int, resamples: int) -> str:
-    """All scores as CSV: kind, method, score, mean, low, high, images, error."""
+    """All scores as CSV text, with the columns kind, method, score, mean, low, high, images and error.
+
+    Args:
+        results: results of the methods.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+    """
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(("kind", "method", "score", "mean", "low", "high", "images", "error"))

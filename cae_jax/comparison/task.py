@@ -1,4 +1,4 @@
-"""What methods are asked about and what they answer; and, kept apart from it, what only scores them."""
+"""The task that methods are given and the counterfactuals they return; and, separate from it, what scores them."""
 
 import dataclasses
 import functools
@@ -23,18 +23,18 @@ from cae_jax.workdir.record import read_record
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """All that a method may look at.
+    """Everything that a method may see.
 
     Attributes:
-        images: `[N, height, width, channels]` float32 in [0, 1].
-        classes: `[N]`, the classifier's answers: what attributions explain.
-        targets: `[N]`, a random other class for each image: what counterfactuals are asked for.
-        classifier: that is explained.
-        explainer: the CAE that was trained for it.
-        confidence: probability of the target that a counterfactual must reach.
-        seed: of random methods.
-        cae: options of `Explainer.explain` for counterfactuals, as the bench config has them.
-        attribution: options of `attribute` for CAE's map.
+        images: exemplars, `[N, height, width, channels]` float32 in [0, 1].
+        classes: classifier's class of each image, `[N]`, which attributions explain.
+        targets: target class of each counterfactual, `[N]`: a random other class.
+        classifier: classifier that is explained.
+        explainer: explainer of the CAE that was trained for the classifier.
+        confidence: probability that a counterfactual's target must reach.
+        seed: seed of methods that draw at random.
+        cae: options of `Explainer.explain` for CAE's counterfactuals, from the bench config.
+        attribution: options of `attribute` for CAE's maps, from the bench config.
     """
 
     images: np.ndarray
@@ -55,23 +55,23 @@ class Task:
 
     @functools.cached_property
     def mean_colour(self) -> np.ndarray:
-        """Mean of the training images, `[channels]`."""
+        """Mean colour of the training images, `[channels]` in [0, 1]."""
         return self.train_images.mean((0, 1, 2))
 
     @functools.cached_property
     def reconstructions(self) -> np.ndarray:
-        """What the CAE's decoder draws of the images by itself."""
+        """The CAE's reconstructions of the images, without anything kept from the exemplars."""
         individual, class_codes = self.explainer.encode(self.images)
         return self.explainer.decode(Individual(individual.code), class_codes)
 
 
 class Judge(NamedTuple):
-    """What scores methods, and what no method may see.
+    """What methods are scored by; no method may see it.
 
     Attributes:
-        protocol: how answers are scored.
-        oracle: an independent classifier.
-        truth: the true answers, where the data set knows them, else None.
+        protocol: settings of the scores.
+        oracle: oracle, an independent classifier.
+        truth: true masks, counterfactuals and planted shortcuts; None if the data set does not have them.
     """
 
     protocol: Protocol
@@ -83,10 +83,10 @@ class Setting(NamedTuple):
     """A comparison that is ready to run.
 
     Attributes:
-        task: for the methods.
-        judge: for their scores.
-        rows: of the split that are explained, `[N]`.
-        model_scores: `metrics.json` of the CAE; empty where training has not come to its end.
+        task: task of the methods.
+        judge: what they are scored by.
+        rows: row numbers, in the split, of the images that are explained, `[N]`.
+        model_scores: contents of the CAE's `metrics.json`; empty if its training has not finished.
     """
 
     task: Task
@@ -99,10 +99,11 @@ class Counterfactuals(NamedTuple):
     """A counterfactual for each image.
 
     Attributes:
-        images: `[N, height, width, channels]` in [0, 1].
-        bases: what they were changed from: the images, or a method's reconstructions of them.
-        shifts: `[N]`, how far along a path they lie, NaN where there is no path.
-        diverse: `[N, M, height, width, channels]`, several for each image, or None.
+        images: counterfactuals, `[N, height, width, channels]` in [0, 1].
+        bases: images that the method changed, of the same shape: the exemplars, or its reconstructions of them.
+        shifts: shift of each counterfactual along its path, `[N]` in [0, 1]; NaN where there is none.
+        diverse: several counterfactuals for each image, `[N, M, height, width, channels]`, with NaN images where there
+            are fewer; or None.
     """
 
     images: np.ndarray
@@ -112,10 +113,14 @@ class Counterfactuals(NamedTuple):
 
 
 def open_classifier(loaded: LoadedClassifier, name: str) -> WhiteBox:
-    """A classifier that was trained here, with its scores and its last convolution.
+    """Opens a classifier that was trained by the run as a `WhiteBox`, with its logits and its last convolution.
+
+    Args:
+        loaded: classifier.
+        name: 'classifier' or 'oracle', for the error message.
 
     Raises:
-        ConfigError: if it was not, with its name in the config.
+        ConfigError: if it was not trained by the run.
     """
     facts = loaded.facts
     if loaded.params is None or not {"architecture", "num_classes", "image_shape"} <= facts.keys():
@@ -138,11 +143,14 @@ def open_setting(config: Config, workdir: pathlib.Path) -> Setting:
     """Opens a trained run and draws the images and targets of a comparison.
 
     Args:
-        config: a bench config.
-        workdir: of the run.
+        config: config of the comparison.
+        workdir: folder of the trained run.
 
     Raises:
-        ConfigError: if its classifier or oracle was made elsewhere; for the others see `Explainer.load`.
+        ConfigError: if the config is invalid, the folder holds no run, or the classifier or oracle was not trained by
+            the run.
+        CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that the
+            CAE was trained for.
     """
     protocol = read_protocol(config)
     check_classifiers(read_record(workdir).config)

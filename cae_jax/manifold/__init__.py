@@ -1,4 +1,4 @@
-"""What class codes show of all images at once: projections, the topology graph, the method's claims as numbers."""
+"""Analyses of the class codes of many images: projections, the topology graph, measures of the method's claims."""
 
 from cae_jax.manifold.claims import Answer, CodeSpace, coherency, path_roughness, pervasiveness, smoothness
 from cae_jax.manifold.projection import PrincipalComponents, intrinsic_dimension, principal_components, tsne

@@ -1,4 +1,4 @@
-"""What the method claims of class codes, as numbers: pervasive, coherent, smooth (Xie et al., arXiv 2406.07961)."""
+"""Measures of what the method claims of class codes: pervasive, coherent, smooth (Xie et al., arXiv 2406.07961)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,20 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-ROWS = 4096  # asked about at once, since each answer has a probability for every class
+ROWS = 4096  # rows classified at once, to save memory: each has a probability for every class
 
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Row numbers of individual codes `[M]` and class codes `[M, size]` to the classifier's probabilities `[M, K]`."""
 
 
 class CodeSpace(NamedTuple):
-    """The class codes of N images, and how to ask the classifier about images that are drawn from codes.
+    """The class codes of N images, and a function that decodes and classifies any combination of codes.
 
     Attributes:
-        answer: Draws individual codes, by their row, with any class codes, and asks the classifier; see `Answer`.
-        class_codes: `[N, size]`.
-        predictions: `[N]`, the classifier's classes of the images.
-        classes: K.
+        answer: Function that decodes individual codes, given by row number, with any class codes, and returns the
+            classifier's probabilities; see `Answer`.
+        class_codes: Class codes, `[N, size]`.
+        predictions: Classifier's class of each image, `[N]`.
+        classes: Number of classes, K.
     """
 
     answer: Answer
@@ -28,7 +29,15 @@ class CodeSpace(NamedTuple):
     classes: int
 
     def by_class(self, measure: Callable[[int], float | tuple[float, ...] | None], values: int = 1) -> np.ndarray:
-        """A measure's numbers for each class, `[values, K]`; NaN where it is None."""
+        """Evaluates a measure for each class.
+
+        Args:
+            measure: Function from a class to its numbers, or to None if they are undefined.
+            values: Count of numbers that the measure returns.
+
+        Returns:
+            `[values, K]`, NaN where the measure is undefined.
+        """
         found = np.full((values, self.classes), np.nan)
         for c in range(self.classes):
             if (numbers := measure(c)) is not None:
@@ -42,13 +51,13 @@ def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 
     Args:
         space: Class codes and the classifier.
         seed: Seed of the draw.
-        swaps: Random pairs of exemplar and donor for each pair of classes.
-        most: Swaps in all. Where there are more, each pair of classes gets fewer, one at least; where there are more
-            pairs of classes than that, a random choice of them is asked about.
+        swaps: Number of random pairs of exemplar and donor for each pair of classes.
+        most: Limit of all swaps together. To keep it, each pair of classes gets fewer swaps, but at least one; if there
+            are more pairs of classes than that, a random choice of them is evaluated.
 
     Returns:
-        `[K, K]` in [0, 1], exemplar's class by donor's class; NaN where a class has no image, or the pair was not asked
-        about. The diagonal swaps codes within a class.
+        Shares of swaps that take the donor's class, `[K, K]` in [0, 1], exemplar's class by donor's class; NaN where a
+        class has no image, or the pair was not evaluated. On the diagonal, codes are swapped within a class.
     """
     rng, classes = np.random.default_rng(seed), space.classes
     members = [np.flatnonzero(space.predictions == c) for c in range(classes)]
@@ -68,17 +77,18 @@ def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 
 
 
 def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Whether one class code means the same for many individuals.
+    """Whether a class code gives the same class to many individuals.
 
     Args:
         space: Class codes and the classifier.
         seed: Seed of the draw.
-        codes: Class codes drawn of each class.
-        individuals: Individual codes that each of them is decoded with.
+        codes: Number of class codes drawn from each class.
+        individuals: Number of individual codes that each class code is decoded with.
 
     Returns:
-        For each class, `[K]`: the share of those images that are of the code's class, and the standard deviation of
-        the probability of that class over the individuals, averaged over the codes. NaN where a class has no image.
+        Two arrays `[K]`, NaN where a class has no image: the share of decoded images that are classified as the class
+        code's class, in [0, 1]; and the standard deviation of the probability of that class over the individuals,
+        averaged over the class codes.
     """
     rng = np.random.default_rng(seed)
 
@@ -96,19 +106,20 @@ def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int 
 
 
 def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int = 5) -> np.ndarray:
-    """Whether what lies between class codes of a class is of that class: SMOTE-style codes with random individuals.
+    """Whether points between class codes of one class are of that class, too.
 
-    A code is drawn between a random code and one of its nearest of the same class (Chawla et al. 2002).
+    As in SMOTE (Chawla et al. 2002), a point is drawn on the line between a random code and one of its nearest
+    neighbours of the same class; it is decoded with a random individual code.
 
     Args:
         space: Class codes and the classifier.
         seed: Seed of the draw.
-        codes: Codes drawn for each class.
-        neighbours: How many of the nearest codes the other end is drawn from.
+        codes: Number of points drawn for each class.
+        neighbours: Number of nearest neighbours that the other end is drawn from.
 
     Returns:
-        For each class, `[K]`, the share that the classifier sees as that class; NaN where a class has fewer than 2
-        images.
+        For each class, the share of points that are classified as that class, `[K]` in [0, 1]; NaN where a class has
+        fewer than 2 images.
     """
     rng = np.random.default_rng(seed)
 
@@ -128,20 +139,21 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
 
 
 def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int = 32) -> np.ndarray:
-    """How often the answer changes along straight lines between codes of two classes, per unit of their length.
+    """How often the predicted class changes along straight lines between codes of two classes, per unit of length.
 
-    The one change that every such line needs is counted too: of a smooth manifold it is the less the farther its
-    classes are apart, and never 0.
+    The one change that every such line needs is counted, too. So the measure is never 0, and on a smooth manifold it is
+    the lower, the farther its classes are apart.
 
     Args:
         space: Class codes and the classifier.
         seed: Seed of the draw.
-        paths: Lines from each class to random codes of other classes, decoded with the first one's individual code.
-        steps: Steps of a line.
+        paths: Number of lines from each class to random codes of other classes; a line is decoded with the individual
+            code of its start.
+        steps: Number of steps along a line.
 
     Returns:
-        For each class, `[K]`, changes of the predicted class per unit of code length; NaN where a class, or every
-        other one, has no image.
+        For each class, the number of changes of the predicted class per unit of length in class-code space, `[K]`; NaN
+        where the class has no image, or all other classes have none.
     """
     rng, class_codes = np.random.default_rng(seed), space.class_codes
 

@@ -1,4 +1,4 @@
-"""The class codes' shape: principal components, a t-SNE picture, how many dimensions they really fill."""
+"""The shape of the class codes: principal components, t-SNE projection, intrinsic dimension."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from sklearn.manifold import TSNE
 
 
 class PrincipalComponents(NamedTuple):
-    """Directions in which class codes vary, the largest first.
+    """Principal directions of class codes, in descending order of variance.
 
     Attributes:
-        mean: `[size]`.
-        axes: `[D, size]`, of length 1; each one's largest entry is positive.
-        deviations: `[D]`, standard deviations along them.
-        explained: `[D]`, shares of the variance, in [0, 1].
+        mean: mean code, `[size]`.
+        axes: unit vectors along the directions, `[D, size]`; the entry of largest magnitude of each is positive.
+        deviations: standard deviation of the codes along each direction, `[D]`.
+        explained: share of the variance along each direction, `[D]` in [0, 1].
     """
 
     mean: np.ndarray
@@ -24,11 +24,16 @@ class PrincipalComponents(NamedTuple):
     explained: np.ndarray
 
     def project(self, codes: np.ndarray, dimensions: int = 2) -> np.ndarray:
-        """Coordinates `[N, dimensions]` of codes `[N, size]`."""
+        """Projects codes `[N, size]` onto the first directions; returns coordinates `[N, dimensions]`."""
         return (codes - self.mean) @ self.axes[:dimensions].T
 
     def lift(self, coordinates: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """Codes `[N, size]` at coordinates `[N, dimensions]`; in the other directions they are like `base`."""
+        """Returns codes `[N, size]` with the given coordinates `[N, dimensions]`, else as `base`.
+
+        Args:
+            coordinates: coordinates along the first directions.
+            base: code or codes, `[size]` or `[N, size]`, whose coordinates along all other directions are kept.
+        """
         axes = self.axes[: coordinates.shape[1]]
         return base + (coordinates - (base - self.mean) @ axes.T) @ axes
 
@@ -48,7 +53,7 @@ def principal_components(codes: np.ndarray) -> PrincipalComponents:
 
 
 def tsne(codes: np.ndarray, seed: int) -> np.ndarray:
-    """A t-SNE picture `[N, 2]` of codes `[N, size]` (van der Maaten & Hinton 2008); far distances mean nothing in it.
+    """t-SNE projection `[N, 2]` of codes `[N, size]` (van der Maaten & Hinton 2008); its large distances mean nothing.
 
     Raises:
         ValueError: for fewer than 4 codes.
@@ -60,10 +65,10 @@ def tsne(codes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def intrinsic_dimension(codes: np.ndarray) -> float:
-    """How many dimensions codes `[N, size]` fill locally, by the TwoNN estimator (Facco et al. 2017, arXiv 1803.06992).
+    """Intrinsic dimension of codes `[N, size]` by the TwoNN estimator (Facco et al. 2017, arXiv 1803.06992).
 
     The ratio of the distances to the second and the first neighbour is Pareto distributed with the dimension as its
-    exponent; this is its maximum-likelihood estimate. Copies of a code are left out.
+    exponent; this is the exponent's maximum-likelihood estimate. Duplicate codes are left out.
 
     Raises:
         ValueError: for fewer than 3 different codes.

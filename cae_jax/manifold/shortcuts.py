@@ -1,4 +1,4 @@
-"""Which simple properties of images change with class codes: candidates for shortcuts that a classifier takes."""
+"""Correlations of class codes with simple properties of images, as candidates for shortcuts that a classifier takes."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -16,12 +16,13 @@ PROPERTIES = (
 
 
 def measure_properties(images: np.ndarray) -> np.ndarray:
-    """Measures images `[N, height, width, channels]` in [0, 1]; `[N, len(PROPERTIES)]`.
+    """Measures the properties of images `[N, height, width, channels]` in [0, 1]; returns `[N, len(PROPERTIES)]`.
 
-    Brightness is the mean, contrast the standard deviation, sharpness the mean difference of neighbouring pixels.
-    Stroke width, in pixels, is twice what is brighter than the darkest pixel over its total variation (area over half
-    the perimeter), 0 of a uniform image. Position and width are the mean and the standard deviation of where the
-    brightness is, as shares of the side; a black image has them in the middle and 0.
+    Brightness is the mean of the pixels, contrast their standard deviation, and sharpness the mean absolute difference
+    of neighbouring pixels. Stroke width, in pixels, is twice the sum of the brightness above the darkest pixel over the
+    total variation (that is, area over half the perimeter); it is 0 for a uniform image. Positions, width and height
+    are the mean and the standard deviation of the coordinates weighted by brightness, as shares of the image's side; a
+    black image has its positions in the middle, and width and height 0.
     """
     grey = images.mean(-1, dtype=np.float64)
     total = grey.sum((1, 2))
@@ -47,7 +48,7 @@ def _stroke_width(grey: np.ndarray) -> np.ndarray:
 def rank_correlations(coordinates: np.ndarray, properties: np.ndarray) -> np.ndarray:
     """Spearman's rank correlations `[D, P]` in [-1, 1] of coordinates `[N, D]` with properties `[N, P]`.
 
-    0 where either does not vary.
+    They are 0 where either is constant.
     """
     ranks = [rankdata(x, axis=0) for x in (coordinates, properties)]
     centred = [x - x.mean(0) for x in ranks]

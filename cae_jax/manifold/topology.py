@@ -1,4 +1,4 @@
-"""The topology graph of class codes: Mapper (Singh et al. 2007), and the shortest ways through it."""
+"""The topology graph of class codes, by Mapper (Singh et al. 2007), and the shortest paths through it."""
 
 import itertools
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ LENSES = ("pca", "tsne")
 
 
 class EmptyGraph(ValueError):
-    """No node came out; the message says which option to change."""
+    """The graph would have no node; the message says which option to change."""
 
 
 @dataclass(frozen=True)
 class MapperOptions:
-    """How codes are covered and clustered.
+    """Options of Mapper: how codes are covered by overlapping boxes, and clustered in each.
 
     Attributes:
-        lens: what the cover is laid over: 'pca' or 'tsne' of the codes.
-        dimensions: of the lens.
-        intervals: of the cover in each dimension.
-        overlap: of neighbouring intervals, a share of their width in (0, 1).
-        reach: codes within so many times the median distance to the third neighbour are one cluster (DBSCAN).
-        members: a code needs as many within reach to be a cluster's core.
-        seed: of t-SNE.
+        lens: projection that is covered by boxes, 'pca' or 'tsne'.
+        dimensions: number of dimensions of the lens; 2 for 'tsne'.
+        intervals: number of the cover's intervals in each dimension.
+        overlap: overlap of neighbouring intervals, as a share of their width, in (0, 1).
+        reach: radius of DBSCAN's neighbourhoods, in units of the codes' median distance to the third neighbour.
+        members: number of codes, itself included, that a core point of DBSCAN needs within this radius.
+        seed: seed of t-SNE.
     """
 
     lens: str = "pca"
@@ -52,12 +52,13 @@ class MapperOptions:
 
 
 class Way(NamedTuple):
-    """The way from one class code to another.
+    """A path through the graph from one class code to another.
 
     Attributes:
-        nodes: node numbers passed, at least one.
-        waypoints: `[len(nodes) + 2, size]`: the first code, the nodes' centres, the last code.
-        bridges: `[len(nodes) - 1]`, which steps cross between parts of the graph that share no member.
+        nodes: numbers of the nodes along the path, at least one.
+        waypoints: class codes along the path, `[len(nodes) + 2, size]`: the first code, the nodes' centres, the last
+            code.
+        bridges: whether each step between two nodes is a bridge, `[len(nodes) - 1]`.
     """
 
     nodes: list[int]
@@ -67,16 +68,17 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class TopologyGraph:
-    """Clusters of class codes that overlap, as a graph.
+    """Overlapping clusters of class codes as a graph.
 
     Attributes:
-        members: for each of V nodes, the rows of its codes, ascending.
-        centres: `[V, size]`, the mean code of the members of the node's majority.
-        majority: `[V]`, the most frequent prediction.
-        purity: `[V]` in (0, 1], the majority's share.
-        confidence: `[V]` in [0, 1], mean confidence of the members.
-        graph: nodes 0 to V - 1; edges with `length`, the distance of the centres, and `bridge`, true where the ends
-            share no member and only the nearest way between two parts joins them.
+        members: row numbers of the codes in each of the V nodes, ascending.
+        centres: centre of each node, `[V, size]`: the mean code of those members that are of the majority class.
+        majority: majority class of each node, `[V]`: the most frequent prediction of its members.
+        purity: share of the members that are of the majority class, `[V]` in (0, 1].
+        confidence: mean confidence of the members, `[V]` in [0, 1].
+        graph: nodes 0 to V - 1, with edges between nodes that share members, and bridges: edges that join parts without
+            common members at their nearest nodes. Edges have a `length`, the distance of the centres, and a flag
+            `bridge`.
     """
 
     members: list[np.ndarray]
@@ -90,13 +92,13 @@ class TopologyGraph:
         return len(self.members)
 
     def nearest_node(self, codes: np.ndarray) -> np.ndarray:
-        """The node whose centre is nearest, for codes `[N, size]` that need not be members: `[N]`."""
+        """Number of the node whose centre is nearest to each code, `[N]`; the codes `[N, size]` need not be members."""
         return np.asarray(KDTree(self.centres).query(codes)[1])
 
     def way(self, start: np.ndarray, end: np.ndarray) -> Way:
-        """The shortest way between class codes `[size]`, over the nodes nearest to them.
+        """The shortest path between two class codes `[size]`, through the nodes nearest to them.
 
-        A step costs its length squared, so that many short steps are preferred to a long one.
+        A step costs its squared length, so that many short steps are preferred to a long one.
         """
         first, last = (int(node) for node in self.nearest_node(np.stack([start, end])))
         nodes = nx.shortest_path(self.graph, first, last, weight=lambda a, b, edge: edge["length"] ** 2)
@@ -125,7 +127,7 @@ class TopologyGraph:
 
 
 def _clusters(codes: np.ndarray, options: MapperOptions) -> list[np.ndarray]:
-    """Members of Mapper's nodes, in a fixed order."""
+    """Row numbers of the members of each of Mapper's nodes, in a fixed order; duplicate nodes are left out."""
     import kmapper  # an optional package
 
     if options.lens == "pca":
@@ -141,7 +143,7 @@ def _clusters(codes: np.ndarray, options: MapperOptions) -> list[np.ndarray]:
 
 
 def _add_bridges(graph: nx.Graph, centres: np.ndarray) -> None:
-    """Joins the part of node 0 to the nearest node of the rest until there is no rest."""
+    """Adds bridges until the graph is connected: each joins the component of node 0 to the nearest node outside it."""
     while True:
         here = np.asarray(sorted(nx.node_connected_component(graph, 0)))
         rest = np.setdiff1d(np.arange(len(centres)), here)
@@ -155,16 +157,16 @@ def _add_bridges(graph: nx.Graph, centres: np.ndarray) -> None:
 def build_topology(
     codes: np.ndarray, predictions: np.ndarray, confidences: np.ndarray, options: MapperOptions | None = None
 ) -> TopologyGraph:
-    """Builds the topology graph of class codes, the same for the same codes and options.
+    """Builds the topology graph of class codes; the result is deterministic.
 
     Args:
-        codes: `[N, size]`.
-        predictions: `[N]`, the classifier's classes.
-        confidences: `[N]`, their probabilities.
-        options: of Mapper.
+        codes: class codes, `[N, size]`.
+        predictions: classifier's class of each code, `[N]`.
+        confidences: probability of that class, `[N]`.
+        options: options of Mapper.
 
     Raises:
-        EmptyGraph: if no cluster came out.
+        EmptyGraph: if no cluster is found.
     """
     options = options or MapperOptions()
     if len(codes) <= options.members:

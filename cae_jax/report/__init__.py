@@ -1,4 +1,4 @@
-"""Records to pictures, tables and pages. Nothing here computes results or knows models."""
+"""Turns result records into pictures, tables and HTML pages. Nothing here computes results or knows models."""
 
 from cae_jax.report.comparison_page import Section, comparison_page
 from cae_jax.report.explanation_page import ExplanationPage

@@ -1,4 +1,4 @@
-"""A comparison of methods as one self-contained HTML page: tables, differences, the same images side by side."""
+"""Draws a comparison of methods as one self-contained HTML page: tables, differences, the same images side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,16 +12,17 @@ SIDE = 96
 
 
 class Section(NamedTuple):
-    """A kind of methods.
+    """The page's section on one kind of methods, such as attributions.
 
     Attributes:
-        title: of it.
+        title: heading of the section.
         intro: what is compared, in a sentence.
-        columns: names of scores, with an arrow to the better side.
-        rows: methods and their cells, or the reason of a failure as the only cell.
-        differences: score, other method, difference.
-        captions: of the images side by side.
-        pictures: by method, maps `[P, height, width]` or images `[P, height, width, channels]` in [0, 1].
+        columns: names of the scores, each with an arrow toward better values.
+        rows: name of each method and its cells; for a method that failed, the reason is the only cell.
+        differences: name of the score, name of the other method, and the difference as text.
+        captions: P captions of the images that are shown side by side.
+        pictures: name of each method to its saliency maps `[P, height, width]` or its images
+            `[P, height, width, channels]` in [0, 1].
     """
 
     title: str
@@ -34,9 +35,10 @@ class Section(NamedTuple):
 
 
 def map_colours(saliency: np.ndarray) -> np.ndarray:
-    """A map `[height, width]` as colours `[height, width, 3]` in [0, 1]: dark is nothing, bright most of this map.
+    """Colours a saliency map `[height, width]`: RGB `[height, width, 3]` in [0, 1], from dark (0) to bright (most).
 
-    The scale ends at the 99.5th percentile, so that one pixel does not darken the others; below 0 counts as nothing.
+    The scale ends at the map's 99.5th percentile, so that a single extreme pixel does not darken all others. Negative
+    values are shown as 0.
     """
     top = max(float(np.percentile(saliency, 99.5)), 1e-12)
     return mpl.colormaps["inferno"](np.clip(saliency / top, 0.0, 1.0))[..., :3]
@@ -49,14 +51,14 @@ def _picture(picture: np.ndarray) -> str:
 def comparison_page(
     title: str, facts: Mapping[str, str], sections: Sequence[Section], exemplars: np.ndarray, names: Sequence[str]
 ) -> str:
-    """The page.
+    """Returns the page's HTML.
 
     Args:
-        title: of it.
-        facts: shown under the title, by name.
-        sections: kinds of methods.
-        exemplars: `[P, height, width, channels]` in [0, 1], the images that are shown.
-        names: of those.
+        title: title of the page.
+        facts: facts shown under the title, by name.
+        sections: sections of the page, one for each kind of methods.
+        exemplars: images that are shown, `[P, height, width, channels]` in [0, 1].
+        names: P names of these images.
     """
     return fill_in(
         "comparison",

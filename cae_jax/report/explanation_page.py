@@ -1,4 +1,4 @@
-"""Explanations as one self-contained HTML page: a card for every row, a table of totals on top."""
+"""Draws explanations as one self-contained HTML page: a card for each row, below a table of totals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,19 @@ from cae_jax.report.strips import answer_name, class_name, explanation_tiles, re
 from cae_jax.types import Ending, Explanation
 
 MOST_CARDS = 2000
-MOST_FEWER = 50  # requests with fewer answers than asked for that are listed
+MOST_FEWER = 50  # requests listed, of those with fewer answers than asked for
 TILE = 96  # largest side of a picture in the page
 
 
 def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of the table on top: how many explanations ended how, of all and of the reconstructed.
+    """Counts the explanations of each `Ending`: a row each for the table on top of the page.
+
+    A row also has the count as a share of all explanations, the median shift, and, for the three endings of a searched
+    path, the count as a share of those for which a path was searched.
 
     Args:
-        endings: `[M]`, `Ending`s.
-        shifts: `[M]`, NaN where there is none.
+        endings: `Ending` of each explanation, `[M]`.
+        shifts: shift of each counterfactual, `[M]`; NaN where there is none.
     """
     reconstructed = ~np.isin(
         endings, (Ending.NOT_RECONSTRUCTED, Ending.ALREADY_TARGET, Ending.NO_REFERENCE, Ending.NO_ANSWER)
@@ -45,11 +48,11 @@ def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
 
 @dataclass
 class ExplanationPage:
-    """Collects cards and renders the page.
+    """Collects the cards of explanations and renders the page.
 
     Attributes:
-        class_names: K names.
-        facts: shown under the title, by name.
+        class_names: K names of classes.
+        facts: facts shown under the title, by name.
     """
 
     class_names: Sequence[str]
@@ -62,12 +65,12 @@ class ExplanationPage:
         self._shifts: list[np.ndarray] = []
 
     def add(self, explanation: Explanation, images: np.ndarray, names: Sequence[str]) -> None:
-        """Adds the rows of a record.
+        """Adds a card for each row of an explanation record, up to `MOST_CARDS` cards in all.
 
         Args:
-            explanation: the record; its `image_index` counts the images handed in here.
-            images: `[N, height, width, channels]` in [0, 1].
-            names: of the N images.
+            explanation: the record; its `image_index` refers to `images`.
+            images: exemplars, `[N, height, width, channels]` in [0, 1].
+            names: names of the N exemplars.
         """
         self._endings.append(explanation.status)
         self._shifts.append(explanation.shift)
@@ -101,12 +104,13 @@ class ExplanationPage:
     def render(
         self, failures: Iterable[tuple[str, str]] = (), missing: int = 0, fewer: Sequence[Mapping[str, Any]] = ()
     ) -> str:
-        """The page.
+        """Returns the page's HTML.
 
         Args:
-            failures: names and reasons of images that could not be read.
-            missing: images that were asked for and are not explained yet.
-            fewer: requests with fewer answers than asked for: `image`, `target`, `asked`, `found` and `why`.
+            failures: name of each image that could not be read, and the reason.
+            missing: number of images that were asked for and are not explained yet.
+            fewer: a record for each request that has fewer answers than asked for, with the keys `image`, `target`,
+                `asked`, `found` and `why`.
         """
         endings = np.concatenate([*self._endings, np.empty(0, int)])
         shifts = np.concatenate([*self._shifts, np.empty(0)])

@@ -1,4 +1,4 @@
-"""What all pages share: templates filled in, pictures inside of them, the colours of classes."""
+"""What all HTML pages share: filling in templates, embedding pictures, and the colours of classes."""
 
 import base64
 import importlib.resources
@@ -18,7 +18,7 @@ PALETTE = (
 
 
 def fill_in(template: str, **values: Any) -> str:
-    """A page, of the name of its template and the values that it shows; texts are escaped."""
+    """Returns the HTML of a template, given by name, with values filled in; texts are escaped."""
     source = importlib.resources.files("cae_jax.report").joinpath(f"templates/{template}.html.j2").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(source).render(**values)
@@ -31,7 +31,12 @@ def _uri(picture: Image.Image) -> str:
 
 
 def data_uri(image: np.ndarray, side: int | None = None) -> str:
-    """`[height, width, channels]`, uint8 or float in [0, 1], as a PNG in a URI; at most `side` large."""
+    """Encodes an image as a PNG in a data URI.
+
+    Args:
+        image: `[height, width, channels]`, uint8 or float in [0, 1].
+        side: greatest height and width in pixels, to which a larger image is reduced; None for no limit.
+    """
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if side and max(picture.size) > side:
@@ -40,13 +45,13 @@ def data_uri(image: np.ndarray, side: int | None = None) -> str:
 
 
 def tiles_uri(tiles: Sequence[np.ndarray] | np.ndarray) -> str:
-    """Tiles `[height, width, 3]` uint8, a saliency map last, side by side as one PNG in a URI."""
+    """Encodes tiles `[height, width, 3]` uint8, of which the last is the saliency map, as one row in a PNG data URI."""
     picture = Image.fromarray(np.concatenate(list(tiles), axis=1))
     if all((tile[..., 0] == tile[..., 1]).all() for tile in tiles[:-1]):
-        picture = picture.quantize(256)  # grey but for the map: a palette is a third of the size
+        picture = picture.quantize(256)  # all but the map are grey: with a palette, the file is a third of the size
     return _uri(picture)
 
 
 def class_colour(number: int) -> str:
-    """A class's colour, the same everywhere; beyond ten classes they come again."""
+    """The colour of a class, the same in all pages; beyond ten classes, colours repeat."""
     return PALETTE[number % len(PALETTE)]

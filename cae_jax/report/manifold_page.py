@@ -1,4 +1,8 @@
-"""The class-code manifold as one self-contained HTML page: scatter, topology graph, claims, directions, ways."""
+"""Draws the class-code manifold as one self-contained HTML page.
+
+It has a scatter plot of the codes, the topology graph, measures of the method's claims, images along the principal
+directions, and images along paths through the graph.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,20 +12,20 @@ import numpy as np
 from cae_jax.report.html import class_colour, data_uri, fill_in
 
 THUMBNAIL = 56  # largest side of a picture under the mouse
-MOST_POINTS = 6000  # drawn in the scatter
-MOST_CLASSES = 50  # of the heat map
+MOST_POINTS = 6000  # points drawn in the scatter plot; a random choice where there are more
+MOST_CLASSES = 50  # classes beyond which there is no heat map
 
 
 class Points(NamedTuple):
-    """Images as points, N rows.
+    """N images as points of the scatter plot.
 
     Attributes:
-        names: `[N]`.
-        images: rows to their images `[rows, height, width, channels]`, uint8.
-        labels: `[N]`, class numbers of the data set.
-        predictions: `[N]`, of the classifier.
-        confidences: `[N]` in [0, 1].
-        coordinates: by name of a projection, `[N, 2]`.
+        names: names of the images, `[N]`.
+        images: function from row numbers to images `[rows, height, width, channels]`, uint8.
+        labels: class numbers by the data set, `[N]`.
+        predictions: class numbers by the classifier, `[N]`.
+        confidences: probability of each prediction, `[N]` in [0, 1].
+        coordinates: name of each projection to the points' coordinates in it, `[N, 2]`.
     """
 
     names: np.ndarray
@@ -33,13 +37,13 @@ class Points(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Images in a row, with what stands under each and whether a bridge leads to it.
+    """A captioned row of images, with a text under each; for paths through the graph, bridges are marked.
 
     Attributes:
-        caption: of the row.
+        caption: caption of the row.
         images: `[P, height, width, channels]` in [0, 1].
-        under: P texts.
-        bridges: P flags, of the step that leads to the image.
+        under: P texts, one under each image.
+        bridges: P flags, whether the step that leads to the image is a bridge of the topology graph.
     """
 
     caption: str
@@ -49,14 +53,14 @@ class Strip(NamedTuple):
 
 
 def _shade(confidence: float) -> str:
-    """Dark blue for certain, yellow for doubtful."""
+    """The colour of a confidence as hex RGB: from yellow at 0.5 or less to dark blue at 1."""
     low, high = np.array([253, 231, 37]), np.array([49, 54, 149])
     share = float(np.clip((confidence - 0.5) / 0.5, 0.0, 1.0))
     return "#{:02x}{:02x}{:02x}".format(*np.round(low + share * (high - low)).astype(int))
 
 
 def _scatter(points: Points, class_names: Sequence[str]) -> Any:
-    """The manifold with choices of projection and colour, and thumbnails under the mouse."""
+    """The scatter plot, with menus for projection and colour, and a thumbnail of the image under the mouse."""
     from bokeh.layouts import column, row
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Select
     from bokeh.plotting import figure
@@ -105,7 +109,7 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
 
 
 def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray, class_names: Sequence[str]) -> Any:
-    """The topology graph: nodes as large as they have members, bridges dashed."""
+    """The plot of the topology graph: a node grows with its number of members, and bridges are dashed."""
     from bokeh.models import ColumnDataSource, HoverTool
     from bokeh.plotting import figure
 
@@ -155,7 +159,7 @@ def _strip(strip: Strip) -> dict[str, Any]:
 
 
 def _cell(value: float) -> dict[str, str]:
-    """A number of the heat map with its colours; the darker, the closer to 1."""
+    """A cell of the heat map, its text and colours: the closer the value is to 1, the darker; NaN stays empty."""
     if np.isnan(value):
         return {"text": "", "back": "#fff", "ink": "#000"}
     back = np.round(np.array([255, 255, 255]) + value**2 * (np.array([34, 94, 168]) - 255)).astype(int)
@@ -177,22 +181,24 @@ def manifold_page(
     directions: Sequence[Strip],
     ways: Sequence[Strip],
 ) -> str:
-    """The page.
+    """Returns the page's HTML.
 
     Args:
-        facts: shown under the title, by name.
-        class_names: K names.
-        points: the images.
-        numbers: by name.
-        per_class: by name, `[K]`.
-        pervasiveness: `[K, K]`, exemplar's class by donor's class; NaN stays empty.
-        explained: shares of variance of the principal directions.
-        correlations: P names of image properties, and `[D, P]` in [-1, 1].
-        graph: `nodes` and `edges` as plain data, see `manifold.TopologyGraph.to_dict`.
-        positions: `[V, 2]`, where its nodes are drawn.
-        pictures: `[V, height, width, channels]` in [0, 1] or uint8, an image for each node.
-        directions: images along principal directions.
-        ways: images along ways through the graph.
+        facts: facts shown under the title, by name.
+        class_names: K names of classes.
+        points: points of the scatter plot.
+        numbers: measures of all codes together, by name.
+        per_class: measures of each class, `[K]`, by name.
+        pervasiveness: share of swaps that take the donor's class, `[K, K]`, exemplar's class by donor's class; the
+            cell of a NaN stays empty.
+        explained: share of the variance along each principal direction.
+        correlations: P names of image properties, and their correlations with D principal directions, `[D, P]` in
+            [-1, 1].
+        graph: `nodes` and `edges` as plain data, as `manifold.TopologyGraph.to_dict` returns them.
+        positions: coordinates at which the V nodes are drawn, `[V, 2]`.
+        pictures: an image for each node, `[V, height, width, channels]` in [0, 1] or uint8.
+        directions: rows of images along principal directions.
+        ways: rows of images along paths through the graph.
     """
     from bokeh.embed import components
     from bokeh.resources import Resources

@@ -1,4 +1,4 @@
-"""Arrays to pictures, grids with a caption for every row, and text on pictures: names of any script, whole."""
+"""Turns arrays into pictures: single images, captioned grids, and text, of any script and never cut off."""
 
 import functools
 import pathlib
@@ -19,22 +19,23 @@ WIDE = pathlib.Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
 
 def to_picture(image: np.ndarray, scale: int = 1) -> Image.Image:
-    """Turns `[height, width, channels]` in [0, 1] into an RGB picture, every pixel drawn `scale` times in both ways."""
+    """Turns an image `[height, width, channels]` in [0, 1] into an RGB picture, enlarged `scale` times."""
     pixels = to_uint8(image)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
 def enlargement(height: int, wanted: int = 56) -> int:
-    """How many times to draw a pixel so that small images can be seen."""
+    """The whole factor by which to enlarge an image of some height, toward `wanted` pixels; at least 1."""
     return max(1, wanted // height)
 
 
 def picture_grid(rows: Mapping[str, np.ndarray]) -> Image.Image:
-    """Draws images in captioned rows; those of a column belong together.
+    """Draws images as a grid of captioned rows; the images of a column belong together.
 
     Args:
-        rows: by caption, `[columns, height, width, channels]` in [0, 1], all of one shape.
+        rows: caption of each row to its images, `[columns, height, width, channels]` in [0, 1]; all rows have one
+            shape.
     """
     columns, height, width, _ = next(iter(rows.values())).shape
     scale = enlargement(height)
@@ -51,18 +52,18 @@ def picture_grid(rows: Mapping[str, np.ndarray]) -> Image.Image:
 
 @functools.cache
 def _fonts(size: int) -> tuple[Font, Font]:
-    """Pillow's own font, which has ASCII, and one with most alphabets; neither has Chinese or emoji."""
+    """Pillow's own font, used for ASCII, and a font with most alphabets; neither has Chinese or emoji."""
     return ImageFont.load_default(size), ImageFont.truetype(WIDE, size)
 
 
 @functools.cache
 def _alphabets() -> frozenset[int]:
-    """The characters that the second font has."""
+    """Code points that the font with most alphabets has."""
     return frozenset(FT2Font(str(WIDE)).get_charmap())
 
 
 def lettered(text: str, size: int) -> tuple[str, Font]:
-    """Text as it can be drawn, and the font for it; a character that no font here has stands as its escape."""
+    """Returns a text as it can be drawn, and the font for it; a character without a glyph becomes its escape."""
     text = printable(text)
     plain, wide = _fonts(size)
     if text.isascii():
@@ -72,7 +73,7 @@ def lettered(text: str, size: int) -> tuple[str, Font]:
 
 
 def _pieces(words: Iterable[str], font: Font, width: float) -> Iterable[str]:
-    """Words, those that are too wide in pieces."""
+    """Yields words; a word wider than `width` pixels is cut into pieces that fit."""
     for word in words:
         while font.getlength(word) > width and len(word) > 1:
             fits = next((n for n in range(len(word) - 1, 1, -1) if font.getlength(word[:n]) <= width), 1)
@@ -82,7 +83,7 @@ def _pieces(words: Iterable[str], font: Font, width: float) -> Iterable[str]:
 
 
 def wrapped(text: str, size: int, width: float) -> tuple[list[str], Font]:
-    """The lines of a text that is as wide as there is room for, and their font; nothing is left out."""
+    """Breaks a text into lines of at most `width` pixels; returns the lines and their font. Nothing is left out."""
     text, font = lettered(text, size)
     lines = [""]
     for piece in _pieces(text.split(" "), font, width):

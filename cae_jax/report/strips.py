@@ -1,4 +1,4 @@
-"""One explanation as a picture: exemplar, guided path with probabilities, counterfactual, saliency map."""
+"""Draws one explanation as a strip: exemplar, guided path with probabilities, counterfactual, saliency map."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from cae_jax.images import to_uint8
 from cae_jax.report.pictures import wrapped
 from cae_jax.types import Ending, Explanation
 
-TILE = 84  # least side of a tile in a strip; larger images keep their size up to MOST
+TILE = 84  # least height of a tile in a strip, in pixels; larger images keep theirs, up to MOST
 MOST = 256
 GAP, BARS, FOOT = 8, 52, 8
 TITLE, TITLE_LINE, SMALL, LINE = 13, 17, 11, 14  # sizes of letters and heights of lines
@@ -17,12 +17,12 @@ GREY, RED, BLUE, BLACK = (120, 120, 120), (200, 40, 40), (40, 80, 200), (20, 20,
 
 
 def class_name(class_names: Sequence[str], number: int) -> str:
-    """The name of a class; -1 stands for no answer."""
+    """The name of a class, by its number; "no answer" for -1."""
     return class_names[number] if number >= 0 else "no answer"
 
 
 def answer_name(class_names: Sequence[str], probabilities: np.ndarray) -> str:
-    """The name of the most probable class."""
+    """The name of the most probable class of `[K]` probabilities; "no answer" where they are not finite."""
     return class_name(class_names, int(probabilities.argmax()) if np.isfinite(probabilities).all() else -1)
 
 
@@ -32,13 +32,13 @@ def _to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def saliency_tile(saliency: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A map over the pale image: positive values (added, or for the answer) red, negative ones blue.
+    """Draws a saliency map over the pale image: positive values (added, or for the answer) red, negative ones blue.
 
-    As strong as the map's own largest value.
+    Colours are scaled by the largest absolute value of the map.
 
     Args:
-        saliency: `[height, width]`.
-        image: `[height, width, channels]` in [0, 1].
+        saliency: the map, `[height, width]`.
+        image: the exemplar, `[height, width, channels]` in [0, 1].
 
     Returns:
         `[height, width, 3]` uint8.
@@ -50,19 +50,26 @@ def saliency_tile(saliency: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def explanation_tiles(explanation: Explanation, row: int, image: np.ndarray) -> np.ndarray:
-    """Exemplar, path, counterfactual and saliency map of a row, `[tiles, height, width, 3]` uint8.
+    """Returns the tiles of an explanation's strip: exemplar, path, counterfactual and saliency map.
 
     Args:
         explanation: the record.
-        row: which of its rows.
+        row: number of the record's row to draw.
         image: the exemplar, `[height, width, channels]` in [0, 1].
+
+    Returns:
+        `[tiles, height, width, 3]` uint8.
     """
     pictures = [image, *explanation.path_images[row], explanation.counterfactual[row]]
     return np.stack([*(_to_rgb(picture) for picture in pictures), saliency_tile(explanation.saliency[row], image)])
 
 
 def resize_tiles(tiles: np.ndarray, side: int) -> np.ndarray:
-    """Brings tiles to a height: whole multiples of small ones, so that pixels stay pixels, and reduced large ones."""
+    """Brings tiles to about `side` pixels of height.
+
+    Small tiles are enlarged by a whole factor, so that pixels stay sharp squares; large ones are reduced to exactly
+    this height.
+    """
     height = tiles.shape[1]
     if height <= side:
         times = max(side // height, 1)
@@ -80,7 +87,7 @@ def _draw_bars(draw: ImageDraw.ImageDraw, left: int, top: int, width: int, value
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], texts: Sequence[tuple[str, tuple]], width: int) -> int:
-    """Writes coloured texts below each other, in lines as wide as there is room for; returns where they end."""
+    """Writes coloured texts below each other, in lines of at most `width` pixels; returns the y where they end."""
     left, top = at
     for text, colour in texts:
         lines, font = wrapped(text, SMALL, width)
@@ -93,14 +100,14 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], texts: Sequence[tuple
 def draw_explanation(
     explanation: Explanation, row: int, image: np.ndarray, class_names: Sequence[str], name: str
 ) -> Image.Image:
-    """Draws one row of an explanation; names are there whole, in as many lines as they need.
+    """Draws one row of an explanation record as a strip; long names are wrapped, never cut off.
 
     Args:
         explanation: the record.
-        row: which of its rows.
+        row: number of the record's row to draw.
         image: the exemplar, `[height, width, channels]` in [0, 1].
-        class_names: K names.
-        name: of the image.
+        class_names: K names of classes.
+        name: name of the exemplar.
     """
     prediction, target = int(explanation.prediction[row]), int(explanation.target[row])
     ending = Ending(int(explanation.status[row]))

@@ -1,4 +1,4 @@
-"""Numbers as tables for a terminal."""
+"""Formats metrics as tables for a terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """A two-column table of names and values; floats get four digits."""
+    """Returns a two-column table of names and values; floats have four decimals, and nested records are left out."""
     table = Table(title="held-out test split")
     table.add_column("metric")
     table.add_column("value", justify="right")
