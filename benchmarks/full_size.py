@@ -42,7 +42,7 @@ def draw_weights(folder: pathlib.Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     one = jnp.zeros((1, SIDE, SIDE, CHANNELS))
     parts = (
-        ("gen", build_model(OFFICIAL, (SIDE, SIDE, CHANNELS)), interop.generator_names(4, 2, 6)),
+        ("gen", build_model(OFFICIAL, (SIDE, SIDE, CHANNELS), 2), interop.generator_names(4, 2, 6)),
         ("dis", Discriminator(CLASSES, **OFFICIAL.discriminator.to_dict()), interop.discriminator_names(4, 2)),
     )
     for name, module, names in parts:

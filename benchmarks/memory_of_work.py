@@ -60,7 +60,7 @@ def _peak() -> float:
 def evaluation(count: int) -> tuple[float, float]:
     """Gigabytes at the peak before and after an evaluation of that many images."""
     shape = (256, 256, 3)
-    model = build_model(presets.official(), shape)
+    model = build_model(presets.official(), shape, 4)
     run = lambda params, images: model.apply({"params": params}, images, method="encode")  # noqa: E731
     codes, class_codes = jax.eval_shape(
         run, parameter_shapes(model, shape), jax.ShapeDtypeStruct((1, *shape), np.float32)
@@ -91,7 +91,7 @@ def explanation(count: int) -> tuple[float, float]:
     """Gigabytes at the peak before and after `attribute` of that many images of a classifier of 1,000 classes."""
     shape, rng = (64, 64, 3), np.random.default_rng(0)
     config = apply_overrides(presets.official(), {f"model.{name}": value for name, value in SMALL.items()})
-    model = build_model(config, shape)
+    model = build_model(config, shape, CLASSES)
     shapes = parameter_shapes(model, shape)
     params = jax.tree.map(lambda x: rng.normal(0.0, 0.1, x.shape).astype(x.dtype), shapes)
 

@@ -33,7 +33,7 @@ SIDE, CELL, CLASSES, TOLERANCE = 128, 16, 10, 1 / 64
 def draw_toy(rows: int, seed: int):
     """Parameters of the published sizes, a classifier's weights, and paths between codes of different answers."""
     rng = np.random.default_rng(seed)
-    model = build_model(presets.official(), (SIDE, SIDE, 3))
+    model = build_model(presets.official(), (SIDE, SIDE, 3), 2)
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
     weights = rng.normal(size=((SIDE // CELL) ** 2 * 3, CLASSES)).astype(np.float32)
 

@@ -16,6 +16,6 @@ from cae_jax.config import Config
 
 
 def get_config() -> Config:
-    config = presets.default()
+    config = presets.pictures()
     config.data.update(name="./images", size=(64, 64), channels=1)
     return config

@@ -10,6 +10,6 @@ from cae_jax.config import Config
 
 
 def get_config() -> Config:
-    config = presets.default()
+    config = presets.pictures()
     config.data.update(name="./data/oct", size=(64, 64), channels=1)
     return config

@@ -12,7 +12,7 @@ def make_cae(channels: int = 3, **changes: Any) -> CAE:
     """The published generator with changes, for images of so many channels."""
     config = presets.official()
     config.model.update(changes)
-    return build_model(config, (256, 256, channels))
+    return build_model(config, (256, 256, channels), 2)
 
 
 def make_discriminator(num_classes: int, **changes: Any) -> Discriminator:

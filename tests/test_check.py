@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cae_jax.cli import train as train_program
 from cae_jax.config import check, presets
-from cae_jax.config.check import check_devices, check_differentiable, check_images, check_settings
+from cae_jax.config.check import asked_in_steps, check_devices, check_images, check_settings
 from cae_jax.config.reading import (
     ConfigError,
     apply_overrides,
@@ -204,28 +204,10 @@ def test_for_images_that_are_just_large_enough_networks_are_built(side, down):
     config = changed(model__individual_downsamplings=down, model__class_downsamplings=1, augment__max_shift=1)
     config.discriminator.downsamplings = (side - 1).bit_length() - 1
     check_images(config, (side, side, 1))
-    model = build_model(config, (side, side, 1))
+    model = build_model(config, (side, side, 1), 2)
     padded = padded_shape(model, (side, side, 1))
     assert parameter_shapes(model, padded)
     assert parameter_shapes(Discriminator(2, **config.discriminator.to_dict()), padded)
-
-
-def test_a_black_box_with_losses_that_ask_it_is_refused():
-    with pytest.raises(ConfigError, match="need a differentiable classifier; set them to 0, or start from"):
-        check_differentiable(presets.default(), False)
-    check_differentiable(presets.default(), True)
-    check_differentiable(presets.black_box(), False)
-
-
-def test_a_black_box_with_such_losses_is_refused_before_anything_trains(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("import numpy as np\ndef f(x): return np.full((len(x), 10), 0.1, 'float32')\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(run, "open_dataset", lambda *_: _zeros())
-    monkeypatch.setattr("cae_jax.classifiers.fit_classifier", lambda *_, **__: pytest.fail("the oracle trains"))
-    config = changed(classifier__path="mine:f", classifier__kind="python", classifier__head="probabilities")
-    with pytest.raises(ConfigError, match="need a differentiable classifier"):
-        run.prepare(config, tmp_path / "run", Console(quiet=True))
 
 
 def _zeros():
@@ -233,6 +215,12 @@ def _zeros():
 
     source = ArraySource(np.zeros((4, 28, 28, 1), np.uint8), np.asarray([0, 1, 0, 1], np.int32))
     return Dataset("zeros", tuple("0123456789"), source, source, source)
+
+
+def test_what_a_step_asks_the_classifier_for_is_named():
+    assert asked_in_steps(presets.default()) == ["loss.consistency", "loss.fidelity"]
+    assert asked_in_steps(presets.pictures()) == ["loss.consistency", "loss.fidelity", "model.answers"]
+    assert asked_in_steps(presets.official()) == asked_in_steps(presets.black_box()) == []
 
 
 def write_run(workdir, **changes):

@@ -76,7 +76,7 @@ def run(line):
     if name == "train.py":
         words += [f"--config.{key}={value}" for key, value in FAST.items()]
     if "configs/folder.py" in line:
-        words.append("--config.data.size=32,32")
+        words += ["--config.data.size=32,32", "--config.train.warmup_steps=2"]
     if name == "explain.py":
         words += ["--confidence", "0.2", "--limit", "2"]
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():

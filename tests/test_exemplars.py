@@ -8,7 +8,7 @@ from published import make_cae
 from scipy.ndimage import uniform_filter
 
 from cae_jax.data.sources import ArraySource
-from cae_jax.models import Individual, draw_on, make_codec
+from cae_jax.models import Individual, add_detail, draw_on, make_codec
 from cae_jax.training.evaluation import Evaluator, make_functions
 
 MODEL = make_cae(
@@ -50,6 +50,21 @@ def test_exemplars_stay_where_the_class_code_changed_nothing(span):
     np.testing.assert_allclose(made[:, :, 8:], exemplars[:, :, 8:], atol=1e-6)
 
 
+@pytest.mark.parametrize("span", [1.0, 2.0])
+def test_detail_that_the_drawing_lacks_is_added_to_every_change_and_fades_where_it_is_large(span):
+    rng = np.random.default_rng(0)
+    base, exemplars, changes = span * rng.uniform(0.1, 0.3, size=(3, 2, 9, 12, 3))
+    changes[:, :, :6] = 0.001 * span
+    made = add_detail(*map(jnp.asarray, (exemplars, base, base + changes)), span=span)
+    np.testing.assert_allclose(made[:, :, :4], exemplars[:, :, :4] + 0.001 * span, atol=1e-4 * span)
+    size = uniform_filter(np.abs(changes).mean(-1) / span, (0, 5, 5), mode="constant")
+    kept = np.exp(-np.square(size / 0.15))[..., None]
+    expected = (base + changes + kept * (exemplars - base)).clip(1.0 - span, 1.0)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+    beyond = add_detail(*map(jnp.asarray, (exemplars + span, base, base)), span=span)
+    assert float(beyond.max()) == 1.0
+
+
 def test_of_a_model_that_keeps_exemplars_an_images_own_codes_give_it_back():
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 10, 13, 1)), jnp.float32)
     params = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 12, 16, 1)))["params"]
@@ -74,11 +89,11 @@ def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
         share = images.mean((1, 2, 3))
         return jnp.stack([1.0 - share, share], -1)
 
-    def scores(keep):
-        functions = make_functions(MODEL, (16, 16), predict, predict, keep)
+    def scores(residual):
+        functions = make_functions(MODEL, (16, 16), predict, predict, residual)
         return Evaluator(functions, source, labels, source, labels, seed=0).evaluate(params, 50)
 
-    kept, plain = scores(True), scores(False)
+    kept, plain = scores("exemplar"), scores("")
     leakage = [name for name in plain if name.startswith("individual_code_leakage")]
     assert len(leakage) == 5
     assert {name: kept[name] for name in leakage} == {name: plain[name] for name in leakage}

@@ -95,6 +95,27 @@ def test_a_model_that_keeps_exemplars_does_so_once(explainer, images, tmp_path):
     np.testing.assert_array_equal(asked.shift, plain.shift)
 
 
+def test_class_codes_are_told_the_answers_of_the_classifier_that_is_explained(explainer, images, tmp_path, digits):
+    config = explainer.record.config.copy_and_resolve_references()
+    config.model.answers = True
+    size = config.model.class_code_size
+    kernel = np.random.default_rng(0).normal(size=(10, size)).astype(np.float32)
+    params = explainer.params | {"class_encoder": explainer.params["class_encoder"] | {"answer": {"kernel": kernel}}}
+    parts = explainer.record._replace(config=config), explainer.step, params, explainer.classifier
+    told = Explainer(*parts, workdir=tmp_path, fingerprint="told")
+    always_3 = lambda images: np.tile(np.eye(10, dtype=np.float32)[3], (len(images), 1))  # noqa: E731
+    other = Explainer(*parts, workdir=tmp_path, fingerprint="told", host_classifier=always_3)
+    for those, answers in ((told, explainer.predict(images)), (other, always_3(images))):
+        logs = 1.0 + np.log(answers + 1e-3) / np.log(1e3)
+        np.testing.assert_allclose(those.encode(images)[1], explainer.encode(images)[1] + logs @ kernel, atol=1e-3)
+    told._dataset = digits
+    rows = [int(key.removeprefix("train_")) for key in told.code_table.names[:5]]
+    np.testing.assert_allclose(
+        told.code_table.class_codes[:5], told.encode(digits.train.take(np.asarray(rows)))[1], atol=1e-4
+    )
+    assert (told.explain(images, 3, **EASY).prediction == explainer.explain(images, 3, **EASY).prediction).all()
+
+
 @pytest.mark.parametrize("saliency", ["reconstruction", "input", "path", "relevance"])
 @pytest.mark.parametrize(("target", "rows"), [("any", 5), ("all", 45), (8, 5), ([0, 1, 2, 3, 4], 5)])
 def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, images, target, rows, saliency):

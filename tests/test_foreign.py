@@ -151,12 +151,6 @@ def test_a_classifier_that_is_asked_wrongly_is_warned_of(folder, own):
     assert "no better than whoever always says the most frequent class" in console.export_text()
 
 
-def test_losses_that_ask_a_black_box_are_refused(folder, own):
-    config = black_box_config(make_reference("onnx", folder, own.params), **{"loss.fidelity": "1"})
-    with pytest.raises(ConfigError, match="need a differentiable classifier; set them to 0"):
-        loop.prepare(config, folder / "run", Console(quiet=True))
-
-
 def write(folder, name, contents=b"not a model"):
     (folder / name).write_bytes(contents)
     return name

@@ -7,8 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from published import make_cae, make_discriminator
+from scipy.ndimage import correlate1d
 
-from cae_jax.models.layers import SampleLayerNorm, adaptive_instance_norm, instance_norm
+from cae_jax.models import apply
+from cae_jax.models.layers import (
+    SampleLayerNorm,
+    adaptive_instance_norm,
+    from_blocks,
+    instance_norm,
+    smooth,
+    to_blocks,
+)
 from cae_jax.models.upsample import UpsampleConv, upsample_convolve, upsample_convolve_reference
 
 SIZES = ((2, 2), (3, 3), (5, 4), (7, 2))
@@ -101,6 +110,49 @@ def test_layer_norm_divides_by_unbiased_deviation_plus_eps():
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_blocks_of_pixels_become_channels_and_pixels_again(side, channels):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2 * side, 3 * side, channels)), jnp.float32)
+    blocks = to_blocks(x, side)
+    assert blocks.shape == (2, 2, 3, side * side * channels)
+    second = x[1, side : 2 * side, 2 * side : 3 * side]
+    np.testing.assert_array_equal(blocks[1, 1, 2], second.reshape(-1))
+    np.testing.assert_array_equal(from_blocks(blocks, side), x)
+
+
+def test_smoothing_leaves_nothing_of_a_chequerboard_and_all_of_a_plain():
+    rows, columns = np.mgrid[:6, :7]
+    board = jnp.asarray((-1.0) ** (rows + columns), jnp.float32)[None, ..., None]
+    np.testing.assert_allclose(smooth(board), 0.0, atol=1e-6)
+    stripes = jnp.asarray((-1.0) ** columns, jnp.float32)[None, ..., None]
+    np.testing.assert_allclose(smooth(stripes), 0.0, atol=1e-6)
+    np.testing.assert_allclose(smooth(jnp.full((1, 5, 4, 2), 0.3)), 0.3, atol=1e-6)
+    x = np.random.default_rng(0).normal(size=(1, 6, 7, 1))
+    expected = correlate1d(correlate1d(x, [0.25, 0.5, 0.25], 1, mode="mirror"), [0.25, 0.5, 0.25], 2, mode="mirror")
+    np.testing.assert_allclose(smooth(jnp.asarray(x, jnp.float32)), expected, atol=1e-6)
+
+
+def test_a_model_of_blocks_sees_them_draws_them_and_smooths_what_it_drew():
+    sizes = TINY | {"class_downsamplings": 1}
+    model = make_cae(1, **sizes, block=2)
+    assert model.stride == 4
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1.0, 1.0, (2, 8, 12, 1)), jnp.float32)
+    variables = draw_variables(model, images)
+    codes = model.apply(variables, images, method="encode")
+    beneath = model.clone(channels=4, block=1)
+    np.testing.assert_allclose(codes[0], beneath.apply(variables, to_blocks(images, 2), method="encode")[0], atol=1e-5)
+    assert codes[0].shape == (2, 2, 3, 8)
+    drawn = model.apply(variables, *codes, method="decode")
+    pixels = from_blocks(beneath.apply(variables, *codes, method="decode"), 2)
+    np.testing.assert_allclose(drawn, smooth(pixels), atol=1e-5)
+    judge = make_discriminator(3, width=4, downsamplings=1, residual_blocks=0, hidden=8, block=2)
+    variables = draw_variables(judge, images)
+    plain = judge.clone(block=1).apply(variables, to_blocks(images, 2))
+    for ours, expected in zip(judge.apply(variables, images), plain, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
@@ -121,6 +173,23 @@ def test_codes_and_images_have_the_documented_shapes_and_are_float32(channels, h
     assert decoded.shape == images.shape
     for array in (individual_code, class_code, decoded, *jax.tree.leaves(variables)):
         assert array.dtype == jnp.float32
+
+
+def test_class_codes_are_told_the_classifier_s_answers_where_the_model_says_so():
+    images = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1.0)
+    plain, told = make_cae(1, **TINY), make_cae(1, **TINY, answers=True)
+    assert (plain.answers, told.answers) == (0, 2)
+    params = draw_variables(told, images)["params"]
+    kernel = params["class_encoder"]["answer"]["kernel"]
+    assert kernel.shape == (2, told.class_code_size)
+    answers = jnp.asarray([[1.0, 0.0], [0.3, 0.7], [jnp.nan, 0.5]])
+    individual, code = apply(told, params, images, answers, method="encode")
+    alone, untold = apply(told, params, images, jnp.zeros((3, 2)), method="encode")
+    np.testing.assert_array_equal(individual, alone)
+    seen = [[1.0, 0.0], 1.0 + np.log([0.301, 0.701]) / np.log(1000.0), [0.0, 0.0]]  # where it has no answer, none
+    np.testing.assert_allclose(code - untold, np.asarray(seen) @ kernel, atol=2e-4)
+    del params["class_encoder"]["answer"]
+    np.testing.assert_allclose(apply(plain, params, images, answers, method="encode")[1], untold, atol=1e-5)
 
 
 def draw_variables(model, images):

@@ -17,7 +17,7 @@ from published import make_cae, make_discriminator, make_weights
 
 from cae_jax import losses
 from cae_jax.data import make_augment
-from cae_jax.models import draw_on
+from cae_jax.models import add_detail, draw_on
 from cae_jax.parallel.sharding import data_mesh, replicated, split_batch
 from cae_jax.training.build import warmup_weights
 from cae_jax.training.objectives import (
@@ -138,11 +138,11 @@ def naive(state, batch):
     noise = 2 * SWAP_NOISE * jax.random.normal(noise_key, x.shape)  # images lie in [-1, 1] here
 
     def loss_of_discriminator(discriminator):
-        made = jax.lax.stop_gradient(generate(NETWORKS, state.generator, x, noise))
+        made = jax.lax.stop_gradient(generate(NETWORKS, EVERY_TERM, state.generator, x, noise))
         return discriminator_loss(discriminator, NETWORKS, EVERY_TERM, x + noise, labels, made, discriminator_key)[0]
 
     def loss_of_generator(generator, discriminator):
-        made = generate(NETWORKS, generator, x, noise)
+        made = generate(NETWORKS, EVERY_TERM, generator, x, noise)
         return generator_loss(made, discriminator, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
 
     descend = lambda rate: lambda value, gradient: value - rate * gradient  # noqa: E731
@@ -155,7 +155,39 @@ def naive(state, batch):
 @pytest.fixture(scope="module")
 def generated(state, batch):
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
-    return x, quick_jit(lambda params, x: generate(NETWORKS, params, x))(state.generator, x)
+    return x, quick_jit(lambda params, x: generate(NETWORKS, EVERY_TERM, params, x))(state.generator, x)
+
+
+def test_what_no_weight_asks_for_is_not_made_and_the_rest_is_the_same(state, generated):
+    x, made = generated
+    none = {"class_code": 0.0, "individual_code": 0.0, "cycle": 0.0}
+
+    def with_changes(changes):
+        weights = EVERY_TERM.replace(**changes)
+        return quick_jit(lambda params: generate(NETWORKS, weights, params, x))(state.generator)
+
+    fewer, fewest = with_changes({"cycle": 0.0}), with_changes(none)
+    assert fewer.swaps.cycles is None
+    np.testing.assert_allclose(fewer.swaps.class_code, made.swaps.class_code, atol=1e-5)
+    assert (fewest.swaps.individual_code, fewest.swaps.class_code, fewest.swaps.cycles) == (None, None, None)
+    np.testing.assert_allclose(fewest.swaps.images, made.swaps.images, atol=1e-5)
+    _, terms = generator_loss(
+        fewest, state.discriminator, NETWORKS, EVERY_TERM.replace(**none), x, jnp.asarray([0, 1, 2, 0]), state.key
+    )
+    assert GENERATORS - terms.keys() == none.keys()
+
+
+def test_images_and_swaps_are_encoded_with_the_classifier_s_answers_to_them(state, generated):
+    x, made = generated
+    networks = NETWORKS._replace(model=NETWORKS.model.clone(answers=CLASSES))
+    kernel = np.random.default_rng(3).normal(size=(CLASSES, 4)).astype(np.float32)
+    told = state.generator | {"class_encoder": state.generator["class_encoder"] | {"answer": {"kernel": kernel}}}
+    found = quick_jit(lambda params: generate(networks, EVERY_TERM, params, x))(told)
+    seen = lambda images: 1.0 + np.log(toy_predict((images + 1.0) / 2.0) + 1e-3) / np.log(1e3)  # noqa: E731
+    np.testing.assert_allclose(found.class_code, made.class_code + seen(x) @ kernel, atol=1e-4)
+    encode = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))
+    swaps = found.swaps.images
+    np.testing.assert_allclose(found.swaps.class_code, encode(swaps)[1] + seen(swaps) @ kernel, atol=1e-4)
 
 
 def largest_change(before, after):
@@ -208,7 +240,8 @@ def test_without_swaps_nothing_looks_at_any_and_all_networks_learn(state, batch)
     total = EVERY_TERM.image * found["image"] + EVERY_TERM.squared * found["squared"] + found["neighbourhood"]
     assert found["generator_total"] == pytest.approx(total, rel=1e-5)
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1)) * 2.0 - 1.0
-    drawn = quick_jit(lambda params: generate(NETWORKS, params, x, swap=False))(state.generator).reconstructions
+    made = quick_jit(lambda params: generate(NETWORKS, EVERY_TERM, params, x, swap=False))(state.generator)
+    drawn = made.reconstructions
     assert found["image"] == pytest.approx(2.0 * float(np.abs(drawn - x).mean()), rel=1e-4)
     assert found["squared"] == pytest.approx(2.0 * float(np.square(drawn - x).mean()), rel=1e-4)
     for name in state.generator:
@@ -321,12 +354,19 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
 
 def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state):
     x, made = generated
-    keeping = NETWORKS._replace(keep_residual=True)
-    kept = quick_jit(lambda p: generate(keeping, p, x))(state.generator)
+    keeping = NETWORKS._replace(residual="exemplar")
+    kept = quick_jit(lambda p: generate(keeping, EVERY_TERM, p, x))(state.generator)
     np.testing.assert_allclose(kept.swaps.changes, made.swaps.images - made.reconstructions, atol=1e-5)
     np.testing.assert_allclose(
         kept.swaps.images, draw_on(x, made.reconstructions, made.swaps.images, span=2.0), atol=1e-5
     )
+
+
+def test_a_model_that_keeps_detail_adds_it_to_swaps(generated, state):
+    x, made = generated
+    kept = quick_jit(lambda p: generate(NETWORKS._replace(residual="detail"), EVERY_TERM, p, x))(state.generator)
+    expected = add_detail(x, made.reconstructions, made.swaps.images, span=2.0)
+    np.testing.assert_allclose(kept.swaps.images, expected, atol=1e-5)
 
 
 def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(generated, state):
@@ -334,8 +374,9 @@ def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(gen
     weights = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
 
     def through_swaps(keep):
-        networks = NETWORKS._replace(keep_residual=keep)
-        return quick_jit(jax.grad(lambda p: (weights * generate(networks, p, x).swaps.images).sum()))(state.generator)
+        networks = NETWORKS._replace(residual="exemplar" if keep else "")
+        total = lambda p: (weights * generate(networks, EVERY_TERM, p, x).swaps.images).sum()  # noqa: E731
+        return quick_jit(jax.grad(total))(state.generator)
 
     plain, kept = through_swaps(False), through_swaps(True)
     chex.assert_trees_all_close(kept, plain, rtol=1e-4, atol=1e-4)
@@ -347,7 +388,7 @@ def test_computing_anew_gives_the_same_gradients_and_keeps_less(generated, state
 
     def gradient(remat):
         networks = NETWORKS._replace(remat=remat)
-        return jax.grad(lambda p: jnp.square(generate(networks, p, x).swaps.cycles).sum())
+        return jax.grad(lambda p: jnp.square(generate(networks, EVERY_TERM, p, x).swaps.cycles).sum())
 
     chex.assert_trees_all_close(*(quick_jit(gradient(remat))(state.generator) for remat in (False, True)), rtol=1e-4)
     kept, anew = (str(jax.make_jaxpr(gradient(remat))(state.generator)) for remat in (False, True))
@@ -358,7 +399,7 @@ def test_computing_anew_gives_the_same_gradients_and_keeps_less(generated, state
 def test_noise_is_on_swaps_before_they_are_encoded_again(generated, state):
     x, made = generated
     noise = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
-    noisy = quick_jit(lambda p: generate(NETWORKS, p, x, noise))(state.generator)
+    noisy = quick_jit(lambda p: generate(NETWORKS, EVERY_TERM, p, x, noise))(state.generator)
     np.testing.assert_allclose(noisy.swaps.images, made.swaps.images + noise, atol=1e-5)
     code, _ = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))(
         noisy.swaps.images

@@ -36,14 +36,14 @@ def _discriminator(record, store, step: int) -> Any:
     from cae_jax.parallel.sharding import data_mesh
     from cae_jax.training.build import build_trainer
     from cae_jax.workdir.checkpoints import CheckpointError
-    from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
+    from cae_jax.workdir.generator import generator_of, padded_shape, parameter_shapes
 
     classes = len(record.class_names)
     if not store.facts(step).get("imported"):
         trainer = build_trainer(record.config, data_mesh(), record.image_shape, classes, lambda images: images)
         return store.load(step, "state", jax.eval_shape(trainer.init)).discriminator
     module = Discriminator(classes, **record.config.discriminator.to_dict())
-    shape = padded_shape(build_model(record.config, record.image_shape), record.image_shape)
+    shape = padded_shape(generator_of(record), record.image_shape)
     try:
         return store.load(step, "discriminator", parameter_shapes(module, shape))
     except CheckpointError as error:
@@ -69,7 +69,7 @@ def export_weights(options: argparse.Namespace, console) -> None:
     model, critic = record.config.model, record.config.discriminator
     parts = {
         options.out: (
-            load_generator(record.config, record.image_shape, store, step),
+            load_generator(record, store, step),
             interop.generator_names(model.class_downsamplings, model.individual_downsamplings, model.residual_blocks),
         )
     }

@@ -78,7 +78,7 @@ def import_weights(options: argparse.Namespace, console) -> None:
         config = _config(options, sizes["channels"])
         config.model.update({name: size for name, size in sizes.items() if name != "channels"})
         shape, classes = (*config.data.size, sizes["channels"]), 0
-        model = build_model(config, shape)
+        model = build_model(config, shape, classes)
         names = interop.generator_names(
             model.class_downsamplings, model.individual_downsamplings, model.residual_blocks
         )

@@ -73,6 +73,8 @@ RULES = {
     "model.stem_kernel": ODD,
     "model.upsample_kernel": Rule(lambda value: value in (3, 5), "3 or 5"),
     "model.output_kernel": ODD,
+    "model.residual": _one_of("exemplar", "detail"),
+    "model.block": POSITIVE,
     "model.dtype": DTYPE,
     "discriminator.width": POSITIVE,
     "discriminator.downsamplings": NOT_NEGATIVE,
@@ -80,6 +82,7 @@ RULES = {
     "discriminator.hidden": POSITIVE,
     "discriminator.dropout": BELOW_ONE,
     "discriminator.kernel_init": _one_of("normal", "he"),
+    "discriminator.block": POSITIVE,
     "discriminator.dtype": DTYPE,
     **{f"loss.{term}": NOT_NEGATIVE for term in official().loss},
     "optimizer.generator_rate": NOT_NEGATIVE,
@@ -179,10 +182,11 @@ def check_images(config: Config, image_shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_differentiable(config: Config, traceable: bool) -> None:
-    """Checks that losses ask no classifier for gradients that has none; raises `ConfigError` if one does."""
-    if not traceable and (config.loss.consistency or config.loss.fidelity):
-        raise ConfigError(
-            "loss.consistency and loss.fidelity need a differentiable classifier; set them to 0, or start from "
-            "presets.black_box()"
-        )
+def asked_in_steps(config: Config) -> list[str]:
+    """The keys of a config for which a training step asks the classifier, or else its student."""
+    found = {
+        "loss.consistency": config.loss.consistency,
+        "loss.fidelity": config.loss.fidelity,
+        "model.answers": config.model.answers,
+    }
+    return [key for key, value in found.items() if value]

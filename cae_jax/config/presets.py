@@ -1,4 +1,4 @@
-"""The presets that configs start from: `official`, the published recipe; `default` and `black_box`, ours."""
+"""The presets that configs start from: `official`, the published recipe; `default`, `pictures`, `black_box`, ours."""
 
 from typing import Any
 
@@ -71,10 +71,13 @@ def official() -> Config:
                 "individual_norm": "instance",
                 "residual_blocks": 6,
                 "mlp_width": 256,
-                "keep_residual": False,  # swaps keep the exemplar where they change nothing
+                "keep_residual": False,  # swaps keep of the exemplar what the drawing lacks
+                "residual": "exemplar",  # the exemplar itself where nothing changes; or 'detail', added to what changes
                 "stem_kernel": 7,
                 "upsample_kernel": 5,
                 "output_kernel": 7,
+                "answers": False,  # the class encoder is told the classifier's answer beside the image
+                "block": 1,  # side of the blocks of pixels that networks take as channels
                 "dtype": "float32",
             },
             "discriminator": {
@@ -86,6 +89,7 @@ def official() -> Config:
                 "hidden": 256,
                 "dropout": 0.4,
                 "kernel_init": "normal",
+                "block": 1,
                 "dtype": "float32",
             },
             "loss": {
@@ -160,8 +164,46 @@ def default() -> Config:
     return config
 
 
+def pictures() -> Config:
+    """`default` for photographs and scans, from about 48 pixels a side. Reasons: `docs/experiments.md`, "Pictures".
+
+    Networks that see blocks of pixels, and draw without chequerboards; a long warm-up, in which they learn to draw
+    before they learn to swap; a class code that is told the classifier's answer; swaps that keep the exemplar's detail.
+    """
+    config = default()
+    config.augment.update(max_shift=4, mirror=True)
+    config.oracle.update(steps=900, batch_size=32)
+    config.model.update(
+        width=24,
+        block=2,
+        individual_downsamplings=1,
+        stem_kernel=3,
+        upsample_kernel=3,
+        answers=True,
+        keep_residual=True,
+        residual="detail",
+    )
+    config.discriminator.update(block=2, conditional=True, pooled=False, width=32, kernel_init="he")
+    config.loss.update(
+        image=60.0,
+        cycle=0.0,
+        individual_code=0.3,
+        adversarial=2.0,
+        swap_class=3.0,
+        consistency=1.5,
+        fidelity=0.3,
+        proximity=1.0,
+        leakage=0.0,
+    )
+    config.optimizer.update(generator_rate=1e-3, discriminator_rate=5e-4, clip=1.0, warmup_rate=3e-3)
+    config.train.update(
+        steps=3000, batch_size=8, warmup_steps=1000, swap_noise=0.02, ema_decay=0.998, checkpoint_every=500
+    )
+    return config
+
+
 def black_box() -> Config:
-    """`default` for a classifier that JAX cannot differentiate: without the two losses that ask it while training."""
+    """`default` for a classifier that is slow to ask: without the losses that ask it, or its student, in training."""
     config = default()
     config.loss.update(consistency=0.0, fidelity=0.0)
     return config

@@ -16,7 +16,7 @@ from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_ti
 from cae_jax.parallel.rows import Picked
 from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
-from cae_jax.workdir.generator import build_model
+from cae_jax.workdir.generator import generator_of
 from cae_jax.workdir.record import RunRecord
 
 CODES = 20_000  # training images in the code table; drawn at random by the run's seed where there are more
@@ -53,13 +53,16 @@ class CompiledModel:
         self._search_rows = -(-3 * self._rows // (2 * devices)) * devices  # 64 images × 3 references: 2 calls
         slots = max(self._rows // (2 * devices), 1)  # rows that each device decodes together
         self._keep = bool(record.config.model.keep_residual)
-        encode, decode = make_codec(build_model(record.config, record.image_shape), record.image_shape[:2])
+        model = generator_of(record)
+        self._told = bool(model.answers)
+        encode, decode = make_codec(model, record.image_shape[:2], record.config.model.residual)
         self._shared = functools.cache(first_call_alone)
         self._encode = {keep: jax.jit(functools.partial(encode, params, keep=keep)) for keep in (False, True)}
         self._decode = jax.jit(functools.partial(decode, params))
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
-        individual, _ = jax.eval_shape(self._encode[self._keep], one)
+        answers = jax.ShapeDtypeStruct((1, self._classes), np.float32)
+        individual, _ = jax.eval_shape(self._encode[self._keep], one, *[answers] * self._told)
         self.code_size = sum(leaf.size for leaf in jax.tree.leaves(individual))
         self.sensitivity: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
         if host_classifier is None:
@@ -103,7 +106,8 @@ class CompiledModel:
 
         The individual codes carry the exemplars if `keep` is set, or if the generator was trained to keep them.
         """
-        return self._map(self._encode[keep or self._keep], images)
+        answers = [self.predict(images)] if self._told else []
+        return self._map(self._encode[keep or self._keep], images, *answers)
 
     def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
         """Decodes individual codes and as many class codes into images."""
@@ -134,7 +138,9 @@ class CompiledModel:
         rows = np.sort(np.random.default_rng(self._seed).permutation(len(source))[:CODES])
 
         def codes_of(indices: np.ndarray) -> tuple[jax.Array, Any]:
-            individual, class_codes = self._encode[self._keep](to_unit(source.take(indices)))
+            images = to_unit(source.take(indices))
+            answers = [self._predict(images)] if self._told else []
+            individual, class_codes = self._encode[self._keep](images, *answers)
             return class_codes, self._predict(self._decode(individual, class_codes))
 
         class_codes, probabilities = map_batches(codes_of, rows, batch_size=self._rows)

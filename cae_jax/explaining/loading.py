@@ -42,7 +42,7 @@ from cae_jax.workdir.classifier_store import (
     load_named,
     other_classifier,
 )
-from cae_jax.workdir.generator import build_model, load_generator, padded_shape, parameter_shapes
+from cae_jax.workdir.generator import generator_of, load_generator, padded_shape, parameter_shapes
 from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import RunRecord, read_record
 
@@ -83,7 +83,7 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
     return Parts(
         record,
         step,
-        load_generator(record.config, record.image_shape, store, step),
+        load_generator(record, store, step),
         classifier,
         f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
     )
@@ -285,7 +285,7 @@ def read_package(folder: pathlib.Path, host_classifier: HostClassifier | None = 
     manifest = _manifest(folder)
     record = _record(folder)
     try:
-        model = build_model(record.config, record.image_shape)
+        model = generator_of(record)
         like = parameter_shapes(model, padded_shape(model, record.image_shape))
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise ConfigError(f"{folder / RECORD} is damaged: there is no such model ({error})") from error

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from cae_jax.models.class_encoder import ClassEncoder
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.individual_encoder import IndividualEncoder
+from cae_jax.models.layers import from_blocks, smooth, to_blocks
 
 
 class CAE(nn.Module):
@@ -29,6 +30,9 @@ class CAE(nn.Module):
         stem_kernel: first kernel of both encoders.
         upsample_kernel: kernel of the decoder's upsamplings, 3 or 5.
         output_kernel: last kernel of the decoder.
+        block: side of the blocks of pixels that both encoders take as channels, and the decoder draws at once; 1 for
+            pixels one by one, as published.
+        answers: number K of classes whose probabilities the class encoder is told beside the image; 0 for none.
         dtype: type that is computed in, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
     """
 
@@ -46,12 +50,14 @@ class CAE(nn.Module):
     stem_kernel: int
     upsample_kernel: int
     output_kernel: int
+    block: int
+    answers: int
     dtype: str
 
     @property
     def stride(self) -> int:
         """What image sides must be a multiple of."""
-        return 2 ** max(self.class_downsamplings, self.individual_downsamplings)
+        return self.block * 2 ** max(self.class_downsamplings, self.individual_downsamplings)
 
     def setup(self) -> None:
         """Makes the parts."""
@@ -74,7 +80,7 @@ class CAE(nn.Module):
             dtype=dtype,
         )
         self.decoder = Decoder(
-            channels=self.channels,
+            channels=self.channels * self.block**2,
             width=self.width,
             upsamplings=self.individual_downsamplings,
             residual_blocks=self.residual_blocks,
@@ -85,18 +91,25 @@ class CAE(nn.Module):
             dtype=dtype,
         )
 
-    def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def encode(self, images: jax.Array, answers: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Encodes `[batch, height, width, channels]` in [-1, 1].
+
+        Args:
+            images: see above.
+            answers: the classifier's probabilities for them, `[batch, K]`; used, and needed, where `answers` is K.
 
         Returns:
             Individual codes `[batch, h, w, code]` and class codes `[batch, class_code_size]`.
         """
-        return self.individual_encoder(images), self.class_encoder(images)
+        blocks = to_blocks(images, self.block)
+        return self.individual_encoder(blocks), self.class_encoder(blocks, answers if self.answers else None)
 
     def decode(self, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
         """Decodes codes, as `encode` returns them, into `[batch, height, width, channels]` in [-1, 1]."""
-        return self.decoder(individual_code, class_code)
+        drawn = from_blocks(self.decoder(individual_code, class_code), self.block)
+        return drawn if self.block == 1 else smooth(drawn)
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Reconstructs images: decodes their own codes."""
-        return self.decode(*self.encode(images))
+        """Reconstructs images, whose answers are not known: decodes their own codes."""
+        answers = jnp.zeros((len(images), self.answers)) if self.answers else None
+        return self.decode(*self.encode(images, answers))

@@ -11,7 +11,8 @@ from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 
 WINDOW = 5  # pixels, around each of which changes are averaged
-FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left
+FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left, with `draw_on`
+DETAIL_FADING = 0.15  # likewise of its detail, with `add_detail`
 
 
 class Individual(NamedTuple):
@@ -28,10 +29,20 @@ class Individual(NamedTuple):
     reconstruction: Any = None
 
 
+def _shown(drawn: jax.Array, reconstructions: jax.Array, fading: float) -> jax.Array:
+    """How much of an exemplar is left at each place, `[N, height, width, 1]`: `exp(-(change / fading)²)`.
+
+    A change's size is averaged over a window and the channels.
+    """
+    change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
+    window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
+    total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
+    return jnp.exp(-jnp.square(total / (WINDOW**2 * fading)))
+
+
 def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, span: float = 1.0) -> jax.Array:
     """Puts what was drawn where the class code has changed the image, and keeps the exemplar elsewhere.
 
-    The exemplar counts by `exp(-(change / FADING)²)`, where a change's size is averaged over a window and the channels.
     So its details stay, what goes (a finding) goes with its edges, and changes too faint to see do not count.
 
     Args:
@@ -43,18 +54,38 @@ def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, 
     Returns:
         Images of the same range; where nothing was changed, the exemplars.
     """
-    change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
-    window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
-    total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
-    kept = jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
+    kept = _shown(drawn, reconstructions, FADING * span)
     return kept * exemplars + (1.0 - kept) * drawn
 
 
-def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
+def add_detail(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, span: float = 1.0) -> jax.Array:
+    """Adds to what was drawn all that the drawing of the exemplar lacked, and less of it the more was changed there.
+
+    So every change shows, however faint, on an image that stays as sharp as the exemplar all the way.
+
+    Args:
+        exemplars: see `draw_on`, like all others.
+        reconstructions: likewise.
+        drawn: likewise.
+        span: likewise.
+
+    Returns:
+        Images of the same range; where nothing was changed, the exemplars.
+    """
+    kept = _shown(drawn, reconstructions, DETAIL_FADING * span)
+    return (drawn + kept * (exemplars - reconstructions)).clip(1.0 - span, 1.0)
+
+
+RESIDUALS = {"exemplar": draw_on, "detail": add_detail}
+"""What swaps can keep of exemplars, by the names that `model.residual` has."""
+
+
+def make_codec(model: CAE, image_size: tuple[int, int], residual: str = "exemplar") -> tuple[Callable, Callable]:
     """The `encode` and `decode` of a generator, traceable, not compiled.
 
-    `encode(params, images, keep=False)` returns individual and class codes, see `Individual`; `keep` says whether
-    exemplars go along. `decode(params, individual, class_code)` returns images, which keep exemplars that went along.
+    `encode(params, images, answers=None, keep=False)` returns individual and class codes, see `Individual`; `answers`
+    are the classifier's, see `ClassEncoder`, and `keep` says whether exemplars go along. `decode(params, individual,
+    class_code)` returns images, which keep of exemplars that went along what `residual` says, see `RESIDUALS`.
     """
 
     def decode(params: Any, individual: Individual, class_code: jax.Array) -> jax.Array:
@@ -62,10 +93,13 @@ def make_codec(model: CAE, image_size: tuple[int, int]) -> tuple[Callable, Calla
         drawn = image_ranges.from_model(x, image_size).clip(0.0, 1.0)
         if individual.exemplar is None:
             return drawn
-        return draw_on(individual.exemplar, individual.reconstruction, drawn)
+        return RESIDUALS[residual](individual.exemplar, individual.reconstruction, drawn)
 
-    def encode(params: Any, images: jax.Array, keep: bool = False) -> tuple[Individual, jax.Array]:
-        code, class_code = apply(model, params, image_ranges.to_model(images, model.stride), method="encode")
+    def encode(
+        params: Any, images: jax.Array, answers: jax.Array | None = None, keep: bool = False
+    ) -> tuple[Individual, jax.Array]:
+        x = image_ranges.to_model(images, model.stride)
+        code, class_code = apply(model, params, x, answers, method="encode")
         individual = Individual(code)
         if keep:
             reconstruction = decode(params, individual, class_code)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from cae_jax.models.layers import ReflectConv, ResidualBlock, at_least_float32
+from cae_jax.models.layers import ReflectConv, ResidualBlock, at_least_float32, to_blocks
 
 FAKE, REAL = 0, 1
 
@@ -27,6 +27,7 @@ class Discriminator(nn.Module):
         dropout: rate before the logits.
         kernel_init: how kernels begin: 'normal', of deviation 0.02, as published, or 'he', by fan-in (He et al. 2015,
             arXiv 1502.01852), with which narrow networks learn far sooner.
+        block: side of the blocks of pixels that it takes as channels.
         dtype: type that is computed in.
     """
 
@@ -39,6 +40,7 @@ class Discriminator(nn.Module):
     hidden: int
     dropout: float
     kernel_init: str
+    block: int
     dtype: DTypeLike
 
     @nn.compact
@@ -55,7 +57,7 @@ class Discriminator(nn.Module):
         """
         init = {"normal": nn.initializers.normal(0.02), "he": nn.initializers.he_normal()}[self.kernel_init]
         activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
-        h = images
+        h = to_blocks(images, self.block)
         for i in range(self.downsamplings):
             h = activation(ReflectConv(self.width * 2**i, 4, 2, 1, self.dtype, init, name=f"down_{i}")(h))
         for i in range(self.residual_blocks):

@@ -38,6 +38,40 @@ def reflect_pad(x: jax.Array, padding: int) -> jax.Array:
     return reflect_along(reflect_along(x, padding, 1), padding, 2) if padding else x
 
 
+def to_blocks(x: jax.Array, side: int) -> jax.Array:
+    """Turns blocks of pixels into channels: `[batch, height, width, C]` to `[batch, height/side, width/side, side²·C]`.
+
+    Convolutions at full resolution of few channels take most of the time on a CPU and give little.
+    """
+    if side == 1:
+        return x
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // side, width // side, side * side * channels)
+
+
+def from_blocks(x: jax.Array, side: int) -> jax.Array:
+    """Undoes `to_blocks`."""
+    if side == 1:
+        return x
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, side, side, channels // side**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height * side, width * side, channels // side**2)
+
+
+def smooth(x: jax.Array) -> jax.Array:
+    """Averages every pixel of `[batch, height, width, C]` with its neighbours, by 1, 2, 1 in both directions.
+
+    Nothing is left of a chequerboard of single pixels, the pattern that convolutions of stride 2 draw and see.
+    """
+    for axis in (1, 2):
+        padded = reflect_along(x, 1, axis)
+        size = x.shape[axis]
+        below, here, above = (lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3))
+        x = 0.25 * below + 0.5 * here + 0.25 * above
+    return x
+
+
 def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
     """Normalises each channel of each sample over its positions, without affine parameters (biased variance)."""
     statistics = at_least_float32(x)

@@ -14,6 +14,7 @@ from cae_jax.models import Discriminator
 from cae_jax.parallel.sharding import replicated
 from cae_jax.training.objectives import Networks, Weights
 from cae_jax.training.step import TrainState, TrainStep, create_state, make_train_step
+from cae_jax.training.student import Student
 from cae_jax.types import Predict
 from cae_jax.workdir.generator import build_model, padded_shape
 
@@ -81,7 +82,7 @@ def warmup_weights(weights: Weights) -> Weights:
 
 
 def build_trainer(
-    config: Config, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | None
+    config: Config, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int, predict: Predict | Student | None
 ) -> Trainer:
     """Builds networks, optimizers and the compiled steps.
 
@@ -90,11 +91,14 @@ def build_trainer(
         mesh: mesh of all devices.
         image_shape: height, width and channels of the user's images.
         num_classes: number of classes, K.
-        predict: the classifier if it is differentiable, else None.
+        predict: the classifier if it is differentiable, else its student, or None where no loss asks either.
     """
-    model = build_model(config, image_shape)
+    student = predict if isinstance(predict, Student) else None
+    model = build_model(config, image_shape, num_classes)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
-    networks = Networks(model, discriminator, predict, image_shape[:2], config.train.remat, config.model.keep_residual)
+    residual = config.model.residual if config.model.keep_residual else ""
+    asked = predict.predict if isinstance(predict, Student) else predict
+    networks = Networks(model, discriminator, asked, image_shape[:2], config.train.remat, residual)
     weights, rates, everywhere = Weights(**config.loss.to_dict()), config.optimizer, replicated(mesh)
 
     def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
@@ -125,9 +129,9 @@ def build_trainer(
         warmup_step = compiled(warmup_weights(weights), warmers, swap=False)
 
     def init() -> TrainState:
-        return create_state(
-            jax.random.key(config.seed), model, discriminator, *optimizers, padded_shape(model, image_shape)
-        )
+        key, shape = jax.random.key(config.seed), padded_shape(model, image_shape)
+        state = create_state(key, model, discriminator, *optimizers, shape)
+        return student.begin(state) if student else state
 
     return Trainer(
         networks, jax.jit(init, out_shardings=everywhere), compiled(weights, optimizers, swap=True), warmup_step

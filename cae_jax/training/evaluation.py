@@ -41,7 +41,7 @@ class Functions(NamedTuple):
 
 
 def make_functions(
-    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict, keep_residual: bool = False
+    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict, residual: str = ""
 ) -> Functions:
     """Compiles a model's functions; the parameters are an argument of each, so that all checkpoints share them.
 
@@ -50,20 +50,26 @@ def make_functions(
         image_size: height and width of the user's images.
         predict: the classifier as `make_answer` returns it.
         oracle: the oracle as `make_answer` returns it.
-        keep_residual: whether swaps keep the exemplar wherever the class code changes nothing.
+        residual: what swaps keep of the exemplars, a name in `models.RESIDUALS`; empty for nothing.
     """
-    encode, decode = make_codec(model, image_size)
+    encode, decode = make_codec(model, image_size, residual or "exemplar")
 
     def compiled(function: Callable) -> Callable:
         on_devices = jax.jit(function)
         return lambda params, *rows: on_devices(params, *map(split_over_devices, rows))
 
-    encode_alone = compiled(encode)
+    def told(function: Callable) -> Callable:
+        on_devices = compiled(function)
+        if not model.answers:
+            return on_devices
+        return lambda params, images: on_devices(params, images, predict(images))
+
+    encode_alone = told(encode)
     return Functions(
         encode_alone,
-        compiled(functools.partial(encode, keep=True)) if keep_residual else encode_alone,
+        told(functools.partial(encode, keep=True)) if residual else encode_alone,
         compiled(decode),
-        compiled(lambda params, images: decode(params, *encode(params, images))),
+        told(lambda params, *seen: decode(params, *encode(params, *seen))),
         predict,
         oracle,
     )

@@ -120,7 +120,10 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
         if profile and is_first():
             batches = traced(batches, profile, monitor, run.workdir / "profile", run.console)
         for number, batch in enumerate(batches, start + 1):
-            state, terms = run.trainer.step(state, split_batch(run.mesh, batch))
+            batch = split_batch(run.mesh, batch)
+            state, terms = run.trainer.step(state, batch)
+            if run.tutor is not None:
+                state = run.tutor.teach(number, state, batch)
             interruption.take()  # not earlier: an interruption while the first call compiles loses nothing
             monitor.step(number, terms)
             if interruption.came(number - start) or checkpoint.due(number):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from cae_jax import images as image_ranges
 from cae_jax import losses
-from cae_jax.models import CAE, Discriminator, apply, draw_on
+from cae_jax.models import CAE, RESIDUALS, Discriminator, apply
 from cae_jax.models.discriminator import FAKE, REAL
 
 Params = Any
@@ -23,20 +23,32 @@ class Networks(NamedTuple):
     Attributes:
         model: generator.
         discriminator: discriminator, which tells real images from fake ones and predicts the class.
-        predict: classifier, `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; None if JAX
-            cannot trace and differentiate it.
+        predict: classifier, `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`; of a student,
+            see `taught`; None where a step asks no classifier that JAX could differentiate.
         image_size: height and width that `predict` expects.
         remat: whether activations of the generator are recomputed in the backward pass instead of kept: less memory,
             one more forward pass (Chen et al. 2016, arXiv 1604.06174).
-        keep_residual: whether swaps keep the exemplar wherever the class code changes nothing (see `draw_on`).
+        residual: what swaps keep of the exemplars, a name in `models.RESIDUALS`; empty for nothing.
     """
 
     model: CAE
     discriminator: Discriminator
-    predict: Callable[[jax.Array], jax.Array] | None
+    predict: Callable[..., jax.Array] | None
     image_size: tuple[int, int]
     remat: bool = False
-    keep_residual: bool = False
+    residual: str = ""
+
+    def taught(self, student: Params | None) -> "Networks":
+        """The same networks with a student's parameters in `predict`, which takes them first; or unchanged for None."""
+        if student is None:
+            return self
+        assert self.predict is not None
+        return self._replace(predict=functools.partial(self.predict, student))
+
+    def seen(self, x: jax.Array) -> jax.Array:
+        """The classifier's probabilities for images `[batch, height, width, channels]` in [-1, 1], padded."""
+        assert self.predict is not None
+        return self.predict(image_ranges.from_model(x, self.image_size))
 
 
 @flax.struct.dataclass
@@ -83,16 +95,17 @@ class Swaps(NamedTuple):
     Attributes:
         changes: swap minus reconstruction, before the exemplar is kept anywhere.
         images: swaps, `[2P, height, width, channels]` in [-1, 1], with noise if there is any.
-        individual_code: individual codes of the swaps.
-        class_code: class codes of the swaps, `[2P, size]`.
-        cycles: images decoded from the swaps' individual codes and the samples' own class codes.
+        individual_code: individual codes of the swaps, encoded again; None where no loss looks at them.
+        class_code: class codes of the swaps, `[2P, size]`; None likewise.
+        cycles: images decoded from the swaps' individual codes and the samples' own class codes; None
+            where `weights.cycle` is 0.
     """
 
     changes: jax.Array
     images: jax.Array
-    individual_code: jax.Array
-    class_code: jax.Array
-    cycles: jax.Array
+    individual_code: jax.Array | None = None
+    class_code: jax.Array | None = None
+    cycles: jax.Array | None = None
 
 
 class Generated(NamedTuple):
@@ -121,16 +134,21 @@ def exchange(x: jax.Array) -> jax.Array:
 
 
 def generate(
-    networks: Networks, params: Params, x: jax.Array, noise: jax.Array | float = 0.0, swap: bool = True
+    networks: Networks,
+    weights: Weights,
+    params: Params,
+    x: jax.Array,
+    noise: jax.Array | float = 0.0,
+    swap: bool = True,
 ) -> Generated:
     """Encodes and reconstructs samples and, if `swap` is set, swaps class codes, re-encodes the swaps and cycles them.
 
-    With `networks.keep_residual`, swaps keep the exemplar where the class code changed nothing. The gradient ignores
-    this (straight-through): otherwise the parts of a drawing that are hidden would get no gradient, and could never
-    learn to show.
+    With `networks.residual`, swaps keep something of the exemplars. The gradient ignores this (straight-through):
+    otherwise the parts of a drawing that are hidden would get no gradient, and could never learn to show.
 
     Args:
         networks: modules to call.
+        weights: weights of the losses; swaps are encoded again, and cycled, only if a loss on that has a weight.
         params: parameters of the generator.
         x: samples, `[2P, height, width, channels]` in [-1, 1].
         noise: noise that is added to the swaps.
@@ -142,19 +160,28 @@ def generate(
         compute = lambda params, *inputs: apply(model, params, *inputs, method=method)  # noqa: E731
         return functools.partial(jax.checkpoint(compute) if networks.remat else compute, params)
 
-    encode, decode = run("encode"), run("decode")
+    decode = run("decode")
+
+    def encode(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if not model.answers:
+            return run("encode")(images)
+        return run("encode")(images, jax.lax.stop_gradient(networks.seen(images)))
+
     individual_code, class_code = encode(x)
     if not swap:
         return Generated(individual_code, class_code, decode(individual_code, class_code), None)
     both = decode(interleave(individual_code, individual_code), interleave(class_code, exchange(class_code)))
     reconstructions, swaps = deinterleave(both)
     changes = swaps - reconstructions
-    if networks.keep_residual:
-        swaps += jax.lax.stop_gradient(draw_on(x, reconstructions, swaps, span=2.0) - swaps)
+    if networks.residual:
+        keep = RESIDUALS[networks.residual]
+        swaps += jax.lax.stop_gradient(keep(x, reconstructions, swaps, span=2.0) - swaps)
     swaps += noise
-    swap_individual_code, swap_class_code = encode(swaps)
-    cycles = decode(swap_individual_code, class_code)
-    made = Swaps(changes, swaps, swap_individual_code, swap_class_code, cycles)
+    made = Swaps(changes, swaps)
+    if weights.class_code or weights.individual_code or weights.cycle:
+        made = made._replace(**dict(zip(("individual_code", "class_code"), encode(swaps), strict=True)))
+    if weights.cycle:
+        made = made._replace(cycles=decode(made.individual_code, class_code))
     return Generated(individual_code, class_code, reconstructions, made)
 
 
@@ -256,16 +283,18 @@ def generator_loss(
             networks.discriminator, discriminator, swaps.images, train=True, rngs={"dropout": key}
         )
         real_fake, real = _of_class(real_fake, donor_labels), jnp.full(labels.shape, REAL)
+        if swaps.class_code is not None and swaps.individual_code is not None:
+            per_sample["class_code"] = losses.absolute_error(swaps.class_code, exchange(generated.class_code))
+            per_sample["individual_code"] = losses.absolute_error(swaps.individual_code, generated.individual_code)
+        if swaps.cycles is not None:
+            per_sample["cycle"] = losses.absolute_error(swaps.cycles, x)
         per_sample |= {
-            "class_code": losses.absolute_error(swaps.class_code, exchange(generated.class_code)),
-            "individual_code": losses.absolute_error(swaps.individual_code, generated.individual_code),
-            "cycle": losses.absolute_error(swaps.cycles, x),
             "adversarial": losses.cross_entropy(real_fake, real),
             "swap_class": losses.cross_entropy(classes, donor_labels),
         }
     if weights.squared:
         per_sample["squared"] = losses.squared_error(generated.reconstructions, x)
-        if swaps is not None:
+        if swaps is not None and swaps.cycles is not None:
             per_sample["squared"] += losses.squared_error(swaps.cycles, x)
     if weights.proximity and swaps is not None:
         per_sample["proximity"] = losses.proximity_loss(swaps.changes)
@@ -274,8 +303,7 @@ def generator_loss(
     if weights.neighbourhood:
         per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
     if networks.predict is not None:
-        predict = networks.predict
-        seen = lambda images: predict(image_ranges.from_model(images, networks.image_size))  # noqa: E731
+        seen = networks.seen
         if weights.consistency and swaps is not None:
             of_swaps = seen(swaps.images)
             per_sample["consistency"] = _of_answered(losses.probability_cross_entropy(of_swaps, donor_labels), of_swaps)

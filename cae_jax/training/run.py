@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from cae_jax.classifiers import predicted_classes, with_sound_gradients
-from cae_jax.config.check import check_devices, check_differentiable, check_images, check_settings
+from cae_jax.config.check import asked_in_steps, check_devices, check_images, check_settings
 from cae_jax.config.reading import Config, ConfigError
 from cae_jax.config.settings import file_settings
 from cae_jax.data import (
@@ -32,6 +32,7 @@ from cae_jax.parallel.sharding import data_mesh
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.classifiers import label_dataset, train_or_load
 from cae_jax.training.evaluation import Evaluator, Functions, make_functions
+from cae_jax.training.student import POOR, Student, Tutor, learn_or_load
 from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.checkpoints import CheckpointStore
 from cae_jax.workdir.classifier_store import LoadedClassifier
@@ -44,6 +45,7 @@ SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"
 SHOWN = 5  # images that a message lists
 FEW = 5  # images per class; a smaller split is itself to blame if the classifier gives it a single class
+STUDENT_SEED = 2000  # likewise of a student
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
 
 
@@ -62,6 +64,7 @@ class Run:
         trainer: networks and compiled training steps.
         functions: compiled functions of the model, the classifier and the oracle.
         store: checkpoints of the run.
+        tutor: teaches a black box's student while swaps are drawn; None where there is no student.
     """
 
     config: Config
@@ -74,6 +77,7 @@ class Run:
     trainer: Trainer
     functions: Functions
     store: CheckpointStore
+    tutor: Tutor | None
 
     def sampler(self, pairs: int) -> PairSampler:
         """A sampler of batches of `pairs` pairs of training images; every process reads its share of a batch."""
@@ -201,8 +205,6 @@ def _load_classifiers(
     with first_one_first("classifiers"), Progress(console=console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
             loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
-            if name == "classifier":
-                check_differentiable(config, loaded[name].traceable)
     return loaded["classifier"], loaded["oracle"]
 
 
@@ -214,6 +216,36 @@ def _say_what_there_is(dataset: Dataset, accuracy: dict[str, float], console: Co
         f"accurate on test"
     )
     _warn_of_chance(accuracy["classifier"], dataset, console)
+
+
+def _student(
+    config: Config,
+    workdir: pathlib.Path,
+    dataset: Dataset,
+    classifier: LoadedClassifier,
+    predictions: dict[str, np.ndarray],
+    console: Console,
+) -> Student | None:
+    """The student of a classifier that JAX cannot differentiate, if a step asks for one; reports how well it agrees."""
+    asked = asked_in_steps(config)
+    if classifier.traceable or not asked:
+        return None
+    if jax.process_count() > 1:
+        raise ConfigError(
+            f"{', '.join(asked)} need a classifier that JAX can differentiate where several processes train; set them "
+            f"to 0, or train in one process, where a student of it is asked"
+        )
+    augment, seed = make_augment(**config.augment.to_dict()), config.seed + STUDENT_SEED
+    student = learn_or_load(workdir / "student", classifier, dataset, predictions["validation"], augment, seed, console)
+    poor = student.agreement < POOR
+    console.print(
+        f"JAX cannot differentiate {config.classifier.path}, so {', '.join(asked)} ask a student of it, which gives "
+        f"{student.agreement:.3f} of the validation images the same class"
+        + (". That is few: swaps may flip the student rather than the classifier; bring more images" if poor else ""),
+        style="bold red" if poor else None,
+        markup=False,
+    )
+    return student
 
 
 def _gradient_source(classifier: LoadedClassifier) -> Predict | None:
@@ -255,8 +287,12 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         if len(set(classes.tolist())) < 2:
             raise OneClass(_one_class(split, classes, dataset, accuracy["classifier"]))
     mesh, shape = data_mesh(), dataset.image_shape
-    trainer = build_trainer(config, mesh, shape, dataset.num_classes, _gradient_source(classifier))
-    networks = trainer.networks
-    functions = make_functions(networks.model, shape[:2], classifier.answer, oracle.answer, networks.keep_residual)
+    student = _student(config, workdir, dataset, classifier, predictions, console)
+    source = student or _gradient_source(classifier)
+    trainer = build_trainer(config, mesh, shape, dataset.num_classes, source)
+    networks, tutor = trainer.networks, None
+    if student:
+        tutor = Tutor(student, classifier.answer, networks, make_augment(**config.augment.to_dict()))
+    functions = make_functions(networks.model, shape[:2], classifier.answer, oracle.answer, networks.residual)
     store = CheckpointStore(workdir / "checkpoints")
-    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store)
+    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor)

@@ -34,6 +34,8 @@ class TrainState:
         generator_optimizer: state of the generator's optax optimizer.
         discriminator_optimizer: state of the discriminator's optax optimizer.
         ema: exponential moving average of `generator`, used for evaluation and explanation.
+        student: parameters of a black box's student; None where JAX can differentiate the classifier itself.
+        student_optimizer: state of the student's optax optimizer, or None.
     """
 
     step: Any  # arrays of JAX, or of numpy on the host
@@ -43,6 +45,8 @@ class TrainState:
     generator_optimizer: optax.OptState
     discriminator_optimizer: optax.OptState
     ema: Params
+    student: Params = None
+    student_optimizer: Any = None
 
 
 def create_state(
@@ -119,7 +123,7 @@ def make_train_step(
     the gradient of the generator's loss with respect to the outputs is pulled back through it.
 
     Args:
-        networks: modules and classifier.
+        networks: modules and classifier; the parameters of a student are in the state.
         weights: weights of the loss terms.
         generator_optimizer: optimizer of the generator.
         discriminator_optimizer: optimizer of the discriminator.
@@ -140,23 +144,26 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
+        taught = networks.taught(state.student)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
         discriminator_key, generator_key, noise_key, augment_key = keys
         images = batch["images"].reshape(-1, *batch["images"].shape[2:])
         x = image_ranges.to_model(augment(augment_key, images), networks.model.stride)
         labels = batch["labels"].reshape(-1)
-        if relabel and networks.predict is not None:
-            answers = networks.predict(image_ranges.from_model(x, networks.image_size))
+        if relabel and taught.predict is not None:
+            answers = taught.seen(x)
             answered = jnp.isfinite(answers).all(-1)  # augmentation may make an answer not finite
             labels = jnp.where(answered, answers.argmax(-1).astype(labels.dtype), labels)
 
         noise = 0.0
         if swap_noise:
             noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
-        generated, pull_back = jax.vjp(lambda params: generate(networks, params, x, noise, swap), state.generator)
+        generated, pull_back = jax.vjp(
+            lambda params: generate(taught, weights, params, x, noise, swap), state.generator
+        )
 
         (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
-            state.discriminator, networks, weights, x + noise, labels, generated, discriminator_key
+            state.discriminator, taught, weights, x + noise, labels, generated, discriminator_key
         )
         updates, discriminator_optimizer_state = discriminator_optimizer.update(
             gradients, state.discriminator_optimizer, state.discriminator
@@ -165,7 +172,7 @@ def make_train_step(
         discriminator_norms = _norms({"discriminator": gradients}, {"discriminator": updates})
 
         (generator_total, generator_terms), cotangent = jax.value_and_grad(generator_loss, has_aux=True)(
-            generated, discriminator, networks, weights, x, labels, generator_key
+            generated, discriminator, taught, weights, x, labels, generator_key
         )
         (gradients,) = pull_back(cotangent)
         updates, generator_optimizer_state = generator_optimizer.update(
@@ -174,9 +181,8 @@ def make_train_step(
         generator = optax.apply_updates(state.generator, updates)
         generator_norms = _norms(gradients, updates)
 
-        state = TrainState(
+        state = state.replace(
             step=state.step + 1,
-            key=state.key,
             generator=generator,
             discriminator=discriminator,
             generator_optimizer=generator_optimizer_state,
