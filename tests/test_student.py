@@ -158,7 +158,9 @@ def test_a_black_box_is_explained_by_losses_that_ask_its_student(config, tmp_pat
     taught = run.tutor.teach(8, last, batch)
     assert changed(before[0], taught.student)
     assert not changed(before[1], taught.generator)
-    found = Explainer.load(tmp_path / "run").explain(run.dataset.test.take(np.arange(4)), "any", confidence=0.2)
+    explainer = Explainer.load(tmp_path / "run")
+    explainer._dataset = run.dataset
+    found = explainer.explain(run.dataset.test.take(np.arange(4)), "any", confidence=0.2)
     assert found.prediction.tolist() == run.predictions["test"][:4].tolist()
 
 
