@@ -191,6 +191,22 @@ def test_nothing_is_opened_before_settings_and_devices_are_checked(tmp_path, mon
             {"discriminator__downsamplings": 6},
             "images of 28×28 pixels are too small for discriminator.downsamplings 6",
         ),
+        (
+            (28, 28, 1),
+            {"discriminator__block": 2, "discriminator__downsamplings": 5},
+            "images of 28×28 pixels are too small for discriminator.downsamplings 5",
+        ),
+        (
+            (28, 28, 1),
+            {"discriminator__block": 3},
+            "discriminator.block is 3, which does not divide images evenly as model.block and the downsamplings have "
+            "them padded, to 32×32: set it to 1, as model.block is",
+        ),
+        (
+            (12, 12, 1),
+            {"model__block": 4, "model__individual_downsamplings": 2, "model__class_downsamplings": 2},
+            "images of 12×12 pixels are too small for model.individual_downsamplings 2",
+        ),
         ((28, 28, 1), {"augment__max_shift": 28}, "augment.max_shift is 28, which moves images of 28×28 pixels out of"),
     ],
 )
@@ -208,6 +224,16 @@ def test_for_images_that_are_just_large_enough_networks_are_built(side, down):
     padded = padded_shape(model, (side, side, 1))
     assert parameter_shapes(model, padded)
     assert parameter_shapes(Discriminator(2, **config.discriminator.to_dict()), padded)
+
+
+def test_networks_of_blocks_are_built_for_images_that_are_just_large_enough():
+    config = changed(model__block=2, model__individual_downsamplings=2, model__class_downsamplings=1)
+    config.discriminator.update(block=2, downsamplings=3)
+    check_images(config, (13, 16, 1))
+    model = build_model(config, (13, 16, 1), 2)
+    assert padded_shape(model, (13, 16, 1)) == (16, 16, 1)
+    assert parameter_shapes(model, (16, 16, 1))
+    assert parameter_shapes(Discriminator(2, **config.discriminator.to_dict()), (16, 16, 1))
 
 
 def _zeros():

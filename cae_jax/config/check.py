@@ -142,6 +142,12 @@ def check_devices(config: Config) -> None:
         )
 
 
+def _padded_sides(model: Config, image_shape: tuple[int, int, int]) -> list[int]:
+    """Height and width of images as the networks see them, in pixels."""
+    stride = model.block * 2 ** max(model.class_downsamplings, model.individual_downsamplings)
+    return [padded_side(size, stride) for size in image_shape[:2]]
+
+
 def check_model(config: Config, image_shape: tuple[int, int, int]) -> None:
     """Checks that the generator of a config, which a damaged record may hold, can be built for images.
 
@@ -156,8 +162,7 @@ def check_model(config: Config, image_shape: tuple[int, int, int]) -> None:
         raise ConfigError(f"images must have 1 or 3 channels, not {image_shape[2]}")
     model = config.model
     _check_values({f"model.{key}": value for key, value in flatten(model).items()})
-    stride = 2 ** max(model.class_downsamplings, model.individual_downsamplings)
-    side = min(padded_side(size, stride) for size in image_shape[:2])
+    side = min(_padded_sides(model, image_shape)) // model.block
     if model.individual_downsamplings and side < 2 * 2**model.individual_downsamplings:
         raise ConfigError(
             f"images of {image_shape[0]}×{image_shape[1]} pixels are too small for model.individual_downsamplings "
@@ -168,9 +173,14 @@ def check_model(config: Config, image_shape: tuple[int, int, int]) -> None:
 def check_images(config: Config, image_shape: tuple[int, int, int]) -> None:
     """Checks that networks can be built for images, and images be augmented, as a config says; see `check_model`."""
     check_model(config, image_shape)
-    model, deepest = config.model, config.discriminator.downsamplings
-    stride = 2 ** max(model.class_downsamplings, model.individual_downsamplings)
-    if min(padded_side(size, stride) for size in image_shape[:2]) < 2**deepest:
+    sides, deepest = _padded_sides(config.model, image_shape), config.discriminator.downsamplings
+    block = config.discriminator.block
+    if any(side % block for side in sides):
+        raise ConfigError(
+            f"discriminator.block is {block}, which does not divide images evenly as model.block and the downsamplings "
+            f"have them padded, to {sides[0]}×{sides[1]}: set it to {config.model.block}, as model.block is"
+        )
+    if min(sides) // block < 2**deepest:
         raise ConfigError(
             f"images of {image_shape[0]}×{image_shape[1]} pixels are too small for discriminator.downsamplings "
             f"{deepest}: lower it, or make them larger (data.size)"
