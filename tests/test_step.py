@@ -212,6 +212,12 @@ def test_a_step_counts_keeps_the_key_and_moves_the_average(stepped, state):
     assert all(np.isfinite(value) and np.shape(value) == () for value in terms.values())
 
 
+def test_what_checkpoints_hold_keeps_its_names_so_that_runs_of_earlier_versions_go_on(state):
+    names = [field.name for field in dataclasses.fields(state)]
+    optimizers = ["generator_optimizer", "discriminator_optimizer"]
+    assert names == ["step", "key", "generator", "discriminator", *optimizers, "ema"]
+
+
 def test_norms_are_of_each_network_s_gradient_and_update(stepped, state):
     new, terms = stepped
     norm = lambda tree: np.sqrt(sum(np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(tree)))  # noqa: E731

@@ -38,10 +38,8 @@ class Networks(NamedTuple):
     remat: bool = False
     residual: str = ""
 
-    def taught(self, student: Params | None) -> "Networks":
-        """The same networks with a student's parameters in `predict`, which takes them first; or unchanged for None."""
-        if student is None:
-            return self
+    def taught(self, student: Params) -> "Networks":
+        """The same networks with a student's parameters in `predict`, which takes them first."""
         assert self.predict is not None
         return self._replace(predict=functools.partial(self.predict, student))
 

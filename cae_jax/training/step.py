@@ -34,8 +34,6 @@ class TrainState:
         generator_optimizer: state of the generator's optax optimizer.
         discriminator_optimizer: state of the discriminator's optax optimizer.
         ema: exponential moving average of `generator`, used for evaluation and explanation.
-        student: parameters of a black box's student; None where JAX can differentiate the classifier itself.
-        student_optimizer: state of the student's optax optimizer, or None.
     """
 
     step: Any  # arrays of JAX, or of numpy on the host
@@ -45,8 +43,19 @@ class TrainState:
     generator_optimizer: optax.OptState
     discriminator_optimizer: optax.OptState
     ema: Params
-    student: Params = None
-    student_optimizer: Any = None
+
+
+@flax.struct.dataclass
+class TaughtState(TrainState):
+    """The training state of a run whose classifier is a black box, with its student.
+
+    Attributes:
+        student: parameters of the student.
+        student_optimizer: state of the student's optax optimizer.
+    """
+
+    student: Params
+    student_optimizer: optax.OptState
 
 
 def create_state(
@@ -144,7 +153,7 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
-        taught = networks.taught(state.student)
+        taught = networks.taught(state.student) if isinstance(state, TaughtState) else networks
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
         discriminator_key, generator_key, noise_key, augment_key = keys
         images = batch["images"].reshape(-1, *batch["images"].shape[2:])

@@ -5,6 +5,7 @@ While the generator trains, it learns the answers to swaps, as it would otherwis
 black box does not see. Search, scores and endings of explanations never ask the student, only the black box itself.
 """
 
+import dataclasses
 import logging
 import pathlib
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from cae_jax.descent import descend
 from cae_jax.models import apply
 from cae_jax.parallel.batching import map_batches
 from cae_jax.training.objectives import Networks, Weights, generate, interleave
-from cae_jax.training.step import TrainState
+from cae_jax.training.step import TaughtState, TrainState
 from cae_jax.training.unfinished import Unfinished
 from cae_jax.types import ImageSource
 from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
@@ -64,9 +65,10 @@ class Student(NamedTuple):
         """Probabilities `[batch, K]` of images in [0, 1], with these parameters."""
         return jax.nn.softmax(apply(self.network, params, images))
 
-    def begin(self, state: TrainState) -> TrainState:
+    def begin(self, state: TrainState) -> TaughtState:
         """The state of a training that begins, with the student in it."""
-        return state.replace(student=self.params, student_optimizer=LESSON_OPTIMIZER.init(self.params))
+        rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+        return TaughtState(**rest, student=self.params, student_optimizer=LESSON_OPTIMIZER.init(self.params))
 
 
 def make_views(augment: Augment) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -190,7 +192,7 @@ class Tutor:
         self._ask = ask
         none = Weights(**dict.fromkeys(Weights.__dataclass_fields__, 0.0))
 
-        def draw(state: TrainState, batch: dict[str, jax.Array]) -> jax.Array:
+        def draw(state: TaughtState, batch: dict[str, jax.Array]) -> jax.Array:
             images = batch["images"].reshape(-1, *batch["images"].shape[2:])
             key = jax.random.fold_in(state.key, state.step)
             x = image_ranges.to_model(augment(key, images), networks.model.stride)
@@ -199,7 +201,7 @@ class Tutor:
             seen = interleave(made.swaps.images, x)
             return image_ranges.from_model(seen, networks.image_size).clip(0.0, 1.0)
 
-        def learn(state: TrainState, images: jax.Array, answers: jax.Array) -> TrainState:
+        def learn(state: TaughtState, images: jax.Array, answers: jax.Array) -> TaughtState:
             gradients = jax.grad(lambda params: answer_loss(student, params, images, answers))(state.student)
             updates, optimizer = LESSON_OPTIMIZER.update(gradients, state.student_optimizer, state.student)
             return state.replace(student=optax.apply_updates(state.student, updates), student_optimizer=optimizer)
@@ -210,5 +212,6 @@ class Tutor:
         """Gives a lesson on the swaps of a batch, if one is due after step `number`; returns the state after it."""
         if number % LESSONS:
             return state
+        assert isinstance(state, TaughtState)  # `Student.begin` has made it one
         images = self._draw(state, batch)
         return self._learn(state, images, self._ask(np.asarray(images)))
