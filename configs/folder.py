@@ -9,7 +9,7 @@ with such folders in them. A CSV file with a line for each image does as well, a
     python train.py --config configs/folder.py --config.data.name=images.csv --config.data.table.group=patient
 
 The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
-For images of less than about 48 pixels a side, start from `presets.default()` instead.
+The preset was tried at 64×64; for images as small as digits of 28×28, start from `presets.default()`.
 """
 
 from cae_jax import presets

@@ -165,7 +165,7 @@ def default() -> Config:
 
 
 def pictures() -> Config:
-    """`default` for photographs and scans, from about 48 pixels a side. Reasons: `docs/experiments.md`, "Pictures".
+    """`default` for photographs and scans; tried on scans at 64×64. Reasons: `docs/experiments.md`, "Pictures".
 
     Networks that see blocks of pixels, and draw without chequerboards; a long warm-up, in which they learn to draw
     before they learn to swap; a class code that is told the classifier's answer; swaps that keep the exemplar's detail.

@@ -20,8 +20,9 @@ class ClassEncoder(nn.Module):
     width, which lets the code depend on where something is.
 
     The code can be told the classifier's answer too, by a linear layer of the logarithms of the probabilities. A
-    network that learns from a few thousand images what the classifier may have learned from many more agrees with it on
-    nine of ten new ones only, and a swap cannot be of a class that its donor's code does not say.
+    network that learns from a few thousand images what the classifier may have learned from many more does not agree
+    with it on all new ones (on 0.87 of brain scans, `docs/experiments.md`), and a swap cannot be of a class that its
+    donor's code does not say.
 
     Attributes:
         width: channels after the first convolution; they double twice, then stay.
