@@ -11,11 +11,11 @@ from small_run import small_config
 
 from cae_jax import Explainer
 from cae_jax.classifiers import Identity, make_classifier
+from cae_jax.config.check import check_differentiable
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import SPLITS, ArraySource, Dataset, make_augment, pair_batches
 from cae_jax.parallel.sharding import split_batch
-from cae_jax.training import loop, student
-from cae_jax.training.run import _student
+from cae_jax.training import loop, student, unfinished
 from cae_jax.training.student import Student, answer_loss, learn_or_load, make_views
 from cae_jax.workdir.classifier_store import LoadedClassifier
 
@@ -90,6 +90,26 @@ def test_of_another_black_box_another_student_is_trained(quick, dataset, tmp_pat
     learn(tmp_path / "student", dataset, answer)
     learn(tmp_path / "student", dataset, answer, files=[[0.5]])
     assert asked == [32, 32]
+
+
+def test_an_interrupted_student_goes_on_and_asks_about_the_other_views_only(quick, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(student, "STEPS", 6)
+    monkeypatch.setattr(student, "VIEWS", 4)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)  # every step is kept
+    whole, asked = learn(tmp_path / "whole", dataset), []
+
+    def answer(images):
+        asked.append(np.asarray(images))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return bright_or_dark(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(tmp_path / "student", dataset, answer)
+    found = learn(tmp_path / "student", dataset, answer)
+    assert len(asked) == 5
+    np.testing.assert_array_equal(asked[2], asked[3])  # the third is asked again, the first two are not
+    jax.tree.map(np.testing.assert_array_equal, found.params, whole.params)
 
 
 def test_about_half_of_the_views_are_mixed_with_another():
@@ -171,7 +191,9 @@ def test_a_student_that_agrees_too_rarely_is_warned_of(config, tmp_path, monkeyp
     assert "That is few: swaps may flip the student" in console.export_text()
 
 
-def test_several_processes_have_no_student(config, dataset, tmp_path, monkeypatch):
+def test_several_processes_have_no_student(config, monkeypatch):
+    check_differentiable(config, False)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ConfigError, match="need a classifier that JAX can differentiate where several processes train"):
-        _student(config, tmp_path, dataset, loaded(bright_or_dark, []), {}, QUIET)
+        check_differentiable(config, False)
+    check_differentiable(config, True)

@@ -200,3 +200,13 @@ def asked_in_steps(config: Config) -> list[str]:
         "model.answers": config.model.answers,
     }
     return [key for key, value in found.items() if value]
+
+
+def check_differentiable(config: Config, traceable: bool) -> None:
+    """Checks that a classifier that steps ask has gradients, or can have a student; raises `ConfigError` if neither."""
+    asked = asked_in_steps(config)
+    if asked and not traceable and jax.process_count() > 1:
+        raise ConfigError(
+            f"{', '.join(asked)} need a classifier that JAX can differentiate where several processes train; set them "
+            f"to 0, or train in one process, where a student of it is asked"
+        )

@@ -101,13 +101,21 @@ class CompiledModel:
             return np.concatenate([self._predict(images[start : start + rows]) for start in starts])
         return self._check(self._map(self._predict, images), len(images))
 
-    def encode(self, images: np.ndarray, keep: bool = False) -> tuple[Individual, np.ndarray]:
+    def encode(
+        self, images: np.ndarray, keep: bool = False, answers: np.ndarray | None = None
+    ) -> tuple[Individual, np.ndarray]:
         """Encodes images into individual codes and class codes `[N, size]`.
 
-        The individual codes carry the exemplars if `keep` is set, or if the generator was trained to keep them.
+        Args:
+            images: images `[N, height, width, channels]`.
+            keep: whether the individual codes carry the exemplars; they always do if the generator was trained so.
+            answers: the classifier's probabilities for the images where they are known, `[N, K]`; else it is asked, if
+                the class encoder is told them.
         """
-        answers = [self.predict(images)] if self._told else []
-        return self._map(self._encode[keep or self._keep], images, *answers)
+        encode = self._encode[keep or self._keep]
+        if not self._told:
+            return self._map(encode, images)
+        return self._map(encode, images, self.predict(images) if answers is None else answers)
 
     def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
         """Decodes individual codes and as many class codes into images."""

@@ -279,7 +279,8 @@ class Explainer:
         images = self._checked(images)
         classes = len(self.record.class_names)
         targets = check_target(target, len(images), self.record.class_names)
-        predictions = classes_of(self._answers(images))
+        answers = self._answers(images)
+        predictions = classes_of(answers)
         if reference is not None:
             waypoints, targets = self._toward_reference(reference, targets, len(images))
         elif waypoints is not None:
@@ -288,7 +289,7 @@ class Explainer:
         together = min(max(MEMORY // (4 * (self.model.code_size + 4 * images[0].size)), 1), IMAGES)
         for start in range(0, len(images), together):
             part = slice(start, start + together)
-            codes = self.model.encode(images[part], keep=settings.residual)
+            codes = self.model.encode(images[part], settings.residual, answers[part])
             exemplars = Exemplars(images[part], predictions[part], *codes)
             requests = make_requests(predictions[part], targets if isinstance(targets, Aim) else targets[part], classes)
             along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints

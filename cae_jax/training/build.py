@@ -1,6 +1,5 @@
 """Builds networks, optimizers and compiled training steps from a config."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from cae_jax.config.reading import Config
 from cae_jax.data import make_augment
 from cae_jax.models import Discriminator
 from cae_jax.parallel.sharding import replicated
-from cae_jax.training.objectives import Networks, Weights
+from cae_jax.training.objectives import UNWEIGHTED, Networks, Weights
 from cae_jax.training.step import TrainState, TrainStep, create_state, make_train_step
 from cae_jax.training.student import Student
 from cae_jax.types import Predict
@@ -76,9 +75,8 @@ class Trainer(NamedTuple):
 
 def warmup_weights(weights: Weights) -> Weights:
     """Weights of the loss terms in the warm-up: only reconstruction and telling the classes apart are trained."""
-    none = {field.name: 0.0 for field in dataclasses.fields(Weights)}
     told_apart = {"neighbourhood": 1.0, "discriminator_class": 1.0}
-    return Weights(**none | told_apart | {"image": weights.image, "squared": weights.squared})
+    return UNWEIGHTED.replace(**told_apart, image=weights.image, squared=weights.squared)
 
 
 def build_trainer(

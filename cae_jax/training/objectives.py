@@ -1,5 +1,6 @@
 """The training objectives: swaps of a batch of pairs, and the losses of generator and discriminator on them."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -85,6 +86,9 @@ class Weights:
     leakage: float
     discriminator_class: float
     gradient_penalty: float
+
+
+UNWEIGHTED = Weights(**{field.name: 0.0 for field in dataclasses.fields(Weights)})
 
 
 class Swaps(NamedTuple):

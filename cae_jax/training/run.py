@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from cae_jax.classifiers import predicted_classes, with_sound_gradients
-from cae_jax.config.check import asked_in_steps, check_devices, check_images, check_settings
+from cae_jax.config.check import asked_in_steps, check_devices, check_differentiable, check_images, check_settings
 from cae_jax.config.reading import Config, ConfigError
 from cae_jax.config.settings import file_settings
 from cae_jax.data import (
@@ -45,8 +45,8 @@ SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"
 SHOWN = 5  # images that a message lists
 FEW = 5  # images per class; a smaller split is itself to blame if the classifier gives it a single class
-STUDENT_SEED = 2000  # likewise of a student
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
+STUDENT_SEED = 2000  # added to the run's seed, for a black box's student
 
 
 @dataclasses.dataclass
@@ -205,6 +205,8 @@ def _load_classifiers(
     with first_one_first("classifiers"), Progress(console=console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
             loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
+            if name == "classifier":
+                check_differentiable(config, loaded[name].traceable)
     return loaded["classifier"], loaded["oracle"]
 
 
@@ -230,11 +232,6 @@ def _student(
     asked = asked_in_steps(config)
     if classifier.traceable or not asked:
         return None
-    if jax.process_count() > 1:
-        raise ConfigError(
-            f"{', '.join(asked)} need a classifier that JAX can differentiate where several processes train; set them "
-            f"to 0, or train in one process, where a student of it is asked"
-        )
     augment, seed = make_augment(**config.augment.to_dict()), config.seed + STUDENT_SEED
     student = learn_or_load(workdir / "student", classifier, dataset, predictions["validation"], augment, seed, console)
     poor = student.agreement < POOR

@@ -96,6 +96,12 @@ NORMS = ("gradient_norm/", "update_norm/")  # prefixes of those terms of a step 
 TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Terms]]
 
 
+def samples(batch: dict[str, jax.Array], augment: Augment, key: jax.Array, stride: int) -> jax.Array:
+    """The 2P images of a batch of P pairs, augmented, in [-1, 1] and padded to multiples of `stride`."""
+    images = batch["images"].reshape(-1, *batch["images"].shape[2:])
+    return image_ranges.to_model(augment(key, images), stride)
+
+
 def update_ema(ema: Params, params: Params, step: jax.Array, decay: float) -> Params:
     """Updates the exponential moving average toward `params`; the decay rate is lower in early steps, and 0 copies."""
     rate = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
@@ -156,8 +162,7 @@ def make_train_step(
         taught = networks.taught(state.student) if isinstance(state, TaughtState) else networks
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
         discriminator_key, generator_key, noise_key, augment_key = keys
-        images = batch["images"].reshape(-1, *batch["images"].shape[2:])
-        x = image_ranges.to_model(augment(augment_key, images), networks.model.stride)
+        x = samples(batch, augment, augment_key, networks.model.stride)
         labels = batch["labels"].reshape(-1)
         if relabel and taught.predict is not None:
             answers = taught.seen(x)

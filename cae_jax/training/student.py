@@ -21,13 +21,12 @@ from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax import images as image_ranges
-from cae_jax.classifiers import classes_of, make_answer
+from cae_jax.classifiers import make_answer, predicted_classes
 from cae_jax.data import Augment, Dataset
 from cae_jax.descent import descend
 from cae_jax.models import apply
-from cae_jax.parallel.batching import map_batches
-from cae_jax.training.objectives import Networks, Weights, generate, interleave
-from cae_jax.training.step import TaughtState, TrainState
+from cae_jax.training.objectives import UNWEIGHTED, Networks, generate, interleave
+from cae_jax.training.step import TaughtState, TrainState, samples
 from cae_jax.training.unfinished import Unfinished
 from cae_jax.types import ImageSource
 from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, load_tree, read_facts, save_trees
@@ -177,9 +176,7 @@ def learn_or_load(
     with Unfinished(folder.parent, folder.name, facts) as unfinished, Progress(console=console) as progress:
         params = _fit(student, dataset.train, classifier.answer, augment, seed, unfinished, progress)
     answer = make_answer(lambda images: student.predict(params, images), traceable=True)
-    rows = np.arange(len(dataset.validation))
-    classes = map_batches(lambda batch: classes_of(np.asarray(answer(dataset.validation.take(batch)))), rows)
-    agreement = float((classes == predictions).mean())
+    agreement = float((predicted_classes(answer, dataset.validation) == predictions).mean())
     save_trees(folder, {"params": params}, facts | {"agreement": agreement})
     return student._replace(params=params, agreement=agreement)
 
@@ -190,13 +187,11 @@ class Tutor:
     def __init__(self, student: Student, ask: Ask, networks: Networks, augment: Augment):
         """Takes the student, the black box, and the networks and augmentation of the training step."""
         self._ask = ask
-        none = Weights(**dict.fromkeys(Weights.__dataclass_fields__, 0.0))
 
         def draw(state: TaughtState, batch: dict[str, jax.Array]) -> jax.Array:
-            images = batch["images"].reshape(-1, *batch["images"].shape[2:])
             key = jax.random.fold_in(state.key, state.step)
-            x = image_ranges.to_model(augment(key, images), networks.model.stride)
-            made = generate(networks.taught(state.student), none, state.generator, x)
+            x = samples(batch, augment, key, networks.model.stride)
+            made = generate(networks.taught(state.student), UNWEIGHTED, state.generator, x)
             assert made.swaps is not None
             seen = interleave(made.swaps.images, x)
             return image_ranges.from_model(seen, networks.image_size).clip(0.0, 1.0)
