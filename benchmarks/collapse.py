@@ -25,7 +25,8 @@ def short_run(workdir: pathlib.Path, seed: int, steps: int, console: Console) ->
         changes |= {f"{part}.path": str(workdir / "seed0" / part) for part in ("classifier", "oracle")}
     folder = workdir / f"seed{seed}"
     run = prepare(apply_overrides(load_config(find_config("mnist_5k")), changes), folder, console)
-    collapsed = loop.fit(run)["collapsed"]
+    fault = loop.fit(run)["fault"]
+    collapsed = fault if fault.startswith("collapsed") else ""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if line["kind"] == "validation"][-1] | {"collapsed": collapsed}
 

@@ -71,6 +71,7 @@ def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_aga
     assert all(0 <= float(row["images"]) <= 10 for row in rows)
     page = (tmp_path / "index.html").read_text()
     assert page.count('alt="gradient"') == 3
+    assert "<b>Not to be relied on:</b> collapsed (" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     text = (tmp_path / "benchmark.md").read_text()
     assert "control: random map" in text

@@ -162,18 +162,28 @@ def test_an_unknown_key_is_named_with_a_suggestion(key, hint):
 
 
 def test_the_same_config_may_go_on(tmp_path):
-    check_resumable(make_config(), make_config(), tmp_path)
+    check_resumable(make_config(), make_config(), tmp_path, True)
 
 
 def test_spacing_of_logs_and_checkpoints_may_change(tmp_path):
     changed = apply_overrides(make_config(), {"train.log_every": "1", "train.checkpoint_every": "7"})
-    check_resumable(make_config(), changed, tmp_path)
+    check_resumable(make_config(), changed, tmp_path, True)
+
+
+def test_what_is_about_the_cae_alone_may_change_until_it_has_a_checkpoint(tmp_path):
+    changed = apply_overrides(make_config(), {"train.steps": "7", "train.rate": "0.7"})
+    check_resumable(make_config(), changed, tmp_path, False)
+    with pytest.raises(ConfigError, match=r"train\.steps"):
+        check_resumable(make_config(), changed, tmp_path, True)
+    for key, value in {"data.name": "other", "augment.mirror": "true", "seed": "7"}.items():
+        with pytest.raises(ConfigError, match=key):
+            check_resumable(make_config(), apply_overrides(make_config(), {key: value}), tmp_path, False)
 
 
 def test_all_other_differences_are_listed_and_only_those(tmp_path):
     changed = apply_overrides(make_config(), {"train.log_every": "1", "train.steps": "7", "data.name": "other"})
     with pytest.raises(ConfigError) as caught:
-        check_resumable(make_config(), changed, tmp_path)
+        check_resumable(make_config(), changed, tmp_path, True)
     message = str(caught.value)
     assert str(tmp_path) in message
     assert "train.steps: 1000 there, 7 here" in message
@@ -186,6 +196,6 @@ def test_keys_that_one_of_them_lacks_are_listed(tmp_path):
     other = make_config()
     other.train.extra = 3
     with pytest.raises(ConfigError, match=r"train\.extra: '?\(absent\)'? there, 3 here"):
-        check_resumable(make_config(), other, tmp_path)
+        check_resumable(make_config(), other, tmp_path, True)
     with pytest.raises(ConfigError, match=r"train\.extra: 3 there, '?\(absent\)'? here"):
-        check_resumable(other, make_config(), tmp_path)
+        check_resumable(other, make_config(), tmp_path, True)

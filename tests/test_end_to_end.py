@@ -72,8 +72,9 @@ def test_a_run_leaves_what_it_promises(trained):
 
 def test_an_untrained_class_code_is_called_collapsed(trained):
     _, result, text = trained
-    assert result["collapsed"]
-    assert "COLLAPSE at step" in text
+    assert result["verdict"].startswith("collapsed (")
+    assert "step 6: collapsed (" in text
+    assert "Not to be relied on: collapsed (" in text
 
 
 def log_of(workdir):

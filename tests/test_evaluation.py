@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from cae_jax.data import ArraySource
-from cae_jax.metrics import balanced_rate, draw_swaps
+from cae_jax.metrics import balanced_rate, collapse_reason, draw_swaps, validation_score
 from cae_jax.parallel import batching
-from cae_jax.training.checkpointer import validation_score
-from cae_jax.training.evaluation import Evaluator, Functions, collapse_reason
+from cae_jax.training.evaluation import Evaluator, Functions
 
 LABELS = np.arange(20, dtype=np.int32) % 2
 
@@ -134,12 +133,12 @@ def test_swaps_that_know_nothing_of_the_donor_are_a_collapse_however_uneven_the_
     assert scores["swap_flip_rate_balanced"] in (0.0, 0.5)
     rate = f"{scores['swap_flip_rate_balanced']:.2f}"
     reason = collapse_reason(scores, chance)
-    assert reason == f"swaps take their donor's class no more often than by chance ({rate}, by chance 0.50)"
+    assert reason == f"swaps take their donor's class no more often than by chance: {rate}, by chance 0.50"
 
 
 def test_a_class_code_that_tells_nothing_is_a_collapse():
     scores = {"swap_flip_rate": 0.9, "class_code_knn_accuracy": 0.12}
-    assert collapse_reason(scores, 0.1) == "the class code tells the class no better than chance (0.12, by chance 0.10)"
+    assert collapse_reason(scores, 0.1) == "the class code tells the class no better than chance: 0.12, by chance 0.10"
     assert collapse_reason(scores | {"class_code_knn_accuracy": 0.5}, 0.1) == ""
 
 

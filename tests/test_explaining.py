@@ -439,6 +439,8 @@ def test_names_of_any_kind_are_shown_whole_and_written_safely(explainer, digits,
     assert len({picture.casefold() for picture in pictures}) == len(rows)
     assert {f"strips/{path.name}" for path in (out / "strips").iterdir()} == pictures
     html = (out / "index.html").read_text()
+    assert "<b>Not to be relied on:</b> collapsed (" in html
+    assert json.loads((out / "explanations.json").read_text())["verdict"].startswith("collapsed (")
     for name in ("a/b", "[red]x[/]", "猫😀", "x" * 290, "\\udcff_to_"):
         assert name in html
         assert name in re.sub(r"[\s│]", "", text) or len(name) > 30

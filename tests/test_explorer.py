@@ -75,3 +75,13 @@ def test_no_file_is_served_but_the_librarys_own(atlas):
         for path in ("run.json", "static/../../../../etc/passwd", "static/%2e%2e/%2e%2e/__init__.py"):
             with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
                 urllib.request.urlopen(url + path)
+
+
+def test_the_page_says_that_the_model_is_not_to_be_relied_on(atlas):
+    from bokeh.document import Document
+
+    from cae_jax.explorer.page import ExplorerPage
+
+    document = Document()
+    ExplorerPage(atlas, document)
+    assert document.select_one({"name": "verdict"}).text.startswith("<b>Not to be relied on:</b> collapsed (")

@@ -7,13 +7,14 @@ import sys
 import numpy as np
 import pytest
 from onnx_files import mean_model
-from rich.progress import Progress
+from rich.console import Console
 
 from cae_jax.classifiers import Identity, Reference, differences, load_foreign, read_identity
 from cae_jax.classifiers.fingerprint import ask, classifier_files, external_data, fixed_images
 from cae_jax.config import presets
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import ArraySource, Dataset, make_augment
+from cae_jax.progress import WorkProgress
 from cae_jax.training import classifiers as own_classifiers
 from cae_jax.training.classifiers import label_dataset, train_or_load
 from cae_jax.workdir import classifier_store
@@ -187,7 +188,7 @@ def settings(**changes):
 
 def start(folder):
     own, augment = folder / "run" / "classifier", make_augment(0, 0.0, False)
-    with Progress(disable=True) as progress:
+    with WorkProgress(Console(quiet=True)) as progress:
         return train_or_load(own, settings(), bright_data(), 0, augment, "classifier", progress)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cae_jax.data import FileSource, Format
+from cae_jax.data import ArraySource, FileSource, Format, Selection
 from cae_jax.errors import InputError
 from cae_jax.explaining.inputs import SplitInputs, check_images, read_images
 
@@ -274,4 +274,14 @@ def test_an_image_of_a_split_that_cannot_be_read_does_not_stop_the_others(tmp_pa
     read, good, failures = SplitInputs(source, "test", [0, 1, 2]).read([0, 1, 2])
     np.testing.assert_array_equal(read, images[[0, 2]])
     assert good == [0, 2]
-    assert [(failure.name, failure.reason) for failure in failures] == [("test_1", f"{files[1]} is empty (0 bytes)")]
+    reason = f"{files[1]} is empty (0 bytes)"
+    assert [(failure.name, failure.reason) for failure in failures] == [(files[1].as_posix(), reason)]
+
+
+def test_images_of_a_split_are_named_by_their_files_below_the_data_or_by_their_positions(tmp_path):
+    files = [tmp_path / "glioma" / f"{number}.png" for number in range(3)]
+    source = FileSource(files, np.arange(3), wanted(GREY))
+    assert SplitInputs(source, "test", [2, 0], tmp_path).names == ["glioma/2.png", "glioma/0.png"]
+    assert SplitInputs(Selection(source, np.asarray([1, 2])), "test", [1], tmp_path).names == ["glioma/2.png"]
+    assert SplitInputs(source, "test", [1], tmp_path / "elsewhere").names == [files[1].as_posix()]
+    assert SplitInputs(ArraySource(make_images(3), np.arange(3)), "test", [2], tmp_path).names == ["test_2"]

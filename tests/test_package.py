@@ -41,7 +41,7 @@ def test_a_package_explains_as_its_run_does_without_the_data(copied, trained_exp
     assert loaded.fingerprint == trained_explainer.fingerprint
 
 
-def test_a_package_has_no_pickle_and_says_what_it_is(packed):
+def test_a_package_has_no_pickle_and_says_what_it_is(packed, trained_explainer):
     names = {path.name for path in packed.iterdir()}
     assert names == {
         *("README.md", "classifier.safetensors", "code_table.npz", "metrics.json", "model.safetensors"),
@@ -53,6 +53,8 @@ def test_a_package_has_no_pickle_and_says_what_it_is(packed):
     card = (packed / "README.md").read_text()
     assert "**Classes**: 0, 1, 2, 3" in card
     assert "28×28, grey" in card
+    assert "**Not to be relied on**: collapsed (" in card
+    assert Explainer.load(packed).verdict == trained_explainer.verdict != ""
     metrics = json.loads((packed / "metrics.json").read_text())
     assert f"| `swap_flip_rate` | {metrics['swap_flip_rate']:.3f} |" in card
 

@@ -195,6 +195,12 @@ def test_a_page_without_explanations_is_still_a_page():
     assert "a.png" in html
 
 
+def test_a_page_says_above_all_else_that_a_model_is_not_to_be_relied_on():
+    html = ExplanationPage(NAMES, {}, "weak (<few>). Bring more.").render()
+    assert "<b>Not to be relied on:</b> weak (&lt;few&gt;). Bring more." in html
+    assert "Not to be relied on" not in ExplanationPage(NAMES, {}).render()
+
+
 def test_a_metrics_table_has_a_row_for_every_number():
     console = Console(file=io.StringIO(), width=100)
     console.print(metrics_table({"swap_flip_rate": 0.97125, "steps": 1000, "versions": {"jax": "1"}}))

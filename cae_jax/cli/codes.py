@@ -26,15 +26,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def extract_codes(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and writes the table, part by part."""
-    from rich.progress import Progress
-
     from cae_jax.explaining import Explainer, code_parts, codes_file
     from cae_jax.parallel.processes import is_first
+    from cae_jax.progress import WorkProgress
 
     explainer = Explainer.load(options.workdir)
     count = kept = 0
     table = codes_file(options.out, explainer.record.class_names) if is_first() else contextlib.nullcontext()
-    with table as write, Progress(console=console) as progress:
+    with table as write, WorkProgress(console) as progress:
         task = progress.add_task("encoding", total=sum(len(explainer.dataset.split(name)) for name in splits(options)))
         for part in code_parts(explainer, splits(options), report=lambda images: progress.advance(task, images)):
             if write:

@@ -35,6 +35,7 @@ def compare(options: argparse.Namespace, console) -> None:
     from cae_jax.comparison.folder import write_folder
     from cae_jax.comparison.task import open_setting
     from cae_jax.config import protocol
+    from cae_jax.progress import working
     from cae_jax.training.loop import train
 
     path = find_config(options.config)
@@ -48,7 +49,7 @@ def compare(options: argparse.Namespace, console) -> None:
     if not options.model:
         protocol.check_classifiers(config.train)
         train(config.train, model, console)
-    with console.status("opening model and images"):
+    with working("opening model and images", console):
         setting = open_setting(config, model)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):

@@ -88,9 +88,9 @@ def _images(options: argparse.Namespace, explainer):
 
     if options.input:
         return FileInputs(options.input, explainer.image_format, options.limit)
-    source = explainer.dataset.split(options.split)
+    source, listing = explainer.dataset.split(options.split), explainer.dataset.listing
     rows = options.index or list(range(min(options.limit or 8, len(source))))
-    return SplitInputs(source, options.split, rows[: options.limit])
+    return SplitInputs(source, options.split, rows[: options.limit], listing and listing.root)
 
 
 def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
@@ -125,16 +125,15 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
 
 def explain(options: argparse.Namespace, console) -> None:
     """Explains what the options name and writes the results."""
-    from rich.progress import Progress
-
     from cae_jax.explaining import Aim, Explainer, explain_to_folder, find_target, read_image
+    from cae_jax.progress import WorkProgress
 
     explainer = Explainer.load(options.workdir)
     record = explainer.record
     target = Aim.ANY if options.target is None else find_target(options.target, record.class_names)
     inputs = _images(options, explainer)
     out = options.out or _default_out(options)
-    with Progress(console=console) as progress:
+    with WorkProgress(console) as progress:
         task = progress.add_task("explaining", total=len(inputs.names))
         rows = explain_to_folder(
             explainer,

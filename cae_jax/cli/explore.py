@@ -38,11 +38,12 @@ def explore(options: argparse.Namespace, console) -> None:
     from cae_jax.errors import InputError
     from cae_jax.explaining import Explainer
     from cae_jax.explorer import make_atlas, serve
+    from cae_jax.progress import working
 
     if options.limit < 1:
         raise InputError("--limit must be 1 or more")
     explainer = Explainer.load(options.workdir)
-    with console.status("encoding images, laying out the manifold"):
+    with working("encoding images, laying out the manifold", console):
         atlas = make_atlas(explainer, splits(options), options.limit, explainer.record.config.seed)
     serve(
         atlas,

@@ -41,11 +41,10 @@ MAPPER = ("lens", "dimensions", "intervals", "overlap", "reach", "members", "see
 
 def describe(options: argparse.Namespace, console) -> None:
     """Analyses and writes what the options name."""
-    from rich.progress import Progress
-
     from cae_jax.errors import InputError
     from cae_jax.explaining import Explainer, describe_to_folder
     from cae_jax.manifold import MapperOptions
+    from cae_jax.progress import WorkProgress
 
     try:
         mapper = MapperOptions(**{name: getattr(options, name) for name in MAPPER})
@@ -55,7 +54,7 @@ def describe(options: argparse.Namespace, console) -> None:
         raise InputError("--limit must be 1 or more")
     explainer = Explainer.load(options.workdir)
     out = options.out or options.workdir / "manifold"
-    with Progress(console=console) as progress:
+    with WorkProgress(console) as progress:
         task = progress.add_task("", total=None)
         overview = describe_to_folder(
             explainer,

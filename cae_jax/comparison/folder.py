@@ -121,5 +121,6 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         [_section(setting, kind, rows) for kind, rows in kinds.items() if rows],
         np.asarray(setting.task.images[shown]),
         [f"{protocol.split}_{row}" for row in setting.rows[shown]],
+        setting.task.explainer.verdict,
     )
     write_whole(folder / "index.html", page)

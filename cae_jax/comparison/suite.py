@@ -17,6 +17,7 @@ from cae_jax.comparison.scores import AttributionScores, CounterfactualScores, S
 from cae_jax.comparison.task import Setting, Task
 from cae_jax.config.reading import ConfigError
 from cae_jax.file_names import safe_name
+from cae_jax.progress import working
 from cae_jax.workdir.files import write_npz
 from cae_jax.workdir.kept import read_kept
 
@@ -146,7 +147,7 @@ def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console:
         result = kept.read(kind, name)
         if result is None:
             try:
-                with console.status(f"{kind}: {name}"):
+                with working(f"{kind}: {name}", console):
                     found, shown, seconds = _answer(setting.task, kind, name)
                     pictures, role = shown[: setting.judge.protocol.pictures], KINDS[kind][name].role
                     result = Result(kind, name, role, score[kind](found), pictures, seconds)

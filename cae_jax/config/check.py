@@ -91,6 +91,7 @@ RULES = {
     "optimizer.schedule": _one_of("halving", "cosine"),
     "optimizer.l2": NOT_NEGATIVE,
     "optimizer.clip": NOT_NEGATIVE,
+    "train.minutes": NOT_NEGATIVE,
     "train.steps": POSITIVE,
     "train.batch_size": POSITIVE,
     "train.warmup_steps": NOT_NEGATIVE,

@@ -117,6 +117,7 @@ def official() -> Config:
                 "clip": 0.0,  # greatest norm of a network's gradient; 0 for no limit
             },
             "train": {
+                "minutes": 0.0,  # for all that a start does; how many steps that are is measured; 0: as many as follow
                 "steps": 200_000,
                 "batch_size": 1,  # pairs
                 "balanced": False,  # exemplars of rare classes come around as often as those of common ones

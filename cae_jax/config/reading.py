@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Config = Any
 else:
     Config = ConfigDict
+OF_CAE = ("model.", "discriminator.", "loss.", "optimizer.", "train.", "evaluation.")  # all else is there before it
 FREE_TO_CHANGE = ("train.log_every", "train.checkpoint_every", "data.new_files")
 TAKES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "several values"}
 log = logging.getLogger(__name__)
@@ -246,8 +247,16 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
     return config
 
 
-def check_resumable(old: ConfigDict, new: ConfigDict, workdir: pathlib.Path) -> None:
+def check_resumable(old: ConfigDict, new: ConfigDict, workdir: pathlib.Path, begun: bool) -> None:
     """Checks that a run may go on with a config: nothing but the spacing of logs and checkpoints may differ.
+
+    Before the CAE has begun to train, what is about it alone may differ, too.
+
+    Args:
+        old: config of the run.
+        new: config to go on with.
+        workdir: folder of the run, for messages.
+        begun: whether there is a checkpoint.
 
     Raises:
         ConfigError: listing every other key that differs.
@@ -256,7 +265,7 @@ def check_resumable(old: ConfigDict, new: ConfigDict, workdir: pathlib.Path) -> 
     changed = [
         f"{key}: {before.get(key, '(absent)')!r} there, {after.get(key, '(absent)')!r} here"
         for key in sorted(before.keys() | after.keys())
-        if key not in FREE_TO_CHANGE and before.get(key) != after.get(key)
+        if key not in FREE_TO_CHANGE and (begun or not key.startswith(OF_CAE)) and before.get(key) != after.get(key)
     ]
     if changed:
         raise ConfigError(

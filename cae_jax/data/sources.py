@@ -67,6 +67,13 @@ class Selection:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images' files; empty where they have none."""
+        if not isinstance(self._source, _Named) or not self._source.names:
+            return ()
+        return tuple(self._source.names[int(row)] for row in self._rows)
+
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Reads images by position, see `ImageSource`."""
         return self._source.take(self._rows[indices])

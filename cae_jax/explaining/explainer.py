@@ -1,6 +1,7 @@
 """The `Explainer`: the interface of a trained CAE and its classifier for scripts and notebooks."""
 
 import dataclasses
+import logging
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord
 
 IMAGES = 64  # images that are explained together
+log = logging.getLogger(__name__)
 
 
 def check_reference(endings: Sequence[Ending], class_name: str) -> None:
@@ -66,6 +68,8 @@ class Explainer:
         params: parameters of the generator.
         classifier: classifier that is explained.
         fingerprint: fingerprint of checkpoint and classifier.
+        verdict: why the model's explanations are not to be relied on ('collapsed', 'fools the classifier' or 'weak',
+            with figures of the validation split), and what to do; '' if nothing is known against them.
         model: generator and classifier as compiled functions of any number of rows.
     """
 
@@ -78,9 +82,10 @@ class Explainer:
         *,
         workdir: pathlib.Path,
         fingerprint: str,
+        verdict: str = "",
         host_classifier: HostClassifier | None = None,
     ):
-        self.record, self.step = record, step
+        self.record, self.step, self.verdict = record, step, verdict
         if host_classifier is not None:
             classifier = handed_in(host_classifier, record.image_shape)
             fingerprint += f"-{classifier.fingerprint[:16]}"
@@ -109,7 +114,10 @@ class Explainer:
                 the CAE was trained for; if a package is damaged, or its classifier is code.
         """
         workdir = pathlib.Path(workdir)
-        return cls(**load_parts(workdir, host_classifier)._asdict(), workdir=workdir)
+        parts = load_parts(workdir, host_classifier)
+        if parts.verdict:
+            log.warning("%s is not to be relied on: %s", workdir, parts.verdict)
+        return cls(**parts._asdict(), workdir=workdir)
 
     def save_package(self, out: str | pathlib.Path) -> None:
         """Writes all that is needed to explain images into a self-contained folder, see `write_package`.
@@ -124,7 +132,7 @@ class Explainer:
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
-            parts = Parts(self.record, self.step, self.params, self.classifier, self.fingerprint)
+            parts = Parts(self.record, self.step, self.params, self.classifier, self.fingerprint, self.verdict)
             write_package(pathlib.Path(out), parts, self.code_table, self._workdir)
         except OSError as error:
             raise InputError(f"the package cannot be written: {error}") from error

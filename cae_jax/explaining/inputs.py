@@ -12,7 +12,17 @@ import numpy as np
 from PIL import Image
 
 from cae_jax.classifiers import file_digest
-from cae_jax.data import SUFFIXES, Format, ImageError, image_files, images_below, kinds_in_words, read_pixels, resize
+from cae_jax.data import (
+    SUFFIXES,
+    Format,
+    ImageError,
+    image_files,
+    image_name,
+    images_below,
+    kinds_in_words,
+    read_pixels,
+    resize,
+)
 from cae_jax.errors import InputError
 from cae_jax.images import unit_images
 from cae_jax.types import ImageSource
@@ -232,14 +242,27 @@ class FileInputs:
 
 
 class SplitInputs:
-    """Rows of a data set's split, as `Inputs`."""
+    """Rows of a data set's split, as `Inputs`; named by their files or, where they have none, by their positions."""
 
-    def __init__(self, source: ImageSource, split: str, rows: Sequence[int]):
+    def __init__(self, source: ImageSource, split: str, rows: Sequence[int], root: pathlib.Path | None = None):
+        """Checks the rows.
+
+        Args:
+            source: the split.
+            split: name of the split.
+            rows: positions in the split.
+            root: folder that files' names are relative to; None for whole paths.
+
+        Raises:
+            InputError: for a position that the split does not have.
+        """
         for row in rows:
             if not 0 <= row < len(source):
                 raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
         self._source, self._rows = source, np.asarray(rows, np.int64)
-        self.names = [f"{split}_{row}" for row in rows]
+        names = [image_name(source, row, split) for row in rows]
+        start = f"{root.absolute().as_posix()}/" if root else ""
+        self.names = [pathlib.Path(name).as_posix().removeprefix(start) for name in names]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
         """SHA-256 of the pixels of each image."""

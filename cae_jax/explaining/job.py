@@ -7,6 +7,7 @@ one of them no longer fails.
 """
 
 import contextlib
+import functools
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
@@ -138,7 +139,8 @@ def explain_to_folder(
             folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite and is_first())
             if is_first():
                 _forget_changed(folder, inputs)
-        written = _fill(folder, inputs.names, make, facts, report)
+        finish = functools.partial(folder.finish, facts=facts, verdict=explainer.verdict)
+        written = _fill(folder, inputs.names, make, finish, report)
     if not written:
         first = folder.read(0)
         reason = first and first.failures[0].reason
@@ -152,7 +154,7 @@ def _fill(
     folder: ResultFolder,
     names: Sequence[str],
     make: Callable[[Sequence[int]], Part],
-    facts: dict[str, str],
+    finish: Callable[[int], list[dict[str, Any]]],
     report: Callable[[int], object],
 ) -> list[dict[str, Any]]:
     """Makes this process's parts and merges the parts of all processes; if interrupted, it merges those that exist."""
@@ -163,8 +165,8 @@ def _fill(
             report(len(parts[number]))
     except BaseException:
         if is_first():
-            folder.finish(len(parts), facts)
+            finish(len(parts))
         raise
     wait_for_all("explain: parts")
     with first_one_first("explain: end"):
-        return folder.finish(len(parts), facts) if is_first() else folder.rows()
+        return finish(len(parts)) if is_first() else folder.rows()

@@ -45,6 +45,7 @@ from cae_jax.workdir.classifier_store import (
 from cae_jax.workdir.generator import generator_of, load_generator, padded_shape, parameter_shapes
 from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import RunRecord, read_record
+from cae_jax.workdir.verdict import read_verdict
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
     step = store.best()
     if step is None:
         raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
-    if "score" not in store.facts(step):
+    facts = store.facts(step)
+    if "score" not in facts:
         log.warning(
             "%s: the checkpoint of step %d was saved when training was interrupted and was never validated; the same "
             "train.py command goes on from there",
@@ -86,6 +88,7 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
         load_generator(record, store, step),
         classifier,
         f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
+        read_verdict(workdir, record.config, facts, store.newest() or step),
     )
 
 
@@ -146,6 +149,7 @@ def _manifest(folder: pathlib.Path) -> dict[str, Any]:
         )
     kinds = {"step": int, "fingerprint": str, "classifier": dict, "files": dict}
     wrong = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
+    wrong += ["verdict"] * (not isinstance(manifest.get("verdict", ""), str))
     if wrong or not isinstance(manifest["classifier"].get("facts"), dict):
         raise CheckpointError(f"{path} is damaged: what it has as {', '.join(wrong or ['classifier'])} is none")
     _check_files(folder, manifest["files"])
@@ -308,4 +312,4 @@ def read_package(folder: pathlib.Path, host_classifier: HostClassifier | None = 
         classifier = _named_classifier(folder, record, identity)
     if load_code_table(folder, manifest["fingerprint"]) is None:
         raise CheckpointError(f"{folder / CODE_TABLE} is damaged: it holds no class codes of this model")
-    return Parts(record, manifest["step"], params, classifier, fingerprint)
+    return Parts(record, manifest["step"], params, classifier, fingerprint, manifest.get("verdict", ""))

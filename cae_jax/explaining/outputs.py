@@ -259,17 +259,18 @@ class ResultFolder:
         """The rows of `explanations.json`, once `finish` has written it."""
         return json.loads((self.path / "explanations.json").read_text())["explanations"]
 
-    def finish(self, parts: int, facts: dict[str, str]) -> list[dict[str, Any]]:
+    def finish(self, parts: int, facts: dict[str, str], verdict: str = "") -> list[dict[str, Any]]:
         """Merges all parts that exist into the page, the JSON file and the `.npz` file.
 
         Args:
             parts: number of parts of the whole job.
             facts: facts shown on the page, by name.
+            verdict: why the model is not to be relied on; '' if nothing is known against it.
 
         Returns:
             The rows of the JSON.
         """
-        page = ExplanationPage(self._class_names, facts)
+        page = ExplanationPage(self._class_names, facts, verdict)
         rows: list[dict[str, Any]] = []
         fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []
@@ -290,6 +291,7 @@ class ResultFolder:
         missing = self._count - len(names) - len(failures)
         counts = Counter(row["ending"] for row in rows)
         summary = {
+            "verdict": verdict,
             "totals": {ending.name: counts[ending.name] for ending in Ending},
             "missing": missing,
             "failures": [failure._asdict() for failure in failures],

@@ -297,6 +297,7 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
             Strip(way.caption, way.images, [names[c] for c in way.predictions], [False, *way.bridges])
             for way in overview.ways
         ],
+        explainer.verdict,
     )
 
 

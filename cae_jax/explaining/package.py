@@ -51,6 +51,7 @@ class Parts(NamedTuple):
         params: parameters of the generator.
         classifier: classifier that is explained.
         fingerprint: fingerprint of checkpoint and classifier.
+        verdict: why explanations are not to be relied on, and what to do; '' if nothing is known against them.
     """
 
     record: RunRecord
@@ -58,6 +59,7 @@ class Parts(NamedTuple):
     params: Any
     classifier: LoadedClassifier
     fingerprint: str
+    verdict: str
 
 
 def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = None) -> CodeTable | None:
@@ -143,13 +145,14 @@ def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pa
     if classifier.params is not None:
         _write_tensors(out / CLASSIFIER, classifier.params)
     keep_code_table(out, table, parts.fingerprint, "")
-    (out / CARD).write_text(model_card(parts.record, parts.step, classifier.facts, scores))
+    (out / CARD).write_text(model_card(parts, scores))
     files = sorted(path.name for path in out.iterdir())
     manifest = {
         "format": "cae_jax package",
         "version": VERSION,
         "step": parts.step,
         "fingerprint": parts.fingerprint,
+        "verdict": parts.verdict,
         "classifier": {"facts": classifier.facts, "identity": classifier.identity._asdict()},
         "files": {name: file_digest(out / name) for name in files},
     }
@@ -162,15 +165,14 @@ def _not_included(classifier: Mapping[str, Any]) -> str:
     return f"{path} (not included; {how})"
 
 
-def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+def model_card(parts: Parts, scores: Mapping[str, Any]) -> str:
     """Writes a model card in Markdown.
 
     Args:
-        record: record of the run.
-        step: training step of the checkpoint.
-        classifier: facts of the classifier.
+        parts: parts of the explainer.
         scores: metrics of the run, by name; may be empty.
     """
+    record, classifier = parts.record, parts.classifier.facts
     height, width, channels = record.image_shape
     named = f"included ({classifier['architecture']})" if "architecture" in classifier else _not_included(classifier)
     rows = [f"| `{name}` | {scores[name]:.3f} | {meaning} |" for name, meaning in SHOWN if name in scores]
@@ -187,7 +189,8 @@ def model_card(record: RunRecord, step: int, classifier: Mapping[str, Any], scor
             f"- **Classes**: {', '.join(record.class_names)}",
             f"- **Data**: {record.data or 'not named'}" + (f" ({record.note})" if record.note else ""),
             f"- **Classifier**: {named}",
-            f"- **Checkpoint**: step {step}",
+            f"- **Checkpoint**: step {parts.step}",
+            *([f"- **Not to be relied on**: {parts.verdict}"] if parts.verdict else []),
             "",
             "## Use",
             "",

@@ -109,7 +109,13 @@ class ExplorerPage:
             self._pictures,
             self._bar_plot,
         )
-        return row(self._map, controls)
+        verdict = self._atlas.explainer.verdict
+        whole = row(self._map, controls)
+        if not verdict:
+            return whole
+        notice = f"<b>Not to be relied on:</b> {html.escape(verdict)}"
+        style: Any = {"border-left": "4px solid #c82828", "padding": "4px 12px", "background": "#fdf3f3"}
+        return column(Div(text=notice, name="verdict", styles=style), whole)
 
     def _connect(self) -> None:
         self._map.on_event("tap", lambda event: self._clicked((event.x, event.y)))

@@ -30,6 +30,7 @@ from cae_jax.metrics.probes import (
 )
 from cae_jax.metrics.rates import BalancedRate, balanced_rate
 from cae_jax.metrics.swaps import draw_swaps, majority_share
+from cae_jax.metrics.verdict import collapse_reason, find_fault, say_progress, validation_score
 
 __all__ = [
     "BalancedRate",
@@ -40,11 +41,13 @@ __all__ = [
     "balanced_rate",
     "blur_fill",
     "bootstrap_interval",
+    "collapse_reason",
     "convolutional_probe_accuracy",
     "cout",
     "distance_to_truth",
     "diversity",
     "draw_swaps",
+    "find_fault",
     "individual_code_leakage",
     "kid",
     "kid_floor",
@@ -65,8 +68,10 @@ __all__ = [
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "road",
+    "say_progress",
     "sparsity",
     "top_k_dice",
     "top_k_iou",
+    "validation_score",
     "validity",
 ]

@@ -49,7 +49,12 @@ def _picture(picture: np.ndarray) -> str:
 
 
 def comparison_page(
-    title: str, facts: Mapping[str, str], sections: Sequence[Section], exemplars: np.ndarray, names: Sequence[str]
+    title: str,
+    facts: Mapping[str, str],
+    sections: Sequence[Section],
+    exemplars: np.ndarray,
+    names: Sequence[str],
+    verdict: str = "",
 ) -> str:
     """Returns the page's HTML.
 
@@ -59,12 +64,14 @@ def comparison_page(
         sections: sections of the page, one for each kind of methods.
         exemplars: images that are shown, `[P, height, width, channels]` in [0, 1].
         names: P names of these images.
+        verdict: why the model of CAE is not to be relied on; '' if nothing is known against it.
     """
     return fill_in(
         "comparison",
         title=title,
         facts=facts,
         names=names,
+        verdict=verdict,
         exemplars=[_picture(image) for image in exemplars],
         sections=[
             section._asdict()

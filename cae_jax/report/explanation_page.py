@@ -53,10 +53,12 @@ class ExplanationPage:
     Attributes:
         class_names: K names of classes.
         facts: facts shown under the title, by name.
+        verdict: why the model is not to be relied on; '' if nothing is known against it.
     """
 
     class_names: Sequence[str]
     facts: Mapping[str, str]
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         self.class_names = list(map(printable, self.class_names))
@@ -117,6 +119,7 @@ class ExplanationPage:
         return fill_in(
             "explanation",
             facts={name: printable(value) for name, value in self.facts.items()},
+            verdict=printable(self.verdict),
             cards=self._cards,
             count=len(endings),
             totals=totals(endings, shifts),

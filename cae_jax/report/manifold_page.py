@@ -180,6 +180,7 @@ def manifold_page(
     pictures: np.ndarray,
     directions: Sequence[Strip],
     ways: Sequence[Strip],
+    verdict: str = "",
 ) -> str:
     """Returns the page's HTML.
 
@@ -199,6 +200,7 @@ def manifold_page(
         pictures: an image for each node, `[V, height, width, channels]` in [0, 1] or uint8.
         directions: rows of images along principal directions.
         ways: rows of images along paths through the graph.
+        verdict: why the model is not to be relied on; '' if nothing is known against it.
     """
     from bokeh.embed import components
     from bokeh.resources import Resources
@@ -208,6 +210,7 @@ def manifold_page(
     return fill_in(
         "manifold",
         facts=facts,
+        verdict=verdict,
         shown=min(len(points.names), MOST_POINTS),
         count=len(points.names),
         classes=[(name, class_colour(i)) for i, name in enumerate(class_names)],

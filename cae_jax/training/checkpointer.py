@@ -8,31 +8,12 @@ from cae_jax import metrics, report
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import is_first, wait_for_all
 from cae_jax.parallel.sharding import on_this_process
-from cae_jax.training.evaluation import collapse_reason
 from cae_jax.training.monitor import Monitor
 from cae_jax.training.run import Run
 from cae_jax.training.step import TrainState
 
 GRID_COLUMNS = 12
 LEARNING = 400  # steps before which it is normal that class codes carry no information
-
-
-def validation_score(scores: dict[str, float]) -> float:
-    """Score by which the best checkpoint is chosen; higher is better. The oracle does not enter it.
-
-    It is the mean probability of the donors' classes in swaps, times the mean probability of the images' own classes in
-    reconstructions, times (1 - L1 of the reconstructions), over (1 + change of the swaps).
-
-    Probabilities are used since rates differ between checkpoints by one or two images only. Without the L1 factor, a
-    blurred early checkpoint can win by as little; without the last factor, one whose swaps change more of the
-    individual than the class needs. A factor (1 - change) instead would outweigh all others where swaps have to change
-    much: on X-rays it chose a checkpoint that fools the classifier.
-
-    Args:
-        scores: what `Evaluator.validate` returns.
-    """
-    faithful = scores["swap_probability"] * scores["reconstruction_probability"]
-    return faithful * (1.0 - scores["reconstruction_l1"]) / (1.0 + scores["swap_change"])
 
 
 def _draw_swaps(run: Run, params: Any, step: int) -> None:
@@ -94,13 +75,15 @@ class Checkpointer:
     def validate(self, state: TrainState) -> None:
         """Validates the saved checkpoint of a state and draws sample swaps, if it is scheduled and not validated yet.
 
-        Scores are logged and noted in the checkpoint's facts; a warning says if the model has collapsed.
+        Scores are logged; the `score` that checkpoints are compared by and the `fault` that was found, if any, are
+        noted in the checkpoint's facts. A warning says if the model has collapsed.
         """
         run, step = self._run, int(state.step)
         facts = run.store.facts(step)
         if not self.due(step) or "score" in facts:
             return
-        scores = self._evaluator.validate(state.ema)
+        with self._monitor.busy(f"validating step {step}"):
+            scores = self._evaluator.validate(state.ema)
         self._monitor.write(step, "validation", scores)
         line = (
             f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
@@ -108,16 +91,11 @@ class Checkpointer:
             f"{scores['reconstruction_l1']:.3f}, class code kNN {scores['class_code_knn_accuracy']:.3f}"
         )
         run.console.print(line, highlight=False)
-        early = step < min(run.config.train.steps, LEARNING)
-        collapsed = "" if early else collapse_reason(scores, self._evaluator.chance)
-        if collapsed:
-            run.console.print(
-                f"COLLAPSE at step {step}: {collapsed}. Try another seed, a lower "
-                f"optimizer.discriminator_rate or a higher loss.gradient_penalty.",
-                style="bold red",
-            )
+        fault = metrics.find_fault(scores, self._evaluator.chance)
+        if fault.startswith("collapsed") and step >= min(run.config.train.steps, LEARNING):
+            run.console.print(f"step {step}: {fault}", style="bold red")
         if is_first():
             _draw_swaps(run, on_this_process(state).ema, step)
-            found = {"validated": True, "score": validation_score(scores), "collapsed": collapsed}
+            found = {"validated": True, "score": metrics.validation_score(scores), "fault": fault}
             run.store.change_facts(step, facts | found)
         wait_for_all("validation")

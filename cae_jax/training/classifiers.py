@@ -5,7 +5,6 @@ import logging
 import pathlib
 
 import numpy as np
-from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax.classifiers import make_answer, predicted_classes
@@ -13,6 +12,7 @@ from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import SPLITS, Augment, Dataset
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first
+from cae_jax.progress import WorkProgress
 from cae_jax.training.unfinished import Unfinished
 from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, CheckpointStore, save_trees
 from cae_jax.workdir.classifier_store import (
@@ -71,7 +71,13 @@ def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str)
 
 
 def _train(
-    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str, progress: Progress
+    folder: pathlib.Path,
+    settings: Config,
+    dataset: Dataset,
+    seed: int,
+    augment: Augment,
+    name: str,
+    progress: WorkProgress,
 ) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
     task = progress.add_task(f"training the {name}", total=settings.steps)
@@ -102,7 +108,13 @@ def _train(
 
 
 def train_or_load(
-    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, name: str, progress: Progress
+    folder: pathlib.Path,
+    settings: Config,
+    dataset: Dataset,
+    seed: int,
+    augment: Augment,
+    name: str,
+    progress: WorkProgress,
 ) -> LoadedClassifier:
     """Loads the classifier that a config names; if it names none, the workdir's own, which is trained if necessary.
 

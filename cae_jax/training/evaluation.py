@@ -75,31 +75,6 @@ def make_functions(
     )
 
 
-def collapse_reason(scores: dict[str, float], chance: float) -> str:
-    """Says why a model counts as collapsed (its class codes carry no information on the class); '' if it does not.
-
-    It counts as collapsed if a rate plus its standard error is less than a tenth of the way from chance to 1. The
-    standard error is added since a class with a single validation image proves nothing.
-
-    Args:
-        scores: numbers by name, with `swap_flip_rate` and `class_code_knn_accuracy`. Where there is a rate with the
-            suffix `_balanced` and its `_error`, they are used instead, as a plain rate is dominated by frequent
-            classes.
-        chance: rate of an answer that is the same for all images.
-    """
-
-    def is_chance(name: str) -> float | None:
-        rate = scores.get(f"{name}_balanced", scores[name])
-        few = rate + scores.get(f"{name}_error", 0.0) < chance + 0.1 * (1.0 - chance)
-        return rate if few else None
-
-    if (rate := is_chance("class_code_knn_accuracy")) is not None:
-        return f"the class code tells the class no better than chance ({rate:.2f}, by chance {chance:.2f})"
-    if (rate := is_chance("swap_flip_rate")) is not None:
-        return f"swaps take their donor's class no more often than by chance ({rate:.2f}, by chance {chance:.2f})"
-    return ""
-
-
 def _balanced(name: str, hits: np.ndarray, classes: np.ndarray) -> dict[str, float]:
     found = metrics.balanced_rate(hits, classes)
     return {f"{name}_balanced": found.rate, f"{name}_error": found.error}
@@ -195,6 +170,15 @@ class Evaluator:
             "reconstruction_l1": float(distances.mean()),
         }
 
+    @functools.cached_property
+    def _oracle_agreement(self) -> float:
+        """Share of the split's images that the oracle gives the classifier's class."""
+
+        def answers(rows):
+            return classes_of(np.asarray(self._functions.oracle(image_ranges.to_unit(self._source.take(rows)))))
+
+        return float((self._map(answers, np.arange(len(self._source))) == self._predictions).mean())
+
     def _scores(self, params: Any, swaps: int, rows: np.ndarray | None = None) -> dict[str, float]:
         """All scores but those of probes; neighbours are sought among the training images `rows`, or all of them."""
         class_codes = self._class_codes(params, self._source)
@@ -204,6 +188,7 @@ class Evaluator:
         return {
             **self._swaps(params, class_codes, swaps),
             **self._reconstructions(params),
+            "oracle_agreement": self._oracle_agreement,
             "class_code_knn_accuracy": float(hits.mean()),
             **_balanced("class_code_knn_accuracy", hits, self._predictions),
         }

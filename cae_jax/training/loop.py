@@ -16,9 +16,11 @@ from cae_jax.config.reading import Config
 from cae_jax.data import pair_batches
 from cae_jax.parallel.processes import as_the_first_has_it, is_first
 from cae_jax.parallel.sharding import split_batch
+from cae_jax.progress import working
 from cae_jax.training.checkpointer import Checkpointer
 from cae_jax.training.interruption import Interruption
 from cae_jax.training.monitor import Monitor
+from cae_jax.training.plan import plan
 from cae_jax.training.run import Run, prepare
 from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import forget_unfinished
@@ -26,6 +28,7 @@ from cae_jax.training.warmup import warm_up
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
+from cae_jax.workdir.verdict import read_verdict
 
 WARM = 3  # steps before a trace begins: the first ones compile and load
 
@@ -93,7 +96,7 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
 
     Returns:
         Facts of the last checkpoint: `train_seconds`, `images_per_second` (None if too few steps were timed) and
-        `collapsed` (a reason, or '').
+        `fault` (see `metrics.find_fault`).
 
     Raises:
         NonFiniteLoss: if a loss or norm is not finite; the last checkpoint is from before that.
@@ -135,7 +138,7 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
                 checkpoint.validate(state)
     newest = run.store.newest()
     assert newest is not None  # the last step is always saved
-    return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "collapsed")}
+    return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "fault")}
 
 
 def train(config: Config, workdir: pathlib.Path, console: Console, profile: int = 0) -> dict[str, Any]:
@@ -166,20 +169,23 @@ def train(config: Config, workdir: pathlib.Path, console: Console, profile: int 
 
 def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int) -> dict[str, Any]:
     began = time.monotonic()
-    run = prepare(config, workdir, console)
+    run = plan(prepare(config, workdir, console), began)
     config = run.config
     prepared = time.monotonic() - began
     fitted = fit(run, profile)
     best = run.store.best()
     assert best is not None  # fit() ends with a checkpoint
+    verdict = read_verdict(workdir, config, run.store.facts(best), config.train.steps)
     ema = run.store.load(best, "ema", run.trainer.shapes().ema)
-    with console.status("scoring the best checkpoint on the test split"):
+    with working("scoring the best checkpoint on the test split", console):
         scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)
     result = {
         "classifier_accuracy": run.accuracy["classifier"],
         "oracle_accuracy": run.accuracy["oracle"],
         **scores,
-        **fitted,
+        "verdict": verdict,
+        "train_seconds": fitted["train_seconds"],
+        "images_per_second": fitted["images_per_second"],
         "prepare_seconds": prepared,
         "steps": config.train.steps,
         "best_step": best,
@@ -192,4 +198,6 @@ def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int
     if is_first():
         write_whole(workdir / "metrics.json", json.dumps(result, indent=1))
     console.print(report.metrics_table(result))
+    if verdict:
+        console.print(f"Not to be relied on: {verdict}", style="bold red")
     return result

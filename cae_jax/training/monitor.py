@@ -1,23 +1,23 @@
 """Checks, logs and shows the losses and norms of training steps, and measures the training speed."""
 
+import contextlib
 import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
 from cae_jax.errors import NonFiniteLoss
 from cae_jax.parallel.processes import is_first
+from cae_jax.progress import WorkProgress
 from cae_jax.training.step import NORMS
 from cae_jax.workdir.files import write_whole
-
-LOG = "log.jsonl"
+from cae_jax.workdir.verdict import LOG, read_log
 
 
 def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -78,10 +78,9 @@ class Monitor:
         self._unseen: tuple[int, dict[str, jax.Array]] | None = None
         self._last: float | None = None
         self._seconds, self._timed = 0.0, 0
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=console)
+        self._progress, self._steps = WorkProgress(console), steps
         title = {"train": "training", "warm-up": "warming up"}[kind]
-        self._task = self._progress.add_task(title, total=steps, completed=start, losses="compiling")
+        self._task = self._progress.add_task(title, total=steps, completed=start, note="compiling")
         self._writer: SummaryWriter | None = None
         if not is_first():
             return
@@ -94,8 +93,8 @@ class Monitor:
 
         self._path = workdir / LOG
         if self._path.exists():
-            whole = self._path.read_text().rpartition("\n")[0].splitlines()
-            write_whole(self._path, "".join(line + "\n" for line in whole if stands(json.loads(line))))
+            kept = [json.dumps(line) + "\n" for line in read_log(workdir) if stands(line)]
+            write_whole(self._path, "".join(kept))
         events = workdir / "tensorboard" / ("" if kind == "train" else kind)  # apart: the warm-up also starts at step 1
         self._writer = SummaryWriter(str(events), purge_step=start + 1)
 
@@ -117,6 +116,13 @@ class Monitor:
         self._look()
         self._unseen = number, terms
 
+    @contextlib.contextmanager
+    def busy(self, description: str) -> Iterator[None]:
+        """Shows, while its block runs, that something else is being done; call `settle` first."""
+        task = self._progress.add_task(description, total=None)
+        yield
+        self._progress.remove_task(task)
+
     def settle(self) -> None:
         """Waits for the last step, and checks and logs its terms.
 
@@ -136,9 +142,12 @@ class Monitor:
         self._tick()
         if number % self._log_every == 0:
             self.write(number, self._kind, values)
-        losses = f"generator {values['generator_total']:.2f} discriminator {values['discriminator_total']:.2f}"
-        speed = f" {self.images_per_second:.0f} images/s" if self.images_per_second else ""
-        self._progress.update(self._task, completed=number, losses=losses + speed)
+        losses = f"generator {values['generator_total']:.2f}, discriminator {values['discriminator_total']:.2f}"
+        shown: dict[str, Any] = {"note": losses}
+        if self.images_per_second:
+            left = (self._steps - number) * self._images / self.images_per_second
+            shown = {"note": f"{losses}, {self.images_per_second:.0f} images/s", "seconds_left": left}
+        self._progress.update(self._task, completed=number, **shown)
 
     def _tick(self) -> None:
         """Updates the speed at the end of a step."""

@@ -1,13 +1,14 @@
 """Assembles a training run: data, classifier and oracle, networks, checkpoints."""
 
 import dataclasses
+import functools
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
 from cae_jax.classifiers import predicted_classes, with_sound_gradients
@@ -29,6 +30,7 @@ from cae_jax.errors import OneClass
 from cae_jax.metrics import majority_share
 from cae_jax.parallel.processes import first_one_first, is_first
 from cae_jax.parallel.sharding import data_mesh
+from cae_jax.progress import WorkProgress
 from cae_jax.training.build import Trainer, build_trainer
 from cae_jax.training.classifiers import label_dataset, train_or_load
 from cae_jax.training.evaluation import Evaluator, Functions, make_functions
@@ -65,6 +67,7 @@ class Run:
         functions: compiled functions of the model, the classifier and the oracle.
         store: checkpoints of the run.
         tutor: teaches a black box's student while swaps are drawn; None where there is no student.
+        build: builds a trainer from a config with other numbers of steps.
     """
 
     config: Config
@@ -78,6 +81,7 @@ class Run:
     functions: Functions
     store: CheckpointStore
     tutor: Tutor | None
+    build: Callable[[Config], Trainer]
 
     def sampler(self, pairs: int) -> PairSampler:
         """A sampler of batches of `pairs` pairs of training images; every process reads its share of a batch."""
@@ -172,12 +176,16 @@ def _open(config: Config, workdir: pathlib.Path, console: Console) -> Dataset:
     return dataset
 
 
-def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Console) -> None:
-    """Claims the workdir for this run, and records in it which files are in which split and which cannot be used."""
+def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Console) -> Config:
+    """Claims the workdir for this run, and records in it which files are in which split and which cannot be used.
+
+    Returns:
+        The config to go on with, see `claim_workdir`.
+    """
     with first_one_first("workdir"):
         make_workdir(workdir)
         begun = (workdir / RECORD).exists()
-        claim_workdir(workdir, config, dataset)
+        config = claim_workdir(workdir, config, dataset)
         if dataset.listing is not None and is_first():
             if begun and not (workdir / LISTING).exists():
                 console.print(
@@ -193,6 +201,7 @@ def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Con
         console.print(
             f"{len(dataset.skipped)} files cannot be used; {workdir / SKIPPED} says why", style="bold red", markup=False
         )
+    return config
 
 
 def _load_classifiers(
@@ -202,7 +211,7 @@ def _load_classifiers(
     augment = make_augment(**config.augment.to_dict())
     seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
     loaded = {}
-    with first_one_first("classifiers"), Progress(console=console) as progress:
+    with first_one_first("classifiers"), WorkProgress(console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
             loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
             if name == "classifier":
@@ -271,7 +280,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     check_devices(config)
     dataset = _open(config, workdir, console)
     check_images(config, dataset.image_shape)
-    _claim(workdir, config, dataset, console)
+    config = _claim(workdir, config, dataset, console)
     classifier, oracle = _load_classifiers(config, workdir, dataset, console)
     predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
     dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
@@ -286,10 +295,13 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     mesh, shape = data_mesh(), dataset.image_shape
     student = _student(config, workdir, dataset, classifier, predictions, console)
     source = student or _gradient_source(classifier)
-    trainer = build_trainer(config, mesh, shape, dataset.num_classes, source)
+    build = functools.partial(
+        build_trainer, mesh=mesh, image_shape=shape, num_classes=dataset.num_classes, predict=source
+    )
+    trainer = build(config)
     networks, tutor = trainer.networks, None
     if student:
         tutor = Tutor(student, classifier.answer, networks, make_augment(**config.augment.to_dict()))
     functions = make_functions(networks.model, shape[:2], classifier.answer, oracle.answer, networks.residual)
     store = CheckpointStore(workdir / "checkpoints")
-    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor)
+    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor, build)

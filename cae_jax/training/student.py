@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from rich.console import Console
-from rich.progress import Progress
 
 from cae_jax import classifiers
 from cae_jax import images as image_ranges
@@ -25,6 +24,7 @@ from cae_jax.classifiers import make_answer, predicted_classes
 from cae_jax.data import Augment, Dataset
 from cae_jax.descent import descend
 from cae_jax.models import apply
+from cae_jax.progress import WorkProgress
 from cae_jax.training.objectives import UNWEIGHTED, Networks, generate, interleave
 from cae_jax.training.step import TaughtState, TrainState, samples
 from cae_jax.training.unfinished import Unfinished
@@ -103,7 +103,7 @@ def _fit(
     augment: Augment,
     seed: int,
     unfinished: Unfinished,
-    progress: Progress,
+    progress: WorkProgress,
 ) -> Any:
     """Trains a new student on views; the answers to them are part of the state that interruptions keep.
 
@@ -173,7 +173,7 @@ def learn_or_load(
                 return student._replace(params=load_tree(folder, "params", new), agreement=kept["agreement"])
         except CheckpointError as error:
             log.warning("training the student again: %s", error)
-    with Unfinished(folder.parent, folder.name, facts) as unfinished, Progress(console=console) as progress:
+    with Unfinished(folder.parent, folder.name, facts) as unfinished, WorkProgress(console) as progress:
         params = _fit(student, dataset.train, classifier.answer, augment, seed, unfinished, progress)
     answer = make_answer(lambda images: student.predict(params, images), traceable=True)
     agreement = float((predicted_classes(answer, dataset.validation) == predictions).mean())

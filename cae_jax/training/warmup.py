@@ -9,6 +9,7 @@ belongs. A few hundred cheap steps break the circle.
 import jax
 import jax.numpy as jnp
 
+from cae_jax.config.reading import OF_CAE, flatten
 from cae_jax.data import pair_batches
 from cae_jax.parallel.sharding import split_batch
 from cae_jax.training.monitor import Monitor
@@ -19,11 +20,15 @@ from cae_jax.training.unfinished import Unfinished
 PAIRS = 16  # least number of pairs in a batch, since the neighbourhood loss compares codes within it
 
 
+def warmup_pairs(batch_size: int) -> int:
+    """The number of pairs in a batch of the warm-up: as many as in training, or a multiple of that, `PAIRS` or more."""
+    return batch_size * -(-PAIRS // batch_size)
+
+
 def warm_up(run: Run) -> tuple[TrainState, float]:
     """Takes `train.warmup_steps` steps without swaps, with the weights of `build.warmup_weights`.
 
-    They are logged as 'warm-up'. Progress is saved from time to time, and continued by a later start. A batch has as
-    many pairs as in training, or the least multiple of that which is `PAIRS` or more.
+    They are logged as 'warm-up'. Progress is saved from time to time, and continued by a later start.
 
     Args:
         run: run to warm up.
@@ -39,8 +44,9 @@ def warm_up(run: Run) -> tuple[TrainState, float]:
     """
     train, step = run.config.train, run.trainer.warmup_step
     assert step is not None  # the config asks for a warm-up
-    sampler = run.sampler(train.batch_size * -(-PAIRS // train.batch_size))
-    with Unfinished(run.workdir, "warm-up", {"steps": train.warmup_steps}) as unfinished:
+    sampler = run.sampler(warmup_pairs(train.batch_size))
+    facts = {key: value for key, value in flatten(run.config).items() if key.startswith(OF_CAE)}
+    with Unfinished(run.workdir, "warm-up", facts) as unfinished:
         done, state = unfinished.resume(run.trainer.init(), shared=True)
         settings = {"kind": "warm-up", "start": done, "log_every": train.log_every, "images": 2 * sampler.batch_size}
         with Monitor(run.workdir, run.console, train.warmup_steps, **settings) as monitor:

@@ -11,9 +11,11 @@ from ml_collections import ConfigDict
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, check_resumable, conform, flatten
 from cae_jax.data import Dataset
+from cae_jax.parallel.processes import is_first
 from cae_jax.workdir.files import write_whole
 
 FILE = "run.json"
+PLANNED = ("steps", "warmup_steps", "checkpoint_every")  # what `train.minutes` decides
 CHECKPOINTS = "checkpoints"
 GONE = {"train.steps_per_call"}  # keys of earlier versions, whose values changed no result
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
@@ -28,6 +30,7 @@ class RunRecord(NamedTuple):
         class_names: names of the K classes.
         image_shape: height, width, channels of the user's images.
         note: reason why another data set than the config's was used, or ''.
+        planned: whether the config's steps follow from its `train.minutes`.
     """
 
     config: Config
@@ -35,6 +38,7 @@ class RunRecord(NamedTuple):
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     note: str
+    planned: bool = False
 
 
 def versions() -> dict[str, str]:
@@ -106,6 +110,7 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
             tuple(fields["class_names"]),
             tuple(fields["image_shape"]),
             fields["note"],
+            fields.get("planned", False),
         )
     except FileNotFoundError as error:
         raise ConfigError(f"{workdir} holds no run (no {FILE}); train one with train.py --workdir {workdir}") from error
@@ -115,15 +120,29 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
         raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
 
 
-def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> None:
+def _as_planned(config: Config, record: RunRecord) -> Config:
+    """The config with the steps that were planned at an earlier start for the same minutes, if they were."""
+    if not record.planned or record.config.train.minutes != config.train.minutes:
+        return config
+    config = config.copy_and_resolve_references()
+    config.train.update({key: record.config.train[key] for key in PLANNED})
+    return config
+
+
+def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> Config:
     """Writes the record of a new run, or checks that the present one may go on.
+
+    Returns:
+        The config, with the steps that an earlier start planned for the same `train.minutes`.
 
     Raises:
         ConfigError: if the workdir holds a run of other settings, data or classes, or somebody else's checkpoints.
     """
+    begun = any((workdir / CHECKPOINTS).glob("*"))
     if (workdir / FILE).exists():
         record = read_record(workdir)
-        check_resumable(record.config, config, workdir)
+        config = _as_planned(config, record)
+        check_resumable(record.config, config, workdir, begun)
         if record.data != dataset.name:
             raise ConfigError(f"{workdir} holds a run on {record.data}, but this one would use {dataset.name}")
         if (record.class_names, record.image_shape) != (dataset.class_names, dataset.image_shape):
@@ -132,10 +151,14 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> No
                 f"{', '.join(record.class_names)}, but {dataset.name} has {dataset.image_shape} and "
                 f"{', '.join(dataset.class_names)} now; put the data back, or name another --workdir"
             )
-        return
-    if any((workdir / CHECKPOINTS).glob("*")):
+        if not begun and flatten(record.config) != flatten(config) and is_first():
+            same = record.config.train.minutes == config.train.minutes
+            write_record(workdir, record._replace(config=config, planned=record.planned and same))
+        return config
+    if begun:
         raise ConfigError(f"{workdir / CHECKPOINTS} is of no run of ours ({FILE} is missing); name another --workdir")
     write_record(workdir, RunRecord(config, dataset.name, dataset.class_names, dataset.image_shape, dataset.note))
+    return config
 
 
 def write_record(workdir: pathlib.Path, record: RunRecord) -> None:
