@@ -7,10 +7,11 @@ DEV_STAMP := $(VENV)/.installed-dev
 # Large memory pages, unless the environment says something about the allocator: docs/performance.md
 LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-.PHONY: demo test lint soak clean help
+.PHONY: demo demo-pictures test lint soak clean help
 
 help:
 	@echo "make demo   train on real digits and explain eight of them (9 to 13 minutes on 2 cores)"
+	@echo "make demo-pictures FOLDER=... [MINUTES=40]   explain pictures of one's own: a folder for each class, or a .csv"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   lint and types only"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
@@ -33,6 +34,15 @@ demo: $(STAMP)
 	$(LARGE_PAGES) $(BIN)/python train.py --config configs/mnist.py
 	$(BIN)/python explain.py --workdir runs/mnist
 	@echo "Pictures: runs/mnist/pictures (swaps while training); page: runs/mnist/explained/test_to_any/index.html"
+
+MINUTES ?= 40
+demo-pictures: $(STAMP)
+	@test -n "$(FOLDER)" || \
+	  { echo "name a folder with a folder of images for each class, or a .csv: make demo-pictures FOLDER=..." >&2; exit 1; }
+	$(LARGE_PAGES) $(BIN)/python train.py --config configs/folder.py --workdir runs/pictures \
+	  --config.data.name="$(FOLDER)" --config.train.minutes=$(MINUTES)
+	$(BIN)/python explain.py --workdir runs/pictures
+	@echo "Pictures: runs/pictures/pictures (swaps while training); page: runs/pictures/explained/test_to_any/index.html"
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

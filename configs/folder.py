@@ -8,7 +8,7 @@ with such folders in them. A CSV file with a line for each image does as well, a
 
     python train.py --config configs/folder.py --config.data.name=images.csv --config.data.table.group=patient
 
-The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
+`--config.train.minutes=40` takes as many steps as there is time for. The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
 The preset was tried at 64×64; for images as small as digits of 28×28, start from `presets.default()`.
 """
 
@@ -18,5 +18,5 @@ from cae_jax.config import Config
 
 def get_config() -> Config:
     config = presets.pictures()
-    config.data.update(name="./images", size=(64, 64), channels=1)
+    config.data.update(name="./images", size=(64, 64), channels=0)  # 1 for grey, 3 for RGB, 0 as they are
     return config

@@ -136,13 +136,13 @@ def test_a_pool_that_does_not_fit_is_refused():
 PLAIN = baselines.Autoencoder(None, lambda x: x.reshape(len(x), -1), lambda z: z.reshape(-1, *SHAPE))
 
 
-def shift(predict, images, targets, confidence=0.9):
-    return baselines.latent_shift(WhiteBox(predict), images, targets, autoencoder=PLAIN, confidence=confidence)
+def shift(logits, images, targets, confidence=0.9):
+    return baselines.latent_shift(WhiteBox(logits=logits), images, targets, autoencoder=PLAIN, confidence=confidence)
 
 
 @pytest.mark.usefixtures("strict")
 def test_latent_shift_goes_along_the_gradient_until_the_target_is_confident():
-    found = shift(predict, IMAGES, ONES)
+    found = shift(logits, IMAGES, ONES)
     missing = CONFIDENT - np.asarray(logits(IMAGES))[:, 1]
     ideal = IMAGES + (missing / np.square(WEIGHTS).sum())[:, None, None, None] * WEIGHTS[None]
     np.testing.assert_allclose(found, ideal, atol=2e-3)
@@ -154,25 +154,25 @@ def test_latent_shift_that_never_gets_there_ends_where_the_target_was_most_proba
     def hill(images):
         """Class 1 is most probable, 0.6, where the image is twice as long as IMAGES; it never becomes confident."""
         share = 0.6 - 0.1 * jnp.square(jnp.sqrt(jnp.square(images).sum((1, 2, 3))) - 2.0 * LENGTHS)
-        return jnp.stack([1.0 - share, share], -1)
+        return jnp.log(jnp.maximum(jnp.stack([1.0 - share, share], -1), 1e-30))
 
     found = shift(hill, IMAGES, ONES)
     np.testing.assert_allclose(found, 2.0 * IMAGES, rtol=1e-4)
-    away = shift(predict, IMAGES, np.full(6, 2))
+    away = shift(logits, IMAGES, np.full(6, 2))
     np.testing.assert_array_equal(away, IMAGES)  # no slope, no direction
 
 
 @pytest.mark.usefixtures("strict")
 def test_latent_shift_leaves_a_reconstruction_that_has_the_target():
     bright = np.where(WEIGHTS > 0, 1.0, 0.0).astype(np.float32)[None].repeat(6, 0)
-    np.testing.assert_array_equal(shift(predict, bright, ONES), bright)
+    np.testing.assert_array_equal(shift(logits, bright, ONES), bright)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.5, np.nan])
 def test_a_confidence_that_nobody_can_reach_is_refused(confidence):
     for call in (
         lambda: search(IMAGES, ONES, confidence=confidence),
-        lambda: shift(predict, IMAGES, ONES, confidence),
+        lambda: shift(logits, IMAGES, ONES, confidence),
         lambda: unlike(IMAGES, ONES, IMAGES, np.asarray(predict(IMAGES)), confidence),
     ):
         with pytest.raises(ValueError, match="confidence must lie"):
@@ -183,7 +183,7 @@ def test_a_confidence_that_nobody_can_reach_is_refused(confidence):
 def test_targets_that_do_not_fit_are_refused(targets):
     for call in (
         lambda: search(IMAGES, targets),
-        lambda: shift(predict, IMAGES, targets),
+        lambda: shift(logits, IMAGES, targets),
         lambda: unlike(IMAGES, targets, IMAGES, np.asarray(predict(IMAGES))),
     ):
         with pytest.raises(ValueError, match="targets must be"):

@@ -1,24 +1,27 @@
 """The benchmark program on a short run: every method, going on, failures as rows, tables by hand."""
 
+import copy
 import csv
 import dataclasses
 import functools
 import importlib.util
+import io
 import json
+import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
-from cae_jax import baselines
-from cae_jax.classifiers import Identity
+from cae_jax import baselines, metrics
 from cae_jax.cli import compare as program
 from cae_jax.comparison import methods, suite, tables
 from cae_jax.comparison.methods import Method, Role
 from cae_jax.comparison.scores import Score
 from cae_jax.comparison.suite import Result
 from cae_jax.comparison.task import Judge, Task, open_classifier
-from cae_jax.config.reading import ConfigError
-from cae_jax.workdir.classifier_store import LoadedClassifier
 
 SMALL = {
     "protocol.images": "10",
@@ -112,23 +115,69 @@ def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):
     assert "no such method: LIME; there are CAE" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", ["classifier", "oracle"])
-def test_a_classifier_of_others_is_refused_before_anything_is_trained(capsys, tmp_path, name):
+def test_an_oracle_of_others_is_refused_before_anything_is_trained(capsys, tmp_path):
     arguments = ["--config", "bench_mnist", "--workdir", str(tmp_path / "run")]
-    assert program.PROGRAM([*arguments, f"--config.train.{name}.path=my_model.onnx"]) == 1
-    assert f"{name}.path is my_model.onnx, a classifier that was made elsewhere" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    assert program.PROGRAM([*arguments, "--config.train.oracle.path=my_model.onnx"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "oracle.path is my_model.onnx, a classifier that was made elsewhere" in printed
     assert not (tmp_path / "run").exists()
 
 
-def test_a_classifier_that_shows_too_little_is_named_with_a_sentence():
-    predict = lambda images: np.full((len(images), 2), 0.5)  # noqa: E731
-    foreign = LoadedClassifier(predict, predict, None, {"path": "model.onnx"}, False, Identity({}, {}, []))
-    with pytest.raises(ConfigError, match=r"oracle\.path is model\.onnx, a classifier that was made elsewhere"):
-        open_classifier(foreign, "oracle")
+def test_a_function_that_jax_traces_shows_gradients_but_no_layers(trained_explainer, digits):
+    function = trained_explainer.classifier.predict
+    of_a_function = copy.copy(trained_explainer)
+    of_a_function.classifier = trained_explainer.classifier._replace(params=None, facts={"path": "module:function"})
+    nowhere = pathlib.Path(), Console(quiet=True)
+    box, own = (open_classifier(explainer, *nowhere) for explainer in (of_a_function, trained_explainer))
+    images = jnp.asarray(digits.test.take(np.arange(3)) / np.float32(255))
+    np.testing.assert_allclose(box.predict(images), function(images), rtol=1e-5)
+    answers = [jax.nn.softmax(each.logits(images)) for each in (box, own)]
+    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-6)
     with pytest.raises(ValueError, match="does not show its layers"):
-        baselines.grad_cam(baselines.WhiteBox(predict), np.zeros((1, 4, 4, 1)), np.zeros(1, int))
+        baselines.grad_cam(box, np.asarray(images), np.zeros(3, int))
+
+
+def test_a_black_box_answers_itself_and_its_student_shows_the_rest(trained, tmp_path, digits, monkeypatch):
+    from cae_jax import Explainer
+    from cae_jax.training import student
+
+    monkeypatch.setattr(student, "STEPS", 30)
+    monkeypatch.setattr(student, "VIEWS", 10)
+    asked = []
+
+    def brightness(images):
+        asked.append(type(images))
+        share = np.clip(6 * images.mean((1, 2, 3)), 0, 1)[:, None]
+        return np.concatenate([share, 1 - share, np.zeros((len(images), 8), np.float32)], 1)
+
+    explainer = Explainer.load(trained[0], host_classifier=brightness)
+    console = Console(file=io.StringIO(), width=200)
+    box = open_classifier(explainer, tmp_path, console)
+    images = digits.test.take(np.arange(4)) / np.float32(255)
+    np.testing.assert_allclose(box.predict(jnp.asarray(images)), brightness(images), atol=1e-6)
+    assert set(asked) == {np.ndarray}
+    assert "methods that need them are given its student" in console.file.getvalue()
+    assert (tmp_path / "student").is_dir()
+    occlusion = functools.partial(baselines.occlusion, fill=0.0, patch=7, stride=7)
+    for find in (baselines.gradient, baselines.grad_cam, occlusion):
+        maps = find(box, images, np.zeros(4, int))
+        assert np.isfinite(maps).all()
+        assert maps.std() > 0
+    curves = metrics.perturbation_curves(
+        box.predict, images, np.zeros(4, int), maps, patch=7, steps=4, fill=metrics.mean_fill(np.zeros(1))
+    )
+    np.testing.assert_allclose(curves[:, 0], brightness(images)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(curves[:, -1], 0.0, atol=1e-6)
+
+
+def test_what_a_student_stood_in_for_is_marked():
+    marked = dataclasses.replace(made("gradient", [0.5]), student=True)
+    assert "| gradient (by the student) | 0.500" in tables.markdown([marked], 0, 20)
+    needs = {name for kind in methods.KINDS.values() for name, method in kind.items() if method.inside}
+    assert needs == {
+        *("gradient", "input × gradient", "SmoothGrad", "integrated gradients", "Grad-CAM", "Grad-CAM++"),
+        *("control: randomised classifier", "pixel search (Wachter)", "latent shift in an autoencoder"),
+    }
 
 
 def test_methods_get_neither_the_oracle_nor_the_truth():

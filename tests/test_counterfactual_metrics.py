@@ -31,6 +31,31 @@ def test_distances_and_sparsity_of_one_changed_pixel():
             distance(image, other[..., :1])
 
 
+def test_structural_similarity_is_that_of_another_implementation():
+    """The figure is that of `skimage.metrics.structural_similarity` with the published settings, borders left out."""
+    y, x = np.mgrid[:16, :16] / 16.0
+    image, other = np.sin(6 * x) * np.cos(4 * y) * 0.4 + 0.5, np.sin(6 * x + 0.5) * np.cos(4 * y) * 0.3 + 0.5
+    found = metrics.structural_similarity(image[None, ..., None], other[None, ..., None])
+    np.testing.assert_allclose(found, [0.820822], atol=1e-5)
+    noise = RNG.random((3, 7, 7, 3))
+    np.testing.assert_allclose(metrics.structural_similarity(noise, noise), 1.0, atol=1e-6)
+    assert (metrics.structural_similarity(noise, noise[::-1].copy())[[0, 2]] < 0.5).all()
+    with pytest.raises(ValueError, match="must both be"):
+        metrics.structural_similarity(noise, noise[:1])
+
+
+def test_the_distance_to_classes_compares_each_class_with_its_own():
+    first, second = RNG.normal(0.0, 0.3, size=(200, 4)), RNG.normal(2.0, 0.3, size=(200, 4))
+    real, real_classes = np.concatenate([first[:100], second[:100]]), np.repeat([0, 1], 100)
+    images = np.concatenate([first[100:], second[100:]])
+    right = metrics.kid_to_classes(images, real_classes, real, real_classes)
+    wrong = metrics.kid_to_classes(images, 1 - real_classes, real, real_classes)
+    assert abs(right) < 5 < 50 < wrong
+    one = metrics.kid(first[100:], first[:100])
+    assert metrics.kid_to_classes(first[100:], np.zeros(100, int), real, real_classes) == pytest.approx(one)
+    assert np.isnan(metrics.kid_to_classes(images[:1], np.zeros(1, int), real, real_classes))
+
+
 def test_the_truth_is_the_nearest_of_several():
     image = np.full((2, 2, 2, 1), 0.5)
     truths = np.stack([np.stack([np.full((2, 2, 1), level) for level in levels]) for levels in ((0, 0.6), (0.4, 0.9))])

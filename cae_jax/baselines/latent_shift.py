@@ -10,6 +10,7 @@ import numpy as np
 from cae_jax.baselines.autoencoder import Autoencoder
 from cae_jax.baselines.inputs import (
     Array,
+    Logits,
     WhiteBox,
     answer_shape,
     check_confidence,
@@ -19,7 +20,6 @@ from cae_jax.baselines.inputs import (
 )
 from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
-from cae_jax.types import Predict
 
 _LENGTHS = np.concatenate([[0.0], 4.0 * 2.0 ** np.arange(-12.0, 0.25, 0.25)]).astype(np.float32)
 """Tried first, in lengths of the code: 0, then from 1/1024 to 4, each longer than the one before by 19 %."""
@@ -44,7 +44,7 @@ def latent_shift(
     and lambda is measured in units of the norm of z.
 
     Args:
-        classifier: classifier to explain, with a `predict` that JAX can trace and differentiate.
+        classifier: classifier to explain, with `logits`.
         images: `[N, height, width, channels]`, uint8 or float in [0, 1].
         targets: target class of each image, integers `[N]`.
         autoencoder: autoencoder trained on images of this kind.
@@ -63,8 +63,8 @@ def latent_shift(
     check_positive(batch_size=batch_size)
     unit = unit_images(images)
     numbers = class_numbers(targets, len(unit), "targets")
-    check_known(numbers, answer_shape(classifier.predict, unit), "targets")
-    functions = autoencoder.encode, autoencoder.decode, classifier.predict
+    check_known(numbers, answer_shape(classifier.logits, unit), "targets")
+    functions = autoencoder.encode, autoencoder.decode, classifier.logits
     function = functools.partial(_shift, *functions, confidence=confidence)
     return map_batches(function, unit, numbers, batch_size=min(batch_size, len(unit)))
 
@@ -73,7 +73,7 @@ def latent_shift(
 def _shift(
     encode: Callable[[jax.Array], jax.Array],
     decode: Callable[[jax.Array], jax.Array],
-    predict: Predict,
+    logits: Logits,
     images: jax.Array,
     targets: jax.Array,
     *,
@@ -82,7 +82,7 @@ def _shift(
     codes = encode(images)
 
     def probability(z: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(predict(decode(z)), targets[:, None], axis=-1)[:, 0]
+        return jnp.take_along_axis(jax.nn.softmax(logits(decode(z))), targets[:, None], axis=-1)[:, 0]
 
     least = jnp.finfo(codes.dtype).tiny
     slope = jax.grad(lambda z: jnp.log(jnp.maximum(probability(z), least)).sum())(codes)

@@ -35,7 +35,6 @@ def compare(options: argparse.Namespace, console) -> None:
     from cae_jax.comparison.folder import write_folder
     from cae_jax.comparison.task import open_setting
     from cae_jax.config import protocol
-    from cae_jax.progress import working
     from cae_jax.training.loop import train
 
     path = find_config(options.config)
@@ -47,10 +46,9 @@ def compare(options: argparse.Namespace, console) -> None:
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
     if not options.model:
-        protocol.check_classifiers(config.train)
+        protocol.check_oracle(config.train)
         train(config.train, model, console)
-    with working("opening model and images", console):
-        setting = open_setting(config, model)
+    setting = open_setting(config, model, console)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)

@@ -47,7 +47,7 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
     for result in results:
         cells = tables.cells(result, seed, resamples)
         texts = [f"failed: {result.error}"] if result.error else [str(cells.get(c, tables.NOTHING)) for c in columns]
-        rows.append((result.name, texts))
+        rows.append((result.label, texts))
     found = tables.differences(results, seed, resamples)
     captions = [
         names[answer] if kind == "attributions" else f"{names[answer]} → {names[target]}"
@@ -60,7 +60,7 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
         rows,
         [(x.score, x.other, str(x.difference)) for x in found],
         captions,
-        {result.name: result.pictures for result in results if not result.error},
+        {result.label: result.pictures for result in results if not result.error},
     )
 
 

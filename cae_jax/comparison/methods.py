@@ -27,10 +27,12 @@ class Method(NamedTuple):
         answer: function from a task to saliency maps `[N, height, width]`, higher where a pixel is more relevant to the
             classifier's answer; or to `Counterfactuals` toward the task's targets.
         role: role of the method in the comparison.
+        inside: whether it needs gradients, layers or parameters of the classifier; a black box's student has them.
     """
 
     answer: Callable[[Task], Any]
     role: Role = Role.BASELINE
+    inside: bool = False
 
 
 def _explained(task: Task) -> tuple[baselines.WhiteBox, np.ndarray, np.ndarray]:
@@ -55,12 +57,12 @@ ATTRIBUTIONS: dict[str, Method] = {
     "CAE": Method(cae_methods.cae, Role.OURS),
     "CAE change": Method(cae_methods.cae_change, Role.VARIANT),
     "CAE as published": Method(cae_methods.cae_published, Role.VARIANT),
-    "gradient": Method(lambda task: baselines.gradient(*_explained(task))),
-    "input × gradient": Method(lambda task: baselines.input_times_gradient(*_explained(task))),
-    "SmoothGrad": Method(lambda task: baselines.smooth_grad(*_explained(task), seed=task.seed)),
-    "integrated gradients": Method(lambda task: baselines.integrated_gradients(*_explained(task))),
-    "Grad-CAM": Method(lambda task: baselines.grad_cam(*_explained(task))),
-    "Grad-CAM++": Method(lambda task: baselines.grad_cam_plus_plus(*_explained(task))),
+    "gradient": Method(lambda task: baselines.gradient(*_explained(task)), inside=True),
+    "input × gradient": Method(lambda task: baselines.input_times_gradient(*_explained(task)), inside=True),
+    "SmoothGrad": Method(lambda task: baselines.smooth_grad(*_explained(task), seed=task.seed), inside=True),
+    "integrated gradients": Method(lambda task: baselines.integrated_gradients(*_explained(task)), inside=True),
+    "Grad-CAM": Method(lambda task: baselines.grad_cam(*_explained(task)), inside=True),
+    "Grad-CAM++": Method(lambda task: baselines.grad_cam_plus_plus(*_explained(task)), inside=True),
     "occlusion": Method(_occlusion),
     "RISE": Method(lambda task: baselines.rise(*_explained(task), seed=task.seed)),
     "partition SHAP": Method(lambda task: baselines.partition_shap(*_explained(task), fill=task.mean_colour)),
@@ -70,7 +72,7 @@ ATTRIBUTIONS: dict[str, Method] = {
     "control: edges": Method(lambda task: baselines.edge_map(task.images), Role.CONTROL),
     "control: reconstruction error": Method(cae_methods.reconstruction_error, Role.CONTROL),
     "control: random code direction": Method(cae_methods.random_direction_maps, Role.CONTROL),
-    "control: randomised classifier": Method(_randomised_classifier, Role.CONTROL),
+    "control: randomised classifier": Method(_randomised_classifier, Role.CONTROL, inside=True),
 }
 
 
@@ -99,8 +101,8 @@ COUNTERFACTUALS: dict[str, Method] = {
     "CAE": Method(cae_methods.cae_counterfactuals, Role.OURS),
     "CAE with residual": Method(cae_methods.cae_residual_counterfactuals, Role.VARIANT),
     "nearest unlike neighbour": Method(_nearest_unlike),
-    "pixel search (Wachter)": Method(_pixel_search),
-    "latent shift in an autoencoder": Method(_autoencoder_shift),
+    "pixel search (Wachter)": Method(_pixel_search, inside=True),
+    "latent shift in an autoencoder": Method(_autoencoder_shift, inside=True),
     "control: random code direction": Method(cae_methods.random_direction, Role.CONTROL),
     "control: the image itself": Method(lambda task: _without_path(task, task.images), Role.CONTROL),
 }

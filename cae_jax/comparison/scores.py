@@ -104,9 +104,10 @@ class CounterfactualScores:
         self._features = functools.partial(map_batches, pooled)
         rows = np.random.default_rng(judge.protocol.seed).permutation(len(task.train_images))[:REAL]
         self._real = self._features(task.train_images[rows])
+        self._real_classes = task.explainer.predict(task.train_images[rows]).argmax(-1)
 
     def __call__(self, found: Counterfactuals) -> dict[str, Score]:
-        """Returns the scores of counterfactuals, by name; KID is a single value of all images together."""
+        """Returns the scores of counterfactuals, by name; each KID is a single value of all images together."""
         task, (protocol, judge, truth) = self._task, self._judge
         images, targets = np.asarray(found.images, np.float32), task.targets
         answers, oracle = task.explainer.predict(images), map_batches(judge.predict, images)
@@ -128,5 +129,9 @@ class CounterfactualScores:
             scores["truth L1"] = lower(metrics.distance_to_truth(images, true_images))
         if found.diverse is not None:
             scores["diversity"] = _higher(metrics.diversity(found.diverse))
-        scores["KID"] = lower(metrics.kid(self._features(images), self._real, seed=protocol.seed))
+        features = self._features(images)
+        scores["KID"] = lower(metrics.kid(features, self._real, seed=protocol.seed))
+        scores["class KID"] = lower(
+            metrics.kid_to_classes(features, targets, self._real, self._real_classes, seed=protocol.seed)
+        )
         return scores

@@ -21,7 +21,7 @@ from cae_jax.progress import working
 from cae_jax.workdir.files import write_npz
 from cae_jax.workdir.kept import read_kept
 
-VERSION = 5  # version of the saved results; raise it when a method or a score changes
+VERSION = 6  # version of the saved results; raise it when a method or a score changes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +36,7 @@ class Result:
         pictures: first P results, as saliency maps `[P, height, width]` or images `[P, height, width, channels]`.
         seconds: seconds per image, compilation included.
         error: the error that the method failed with, or ''.
+        student: whether it looked into a black box's student instead of the classifier.
     """
 
     kind: str
@@ -45,6 +46,12 @@ class Result:
     pictures: np.ndarray
     seconds: float
     error: str = ""
+    student: bool = False
+
+    @property
+    def label(self) -> str:
+        """The method's name as tables show it."""
+        return f"{self.name} (by the student)" if self.student else self.name
 
 
 def chosen(names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -157,4 +164,4 @@ def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console:
             else:
                 kept.write(result)
                 console.print(f"{kind}: {name}: {result.seconds:.4f} s an image", highlight=False)
-        yield result
+        yield dataclasses.replace(result, student=setting.task.student and KINDS[kind][name].inside)

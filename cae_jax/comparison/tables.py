@@ -93,7 +93,7 @@ def _difference(ours: Result, other: Result, score: str, seed: int, resamples: i
     sign = -1 if first.lower_is_better else 1
     return Difference(
         score,
-        other.name,
+        other.label,
         Cell(*metrics.paired_difference(sign * first.values, sign * second.values, seed, resamples)),
     )
 
@@ -147,7 +147,7 @@ def markdown(results: Sequence[Result], seed: int, resamples: int, only: Sequenc
     for result in results:
         row = cells(result, seed, resamples)
         texts = [str(row.get(name, NOTHING)) for name in columns] if not result.error else [f"failed: {result.error}"]
-        lines.append(f"| {result.name} | {' | '.join(texts)} |")
+        lines.append(f"| {result.label} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 

@@ -4,20 +4,25 @@ import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
 from cae_jax import classifiers
 from cae_jax.baselines import WhiteBox, randomise
-from cae_jax.config.protocol import Protocol, check_classifiers, made_elsewhere, read_protocol
+from cae_jax.classifiers import predicted_classes
+from cae_jax.config.protocol import Protocol, check_oracle, read_protocol
 from cae_jax.config.reading import Config
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
 from cae_jax.models import Individual
-from cae_jax.workdir.classifier_store import LoadedClassifier, load_oracle
+from cae_jax.training.student import ARCHITECTURE, learn_or_load
+from cae_jax.workdir.classifier_store import load_oracle
 from cae_jax.workdir.record import read_record
 
 
@@ -32,6 +37,7 @@ class Task:
         classifier: classifier that is explained.
         explainer: explainer of the CAE that was trained for the classifier.
         confidence: probability that a counterfactual's target must reach.
+        student: whether a black box's student stands in for it where methods need to look inside.
         seed: seed of methods that draw at random.
         cae: options of `Explainer.explain` for CAE's counterfactuals, from the bench config.
         attribution: options of `attribute` for CAE's maps, from the bench config.
@@ -43,6 +49,7 @@ class Task:
     classifier: WhiteBox
     explainer: Explainer
     confidence: float
+    student: bool
     seed: int
     cae: dict[str, Any]
     attribution: dict[str, Any]
@@ -112,21 +119,10 @@ class Counterfactuals(NamedTuple):
     diverse: np.ndarray | None = None
 
 
-def open_classifier(loaded: LoadedClassifier, name: str) -> WhiteBox:
-    """Opens a classifier that was trained by the run as a `WhiteBox`, with its logits and its last convolution.
-
-    Args:
-        loaded: classifier.
-        name: 'classifier' or 'oracle', for the error message.
-
-    Raises:
-        ConfigError: if it was not trained by the run.
-    """
-    facts = loaded.facts
-    if loaded.params is None or not {"architecture", "num_classes", "image_shape"} <= facts.keys():
-        raise made_elsewhere(name, facts.get("path") or "not given")
+def _own(params: Any, facts: Mapping[str, Any]) -> WhiteBox:
+    """A network of ours, with its logits and its last convolution."""
     network = classifiers.make_classifier(facts["architecture"], facts["num_classes"])
-    layer = classifiers.last_convolution(network, loaded.params, facts["image_shape"])
+    layer = classifiers.last_convolution(network, params, facts["image_shape"])
 
     def opened(params: Any) -> WhiteBox:
         return WhiteBox(
@@ -136,24 +132,59 @@ def open_classifier(loaded: LoadedClassifier, name: str) -> WhiteBox:
             lambda seed: opened(randomise(params, seed)),
         )
 
-    return opened(loaded.params)
+    return opened(params)
 
 
-def open_setting(config: Config, workdir: pathlib.Path) -> Setting:
+def _black_box(explainer: Explainer, workdir: pathlib.Path, console: Console) -> WhiteBox:
+    """A classifier that JAX cannot differentiate: its own answers, and its student's logits, layers and parameters."""
+    loaded, dataset, config = explainer.classifier, explainer.dataset, explainer.record.config
+    predictions = predicted_classes(loaded.answer, dataset.validation)
+    student = learn_or_load(config, workdir, loaded, dataset, predictions, console)
+    facts = {"architecture": ARCHITECTURE, "num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
+    console.print(
+        f"{config.classifier.path or 'the classifier'} shows no gradients: methods that need them are given its "
+        f"student, which gives {student.agreement:.3f} of the validation images the same class; the tables mark them",
+        markup=False,
+        highlight=False,
+    )
+    return _own(student.params, facts)._replace(predict=lambda images: loaded.answer(np.asarray(images)))
+
+
+def open_classifier(explainer: Explainer, workdir: pathlib.Path, console: Console) -> WhiteBox:
+    """The classifier that an explainer explains, as methods may see it.
+
+    One that was trained by a run shows everything; a function that JAX can differentiate shows the logarithms of its
+    probabilities as logits, but no layers; any other classifier has a student for what it does not show.
+
+    Args:
+        explainer: explainer of a trained run.
+        workdir: folder of the run, which a student is kept in.
+        console: console that shows how a student is trained.
+    """
+    loaded = explainer.classifier
+    if loaded.params is not None:
+        return _own(loaded.params, loaded.facts)
+    if not loaded.traceable:
+        return _black_box(explainer, workdir, console)
+    least = np.finfo(np.float32).tiny
+    return WhiteBox(jax.jit(loaded.predict), lambda images: jnp.log(jnp.maximum(loaded.predict(images), least)))
+
+
+def open_setting(config: Config, workdir: pathlib.Path, console: Console) -> Setting:
     """Opens a trained run and draws the images and targets of a comparison.
 
     Args:
         config: config of the comparison.
         workdir: folder of the trained run.
+        console: console for messages and progress.
 
     Raises:
-        ConfigError: if the config is invalid, the folder holds no run, or the classifier or oracle was not trained by
-            the run.
+        ConfigError: if the config is invalid, the folder holds no run, or the oracle was not trained by a run.
         CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that the
             CAE was trained for.
     """
     protocol = read_protocol(config)
-    check_classifiers(read_record(workdir).config)
+    check_oracle(read_record(workdir).config)
     explainer = Explainer.load(workdir)
     data, classes = explainer.record.data, len(explainer.record.class_names)
     source = explainer.dataset.split(protocol.split)
@@ -165,14 +196,16 @@ def open_setting(config: Config, workdir: pathlib.Path) -> Setting:
         images=images,
         classes=answers,
         targets=((answers + rng.integers(1, classes, len(rows))) % classes).astype(np.int32),
-        classifier=open_classifier(explainer.classifier, "classifier"),
+        classifier=open_classifier(explainer, workdir, console),
         explainer=explainer,
         confidence=protocol.confidence,
+        student=not explainer.classifier.traceable,
         seed=protocol.seed,
         cae=dict(config.cae),
         attribution=dict(config.attribution),
     )
     truth = true_answers(data, protocol.split, rows) if data.startswith("phantom/") else None
-    judge = Judge(protocol, open_classifier(load_oracle(workdir), "oracle"), truth)
+    oracle = load_oracle(workdir)
+    judge = Judge(protocol, _own(oracle.params, oracle.facts), truth)
     scored = workdir / "metrics.json"
     return Setting(task, judge, rows, json.loads(scored.read_text()) if scored.exists() else {})

@@ -116,21 +116,15 @@ def read_protocol(config: Config) -> Protocol:
     return Protocol(**config.protocol.to_dict())
 
 
-def made_elsewhere(name: str, path: str) -> ConfigError:
-    """What is said of a 'classifier' or 'oracle' that methods cannot look into; takes its name and path."""
-    return ConfigError(
-        f"{name}.path is {path}, a classifier that was made elsewhere; the comparison needs gradients and "
-        f"activations of both classifiers, so it knows those that train.py has trained"
-    )
-
-
-def check_classifiers(config: Config) -> None:
-    """Checks that a training config's classifier and oracle are networks of ours, whose layers methods can look into.
+def check_oracle(config: Config) -> None:
+    """Checks that a training config's oracle is a network of ours, since distances are of its features.
 
     Raises:
         ConfigError: naming the key.
     """
-    for name in ("classifier", "oracle"):
-        path = config[name].path
-        if path and not pathlib.Path(path).is_dir():
-            raise made_elsewhere(name, path)
+    path = config.oracle.path
+    if path and not pathlib.Path(path).is_dir():
+        raise ConfigError(
+            f"oracle.path is {path}, a classifier that was made elsewhere; the comparison needs the activations of the "
+            f"oracle, so it knows those that train.py has trained"
+        )

@@ -36,6 +36,7 @@ SHOWN = (
     ("swap_oracle_rate", "so does the oracle"),
     ("reconstruction_keep_rate", "reconstructions keep their class"),
     ("reconstruction_l1", "distance of reconstructions from images, in [0, 1]"),
+    ("reconstruction_ssim", "structural similarity of reconstructions and images; 1 for equal ones"),
     ("class_code_knn_accuracy", "class codes tell the class"),
     ("individual_code_leakage", "so do individual codes; the less the better"),
     ("individual_code_leakage_chance", "what would be chance for them"),

@@ -7,12 +7,13 @@ from cae_jax.metrics.counterfactual_images import (
     l1_distance,
     l2_distance,
     sparsity,
+    structural_similarity,
     validity,
 )
 from cae_jax.metrics.faithfulness import aopc, area_between, area_under, perturbation_curves, probability_drop, road
 from cae_jax.metrics.fills import Fill, blur_fill, linear_imputation, mean_fill, noisy_linear_imputation
 from cae_jax.metrics.intervals import bootstrap_interval, paired_difference
-from cae_jax.metrics.kernel_distance import kid, kid_floor
+from cae_jax.metrics.kernel_distance import kid, kid_floor, kid_to_classes
 from cae_jax.metrics.leakage import individual_code_leakage
 from cae_jax.metrics.localisation import (
     pointing_game,
@@ -51,6 +52,7 @@ __all__ = [
     "individual_code_leakage",
     "kid",
     "kid_floor",
+    "kid_to_classes",
     "knn_accuracy",
     "knn_predictions",
     "l1_distance",
@@ -70,6 +72,7 @@ __all__ = [
     "road",
     "say_progress",
     "sparsity",
+    "structural_similarity",
     "top_k_dice",
     "top_k_iou",
     "validation_score",

@@ -6,6 +6,7 @@ for shapes that do not go together.
 
 import functools
 
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +51,24 @@ def l2_distance(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Root mean squared difference of two images over pixels and channels, in [0, 1]; lower is nearer."""
     _check(images, others)
     return np.sqrt(np.square(_flat(images) - _flat(others)).mean(-1))
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def _ssim(images: jax.Array, others: jax.Array, window: int) -> jax.Array:
+    return jnp.asarray(dm_pix.ssim(images, others, filter_size=window))
+
+
+def structural_similarity(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Structural similarity of two images (SSIM, Wang et al. 2004); 1 for equal ones, higher is more alike.
+
+    Means, variances and covariances are taken in Gaussian windows of 11 pixels, or of an odd number that fits into
+    smaller images, with a standard deviation of 1.5, and the result is averaged over all places and channels.
+    """
+    _check(images, others)
+    side = min(images.shape[1:3])
+    window = min(11, side - 1 + side % 2)
+    function = functools.partial(_ssim, window=window)
+    return map_batches(function, images.astype(np.float32), others.astype(np.float32), batch_size=BATCH)
 
 
 def sparsity(images: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
@@ -114,9 +133,14 @@ def cout(
     change = np.abs(images - counterfactuals).sum(-1)
     order = np.argsort(-change.reshape(len(images), -1), axis=-1, kind="stable")
     ranks = np.argsort(order, axis=-1).reshape(change.shape).astype(np.int32)
-    limits = jnp.asarray(np.round(np.linspace(0, ranks[0].size, steps + 1)).astype(np.int32))
+    limits = np.round(np.linspace(0, ranks[0].size, steps + 1)).astype(np.int32)
+
+    def exchange(images: np.ndarray, others: np.ndarray, ranks: np.ndarray, which: np.ndarray) -> np.ndarray:
+        answers = (np.asarray(predict(_mixed(limit, images, others, ranks))) for limit in limits)
+        return np.stack([np.take_along_axis(answer, which, axis=-1) for answer in answers], axis=1)
+
     curves = map_batches(
-        lambda *rows: _exchange(predict, limits, *rows),
+        exchange,
         images,
         counterfactuals,
         ranks,
@@ -127,17 +151,6 @@ def cout(
     return target - original
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _exchange(
-    predict: Predict,
-    limits: jax.Array,
-    images: jax.Array,
-    counterfactuals: jax.Array,
-    ranks: jax.Array,
-    which: jax.Array,
-) -> jax.Array:
-    def answer(limit: jax.Array) -> jax.Array:
-        mixed = jnp.where((ranks < limit)[..., None], counterfactuals, images)
-        return jnp.take_along_axis(predict(mixed), which, axis=-1)
-
-    return jnp.swapaxes(jax.lax.map(answer, limits), 0, 1)
+@jax.jit
+def _mixed(limit: jax.Array, images: jax.Array, counterfactuals: jax.Array, ranks: jax.Array) -> jax.Array:
+    return jnp.where((ranks < limit)[..., None], counterfactuals, images)

@@ -91,9 +91,15 @@ def perturbation_curves(
     ranks = rank_cells(saliency if order == "morf" else -saliency, patch, seed)
     cells = ranks[0].size
     limits = np.round(np.linspace(0, cells, steps + 1)).astype(np.int32)
-    watch = functools.partial(_watch, predict, fill, patch, mode == "insert")
+    key = jax.random.key(seed)
+
+    def watch(images: np.ndarray, classes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+        filled = (_filled(fill, patch, mode == "insert", limit, key, images, ranks) for limit in limits)
+        answers = (np.asarray(predict(images)) for images in filled)
+        return np.stack([np.take_along_axis(a, classes[:, None], axis=-1)[:, 0] for a in answers], axis=1)
+
     return map_batches(
-        lambda *rows: watch(jnp.asarray(limits), jax.random.key(seed), *rows),
+        watch,
         images,
         np.asarray(classes, np.int32),
         ranks.astype(np.int32),
@@ -101,27 +107,14 @@ def perturbation_curves(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _watch(
-    predict: Predict,
-    fill: Fill,
-    patch: int,
-    insert: bool,
-    limits: jax.Array,
-    key: jax.Array,
-    images: jax.Array,
-    classes: jax.Array,
-    ranks: jax.Array,
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _filled(
+    fill: Fill, patch: int, insert: bool, limit: jax.Array, key: jax.Array, images: jax.Array, ranks: jax.Array
 ) -> jax.Array:
+    """The images without the first `limit` cells or, if `insert`, with nothing but them."""
     height, width = images.shape[1:3]
     place = jnp.repeat(jnp.repeat(ranks, patch, axis=1), patch, axis=2)[:, :height, :width]
-
-    def answer(limit: jax.Array) -> jax.Array:
-        removed = place >= limit if insert else place < limit
-        probabilities = predict(fill(images, removed, jax.random.fold_in(key, limit)))
-        return jnp.take_along_axis(probabilities, classes[:, None], axis=-1)[:, 0]
-
-    return jax.lax.map(answer, limits).T
+    return fill(images, place >= limit if insert else place < limit, jax.random.fold_in(key, limit))
 
 
 def aopc(curves: np.ndarray) -> np.ndarray:
@@ -199,9 +192,15 @@ def road(
     images, saliency = np.asarray(images, np.float32), np.asarray(saliency)
     _check(images, classes, saliency)
     ranks = rank_cells(saliency, 1, seed)
-    limits = jnp.asarray(np.round(np.asarray(shares) * ranks[0].size).astype(np.int32))
+    limits = np.round(np.asarray(shares) * ranks[0].size).astype(np.int32)
+    key, fill = jax.random.key(seed), _road_fill(noise)
+
+    def still_predicted(images: np.ndarray, classes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+        filled = (_filled(fill, 1, False, limit, key, images, ranks) for limit in limits)
+        return np.stack([np.asarray(predict(images)).argmax(-1) == classes for images in filled], 1).astype(np.float32)
+
     return map_batches(
-        lambda *rows: _still_predicted(predict, _road_fill(noise), limits, jax.random.key(seed), *rows),
+        still_predicted,
         images,
         np.asarray(classes, np.int32),
         ranks.astype(np.int32),
@@ -210,20 +209,3 @@ def road(
 
 
 _road_fill = functools.cache(noisy_linear_imputation)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _still_predicted(
-    predict: Predict,
-    fill: Fill,
-    limits: jax.Array,
-    key: jax.Array,
-    images: jax.Array,
-    classes: jax.Array,
-    ranks: jax.Array,
-) -> jax.Array:
-    def hits(limit: jax.Array) -> jax.Array:
-        probabilities = predict(fill(images, ranks < limit, jax.random.fold_in(key, limit)))
-        return (probabilities.argmax(-1) == classes).astype(jnp.float32)
-
-    return jax.lax.map(hits, limits).T

@@ -39,6 +39,33 @@ def kid(features: np.ndarray, real: np.ndarray, *, seed: int = 0, subsets: int =
     return float(np.mean([_unbiased_mmd(draw(features), draw(real)) for _ in range(subsets)]))
 
 
+def kid_to_classes(
+    features: np.ndarray, classes: np.ndarray, real: np.ndarray, real_classes: np.ndarray, *, seed: int = 0
+) -> float:
+    """`kid` of the images of each class to the real images of that class, averaged over the images.
+
+    Unlike `kid` to all real images, it is not low for images that are left as they are, of their own class. A class
+    with fewer than two images on either side is left out.
+
+    Args:
+        features: features of the images, `[N, d]`.
+        classes: class that each image should be of, `[N]`.
+        real: features of real images by the same network, `[M, d]`.
+        real_classes: class of each of them, `[M]`.
+        seed: seed of the random subsets.
+
+    Returns:
+        The mean distance; NaN if every class is left out.
+    """
+    distances, weights = [], []
+    for number in np.unique(classes):
+        own, known = features[classes == number], real[real_classes == number]
+        if min(len(own), len(known)) > 1:
+            distances.append(kid(own, known, seed=seed))
+            weights.append(len(own))
+    return float(np.average(distances, weights=weights)) if distances else float("nan")
+
+
 def kid_floor(real: np.ndarray, *, seed: int = 0) -> float:
     """`kid` between two random halves of the real images' features `[M, d]`: a value that is as good as 0."""
     order = np.random.default_rng(seed).permutation(len(real))

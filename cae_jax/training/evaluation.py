@@ -161,13 +161,15 @@ class Evaluator:
             reconstructions = self._functions.reconstruct(params, images)
             probabilities = np.asarray(self._functions.predict(reconstructions))
             own = np.nan_to_num(np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0])
-            return classes_of(probabilities) == target, own, abs(reconstructions - images).mean((1, 2, 3))
+            alike = metrics.structural_similarity(np.asarray(reconstructions), np.asarray(images))
+            return classes_of(probabilities) == target, own, abs(reconstructions - images).mean((1, 2, 3)), alike
 
-        kept, probabilities, distances = self._map(compare, np.arange(len(self._source)), self._predictions)
+        kept, probabilities, distances, alike = self._map(compare, np.arange(len(self._source)), self._predictions)
         return {
             "reconstruction_keep_rate": float(kept.mean()),
             "reconstruction_probability": float(probabilities.mean()),
             "reconstruction_l1": float(distances.mean()),
+            "reconstruction_ssim": float(alike.mean()),
         }
 
     @functools.cached_property

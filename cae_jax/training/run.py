@@ -48,7 +48,6 @@ UNANSWERED = "unanswered_images.txt"
 SHOWN = 5  # images that a message lists
 FEW = 5  # images per class; a smaller split is itself to blame if the classifier gives it a single class
 ORACLE_SEED = 1000  # added to the run's seed, so that the oracle shares no randomness with the classifier
-STUDENT_SEED = 2000  # added to the run's seed, for a black box's student
 
 
 @dataclasses.dataclass
@@ -241,8 +240,7 @@ def _student(
     asked = asked_in_steps(config)
     if classifier.traceable or not asked:
         return None
-    augment, seed = make_augment(**config.augment.to_dict()), config.seed + STUDENT_SEED
-    student = learn_or_load(workdir / "student", classifier, dataset, predictions["validation"], augment, seed, console)
+    student = learn_or_load(config, workdir, classifier, dataset, predictions["validation"], console)
     poor = student.agreement < POOR
     console.print(
         f"JAX cannot differentiate {config.classifier.path}, so {', '.join(asked)} ask a student of it, which gives "

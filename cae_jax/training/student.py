@@ -21,7 +21,8 @@ from rich.console import Console
 from cae_jax import classifiers
 from cae_jax import images as image_ranges
 from cae_jax.classifiers import make_answer, predicted_classes
-from cae_jax.data import Augment, Dataset
+from cae_jax.config.reading import Config
+from cae_jax.data import Augment, Dataset, make_augment
 from cae_jax.descent import descend
 from cae_jax.models import apply
 from cae_jax.progress import WorkProgress
@@ -38,6 +39,7 @@ VIEWS = 128  # batches of views that the black box is asked about; later steps s
 STEPS = 1500
 LEARNING_RATE = 3e-3
 LESSONS = 4  # steps of training from one lesson on swaps to the next
+SEED = 2000  # added to the run's seed, so that the student shares no randomness with classifier and oracle
 POOR = 0.9  # share of validation images on which a student should agree with its black box
 
 LESSON_OPTIMIZER = optax.adam(3e-4)
@@ -134,23 +136,21 @@ def _fit(
 
 
 def learn_or_load(
-    folder: pathlib.Path,
+    config: Config,
+    workdir: pathlib.Path,
     classifier: LoadedClassifier,
     dataset: Dataset,
     predictions: np.ndarray,
-    augment: Augment,
-    seed: int,
     console: Console,
 ) -> Student:
     """Trains a black box's student, or reads the one that a workdir has of it.
 
     Args:
-        folder: folder of the student in the workdir.
+        config: config of the run, for its seed and augmentation.
+        workdir: folder of the run, which the student is kept in.
         classifier: the black box.
         dataset: images to learn on.
         predictions: the black box's classes of the validation images.
-        augment: function that augments training images.
-        seed: seed of the student.
         console: console that shows progress.
 
     Returns:
@@ -161,6 +161,7 @@ def learn_or_load(
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
         Terminated: likewise after SIGTERM.
     """
+    folder, seed, augment = workdir / "student", config.seed + SEED, make_augment(**config.augment.to_dict())
     network = classifiers.make_classifier(ARCHITECTURE, dataset.num_classes)
     shape = (1, *dataset.image_shape)
     new = network.init(jax.random.key(seed), jnp.zeros(shape))["params"]
