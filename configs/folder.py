@@ -8,8 +8,9 @@ with such folders in them. A CSV file with a line for each image does as well, a
 
     python train.py --config configs/folder.py --config.data.name=images.csv --config.data.table.group=patient
 
-`--config.train.minutes=40` takes as many steps as there is time for. The classifier is trained here unless one is named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function.
-The preset was tried at 64×64; for images as small as digits of 28×28, start from `presets.default()`.
+`--config.train.minutes=40` takes as many steps as there is time for. The classifier is trained here unless one is
+named; `docs/own_classifier.md` has JAX, PyTorch, ONNX and any function. The preset was tried at 64×64; for images as
+small as digits of 28×28, start from `presets.default()`.
 """
 
 from cae_jax import presets
