@@ -52,7 +52,7 @@ def benchmark(options: argparse.Namespace, console) -> None:
     with console.status("choosing paths"):
         many = path_search.draw_paths(explainer, max(options.num, options.memory), options.seed)
     paths = rows.take(many, slice(options.num))
-    decode, predict = explainer.model.traceable
+    decode, predict = explainer.model.asked_by_search
     sample = rows.take(paths, slice(options.sample))
     ours = functools.partial(explainer.model.search, confidence=ExplainOptions.confidence, tolerance=options.tolerance)
     timings = [path_search.measure("ours", ours, paths)]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 Predict = Callable[[jax.Array], jax.Array]
-"""A classifier: `[batch, height, width, channels]` in [0, 1] to probabilities `[batch, K]`."""
+"""A classifier: takes images `[batch, height, width, channels]` in [0, 1], returns probabilities `[batch, K]`."""
 
 
 @runtime_checkable

@@ -4,8 +4,8 @@
 
 The table names a slice's file, its label and, as `group`, its patient, so that no patient is in two splits. Neither it
 nor the slices are part of the project. A classifier of one's own is named as in training
-(`--config.train.classifier.path=model.onnx`): where it shows no gradients, methods that need them are given its student,
-and the tables mark them.
+(`--config.train.classifier.path=model.onnx`): where it shows no gradients, methods that need them are given its
+student, and the tables mark them.
 """
 
 from cae_jax.config import Config

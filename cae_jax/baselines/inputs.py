@@ -12,15 +12,16 @@ from cae_jax.types import Predict
 Array = np.ndarray | jax.Array
 
 Logits = Callable[[jax.Array], jax.Array]
-"""A classifier's scores before the softmax: `[batch, height, width, channels]` in [0, 1] to `[batch, K]`.
+"""Takes images `[batch, height, width, channels]` in [0, 1]; returns a classifier's scores before its softmax, `[batch,
+K]`.
 
 Rows must not influence each other, and JAX must be able to trace it.
 """
 
 Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""Images and an offset to scores before the softmax `[batch, K]` and a layer's output `[batch, h, w, features]`.
+"""Takes images and an offset; returns scores before the softmax, `[batch, K]`, and a layer's output.
 
-The offset, a number or of the output's shape, is added to that output before the classifier goes on, so that the
+The output is `[batch, h, w, features]`. The offset, a number or of the output's shape, is added to that output before the classifier goes on, so that the
 gradient by the offset at 0 is the one by the output.
 """
 

@@ -22,7 +22,7 @@ from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
 
 _LENGTHS = np.concatenate([[0.0], 4.0 * 2.0 ** np.arange(-12.0, 0.25, 0.25)]).astype(np.float32)
-"""Tried first, in lengths of the code: 0, then from 1/1024 to 4, each longer than the one before by 19 %."""
+"""Lengths of the shift that are tried first, as multiples of the code's norm: 0, then 1/1024 to 4 in steps of 19 %."""
 
 _HALVINGS = 10
 

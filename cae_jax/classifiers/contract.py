@@ -28,7 +28,7 @@ CALL_NOISE, BATCH_NOISE = (1e-3, 1e-2), (2e-2, 5e-2)
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Any], Any]
-"""Images or prepared images to scores `[batch, outputs]`."""
+"""Takes images, as they are or prepared; returns scores `[batch, outputs]`."""
 
 
 class OneAtATime(ClassifierError):

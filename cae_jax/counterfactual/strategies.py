@@ -33,8 +33,8 @@ class Candidates(NamedTuple):
 
 
 Strategy = Callable[[np.ndarray, np.ndarray, int], Candidates]
-"""Class codes `[M, size]`, target classes `[M]` and how many ends to try for each, to candidates: no more, and fewer
-where there are no more. The first is the one for a count of 1."""
+"""Takes class codes `[M, size]`, target classes `[M]` and the number of ends to try for each request; returns as many
+candidates, or fewer where there are no more. The first of them is the one for a number of 1."""
 
 
 def straight(request: np.ndarray, target: np.ndarray, reference: np.ndarray, start, end) -> Candidates:
@@ -111,7 +111,7 @@ def _groups(table: CodeTable, target: int, confidence: float, count: int) -> lis
 
 
 End = tuple[int, np.ndarray]
-"""A row of the code table, or -1, and the class code there."""
+"""A path's end: a row of the code table, or -1, and the class code there."""
 
 
 def _to_ends(ends_of: Callable[[int, int], list[End]]) -> Strategy:

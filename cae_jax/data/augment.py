@@ -9,7 +9,7 @@ from jax.scipy.ndimage import map_coordinates
 from cae_jax.images import to_unit
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
-"""`(key, images)` to changed images in [0, 1]; images are `[batch, height, width, channels]`, uint8 or in [0, 1]."""
+"""Takes a PRNG key and images, `[batch, height, width, channels]` uint8 or in [0, 1]; returns others in [0, 1]."""
 
 
 def move(image: jax.Array, angle: jax.Array, offset: jax.Array, mirrored: jax.Array) -> jax.Array:

@@ -23,7 +23,8 @@ CODES = 20_000  # training images in the code table; drawn at random by the run'
 HOST_BATCHES = 16  # batches in one call of a classifier that JAX cannot trace; it may divide them as suits it best
 
 HostClassifier = Callable[[np.ndarray], np.ndarray]
-"""A classifier that JAX cannot trace: `[batch, height, width, channels]` float32 in [0, 1] to probabilities."""
+"""A classifier that JAX cannot trace: takes images `[batch, height, width, channels]` float32 in [0, 1], returns
+probabilities `[batch, K]`."""
 
 
 class CompiledModel:
@@ -35,7 +36,7 @@ class CompiledModel:
         code_size: count of numbers in an individual code, including the exemplar where the generator always keeps it.
         sensitivity: function from images and classes to the gradient of each class's log odds with respect to the
             image; None if JAX cannot trace the classifier.
-        traceable: functions `decode` and `predict` that the search calls on batches.
+        asked_by_search: the functions that the search calls on batches: `decode`, and the classifier.
     """
 
     def __init__(self, record: RunRecord, params: Any, predict: Predict, host_classifier: HostClassifier | None):
@@ -79,7 +80,7 @@ class CompiledModel:
             self._predict = one_at_a_time(lambda images: self._check(host_classifier(np.asarray(images)), len(images)))
             find = functools.partial(search_on_host, self._decode, self._predict, slots=slots * devices)
             self._search = lambda paths, precision: find(paths, **precision)
-        self.traceable = self._decode, self._predict
+        self.asked_by_search = self._decode, self._predict
 
     def _check(self, answers: np.ndarray, count: int) -> np.ndarray:
         return check_answers(answers, count, self._classes)

@@ -65,7 +65,7 @@ _relevance = jax.jit(relevance)
 _along_path = jax.jit(along_path)
 
 Route = Callable[[Exemplars, Requests], Candidates]
-"""Exemplars and requests to the paths that are to be searched."""
+"""Takes exemplars and requests; returns the paths that are to be searched."""
 
 
 def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:

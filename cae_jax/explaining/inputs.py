@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 
 Images = Any
-"""An array of numpy, a PyTorch tensor on any device, or a list of arrays, tensors or pictures: see `as_array`."""
+"""Images as a caller has them: a numpy array, a PyTorch tensor on any device, or a list of arrays, tensors or pictures.
+
+`as_array` reads them; no other type says that in one word, as PyTorch is not imported."""
 
 
 def as_array(values: Any) -> np.ndarray:

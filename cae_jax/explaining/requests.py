@@ -20,7 +20,7 @@ class Aim(enum.StrEnum):
 
 
 Target = Any
-"""A class by name or number, one for each image in whatever holds them, 'any' or 'all': see `check_target`."""
+"""A class by name or number, a sequence or array with a class for each image, 'any' or 'all': see `check_target`."""
 
 
 ANY = -1  # aim of a request that accepts whichever other class becomes confident first

@@ -9,7 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 ROWS = 4096  # rows classified at once, to save memory: each has a probability for every class
 
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Row numbers of individual codes `[M]` and class codes `[M, size]` to the classifier's probabilities `[M, K]`."""
+"""Takes row numbers of individual codes `[M]` and class codes `[M, size]`; returns the classifier's probabilities for
+the decoded images, `[M, K]`."""
 
 
 class CodeSpace(NamedTuple):

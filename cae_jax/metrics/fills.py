@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""Images `[N, height, width, C]`, removed pixels bool `[N, height, width]` and a key to images with those replaced."""
+"""Takes images `[N, height, width, C]`, a mask of removed pixels, bool `[N, height, width]`, and a PRNG key; returns
+the images with those pixels replaced."""
 
 ROUNDS = 300  # conjugate gradient iterations, at most
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
