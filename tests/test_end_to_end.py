@@ -1,6 +1,7 @@
 """The shipped config, shrunk, on a few real digits: train, interrupt, go on, break."""
 
 import contextlib
+import io
 import itertools
 import json
 import shutil
@@ -19,6 +20,7 @@ from cae_jax.errors import NonFiniteLoss, Terminated
 from cae_jax.parallel import bucket as bucket_copies
 from cae_jax.training import loop, unfinished
 from cae_jax.training.interruption import Interruption
+from cae_jax.training.run import _warn_of_chance
 from cae_jax.workdir import checkpoints
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.workdir.classifier_store import load_classifier
@@ -293,6 +295,29 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
     loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
     assert not (tmp_path / "reuse" / "classifier").exists()
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
+
+
+def test_the_oracle_can_be_left_out(trained, tmp_path):
+    config = small_config(
+        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.steps": "2"}
+    )
+    console = Console(file=io.StringIO(), width=200)
+    result = loop.train(config, tmp_path / "alone", console)
+    assert result["oracle_accuracy"] is None
+    assert not {"swap_oracle_rate", "oracle_agreement"} & set(result)
+    assert not (tmp_path / "alone" / "oracle").exists()
+    assert "oracle" not in console.file.getvalue().replace("oracle_accuracy", "")
+    Explainer.load(tmp_path / "alone").save_package(tmp_path / "package")
+    assert "oracle" not in (tmp_path / "package" / "README.md").read_text()
+
+
+def test_an_oracle_that_knows_nothing_is_doubted(trained):
+    dataset = loop.prepare(small_config(), trained[0], Console(quiet=True)).dataset
+    console = Console(file=io.StringIO(), width=400)
+    _warn_of_chance({"classifier": 0.9, "oracle": 0.11}, dataset, console)
+    assert "The oracle is right about 0.110 of the test images" in console.file.getvalue()
+    assert "leave it out (oracle.steps=0)" in console.file.getvalue()
+    assert "classifier" not in console.file.getvalue()
 
 
 def test_train_program_arguments(capsys):

@@ -41,6 +41,8 @@ def test_an_oracle_that_knows_little_or_was_not_asked_accuses_nobody():
     assert find_fault(seen | {"oracle_agreement": 0.45}, 0.25) == ""
     del seen["oracle_agreement"]
     assert find_fault(seen, 0.25) == ""
+    del seen["swap_oracle_rate"]
+    assert find_fault(seen, 0.25) == ""
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def official() -> Config:
             },
             "augment": {"max_shift": 0, "max_rotation": 0.0, "mirror": False},  # pixels; degrees
             "classifier": _classifier("small_cnn", 900),  # what is explained
-            "oracle": _classifier("residual", 400),  # what only scores
+            "oracle": _classifier("residual", 400),  # what only scores; left out with 0 steps
             "model": {
                 "width": 64,
                 "class_width": 64,

@@ -117,12 +117,14 @@ def read_protocol(config: Config) -> Protocol:
 
 
 def check_oracle(config: Config) -> None:
-    """Checks that a training config's oracle is a network of ours, since distances are of its features.
+    """Checks that a training config has an oracle that is a network of ours, since distances are of its features.
 
     Raises:
         ConfigError: naming the key.
     """
     path = config.oracle.path
+    if not path and not config.oracle.steps:
+        raise ConfigError("oracle.steps is 0, so that there is no oracle; the comparison needs one")
     if path and not pathlib.Path(path).is_dir():
         raise ConfigError(
             f"oracle.path is {path}, a classifier that was made elsewhere; the comparison needs the activations of the "

@@ -176,7 +176,7 @@ def model_card(parts: Parts, scores: Mapping[str, Any]) -> str:
     record, classifier = parts.record, parts.classifier.facts
     height, width, channels = record.image_shape
     named = f"included ({classifier['architecture']})" if "architecture" in classifier else _not_included(classifier)
-    rows = [f"| `{name}` | {scores[name]:.3f} | {meaning} |" for name, meaning in SHOWN if name in scores]
+    rows = [f"| `{name}` | {scores[name]:.3f} | {meaning} |" for name, meaning in SHOWN if scores.get(name) is not None]
     table = ["| | test split | |", "|---|---|---|", *rows] if rows else ["No metrics came with the run."]
     return "\n".join(
         [

@@ -60,13 +60,13 @@ def find_fault(scores: Mapping[str, float], chance: float) -> str:
     - 'weak': few swaps take their donor's class, or few reconstructions keep their own.
 
     Args:
-        scores: what `Evaluator.validate` returns. Where `oracle_agreement` is missing, the oracle is not heard.
+        scores: what `Evaluator.validate` returns. Where `oracle_agreement` is missing, no oracle is heard.
         chance: rate of an answer that is the same for all images.
     """
     if reason := collapse_reason(scores, chance):
         return f"collapsed ({reason})"
-    flips, seen = scores["swap_flip_rate"], scores["swap_oracle_rate"]
-    agreement = scores.get("oracle_agreement", 0.0)
+    flips, agreement = scores["swap_flip_rate"], scores.get("oracle_agreement", 0.0)
+    seen = scores.get("swap_oracle_rate", 1.0)
     if seen < flips * agreement - FOOLED:
         return (
             f"fools the classifier (it gives {flips:.3f} of the swaps their donor's class; the oracle, a classifier "

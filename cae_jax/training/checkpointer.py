@@ -85,8 +85,9 @@ class Checkpointer:
         with self._monitor.busy(f"validating step {step}"):
             scores = self._evaluator.validate(state.ema)
         self._monitor.write(step, "validation", scores)
+        oracle = f" (oracle {scores['swap_oracle_rate']:.3f})" if "swap_oracle_rate" in scores else ""
         line = (
-            f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip (oracle {scores['swap_oracle_rate']:.3f}), "
+            f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip{oracle}, "
             f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "
             f"{scores['reconstruction_l1']:.3f}, class code kNN {scores['class_code_knn_accuracy']:.3f}"
         )

@@ -80,7 +80,8 @@ def _train(
     progress: WorkProgress,
 ) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
-    task = progress.add_task(f"training the {name}", total=settings.steps)
+    what = {"oracle": "the oracle, a classifier that only scores"}.get(name, f"the {name}")
+    task = progress.add_task(f"training {what}", total=settings.steps)
     facts = {
         "architecture": settings.architecture,
         "num_classes": dataset.num_classes,

@@ -29,7 +29,7 @@ class Functions(NamedTuple):
         decode: `(params, individual, class_code)` to images in [0, 1] of the user's size.
         reconstruct: `(params, images)` to their reconstructions, without anything kept from the exemplars.
         predict: the classifier, images to probabilities.
-        oracle: the oracle, images to probabilities.
+        oracle: the oracle, images to probabilities; None where there is none.
     """
 
     encode: Callable
@@ -37,11 +37,11 @@ class Functions(NamedTuple):
     decode: Callable
     reconstruct: Callable
     predict: Predict
-    oracle: Predict
+    oracle: Predict | None
 
 
 def make_functions(
-    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict, residual: str = ""
+    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict | None, residual: str = ""
 ) -> Functions:
     """Compiles a model's functions; the parameters are an argument of each, so that all checkpoints share them.
 
@@ -49,7 +49,7 @@ def make_functions(
         model: model to compile.
         image_size: height and width of the user's images.
         predict: the classifier as `make_answer` returns it.
-        oracle: the oracle as `make_answer` returns it.
+        oracle: the oracle as `make_answer` returns it, or None.
         residual: what swaps keep of the exemplars, a name in `models.RESIDUALS`; empty for nothing.
     """
     encode, decode = make_codec(model, image_size, residual or "exemplar")
@@ -129,7 +129,7 @@ class Evaluator:
         order = np.argsort(exemplars, kind="stable")  # so that a batch has few distinct exemplars, each encoded once
         exemplars, donors = exemplars[order], donors[order]
         wanted = self._predictions[donors]
-        width = most_in_a_batch(exemplars, self._rows)
+        width, oracle = most_in_a_batch(exemplars, self._rows), self._functions.oracle
 
         def answers(exemplar, donor, target):
             rows, place = np.unique(exemplar, return_inverse=True)
@@ -140,9 +140,9 @@ class Evaluator:
             before, other = image_ranges.to_unit(before[place]), image_ranges.to_unit(self._source.take(donor))
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
             probabilities = np.asarray(self._functions.predict(swaps))
-            by_oracle = classes_of(np.asarray(self._functions.oracle(swaps)))
+            by_oracle = classes_of(np.asarray(oracle(swaps))) == target if oracle else np.zeros(len(target), bool)
             own = np.nan_to_num(np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0])
-            return classes_of(probabilities) == target, by_oracle == target, own, *distances
+            return classes_of(probabilities) == target, by_oracle, own, *distances
 
         hits, by_oracle, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
         used, place, times = np.unique(donors, return_inverse=True, return_counts=True)
@@ -150,7 +150,7 @@ class Evaluator:
         return {
             "swap_flip_rate": float(hits.mean()),
             **_balanced("swap_flip_rate", of_donors, self._predictions[used]),
-            "swap_oracle_rate": float(by_oracle.mean()),
+            **({"swap_oracle_rate": float(by_oracle.mean())} if oracle else {}),
             "swap_probability": float(probabilities.mean()),
             "swap_change": float(changed.mean() / max(apart.mean(), np.finfo(np.float32).tiny)),
         }
@@ -173,13 +173,14 @@ class Evaluator:
         }
 
     @functools.cached_property
-    def _oracle_agreement(self) -> float:
-        """Share of the split's images that the oracle gives the classifier's class."""
-
-        def answers(rows):
-            return classes_of(np.asarray(self._functions.oracle(image_ranges.to_unit(self._source.take(rows)))))
-
-        return float((self._map(answers, np.arange(len(self._source))) == self._predictions).mean())
+    def _oracle_agreement(self) -> dict[str, float]:
+        """Share of the split's images that the oracle, if there is one, gives the classifier's class."""
+        oracle = self._functions.oracle
+        if oracle is None:
+            return {}
+        answers = lambda rows: classes_of(np.asarray(oracle(image_ranges.to_unit(self._source.take(rows)))))  # noqa: E731
+        classes = self._map(answers, np.arange(len(self._source)))
+        return {"oracle_agreement": float((classes == self._predictions).mean())}
 
     def _scores(self, params: Any, swaps: int, rows: np.ndarray | None = None) -> dict[str, float]:
         """All scores but those of probes; neighbours are sought among the training images `rows`, or all of them."""
@@ -190,7 +191,7 @@ class Evaluator:
         return {
             **self._swaps(params, class_codes, swaps),
             **self._reconstructions(params),
-            "oracle_agreement": self._oracle_agreement,
+            **self._oracle_agreement,
             "class_code_knn_accuracy": float(hits.mean()),
             **_balanced("class_code_knn_accuracy", hits, self._predictions),
         }

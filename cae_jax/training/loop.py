@@ -181,7 +181,7 @@ def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int
         scores = run.evaluator("test").evaluate(ema, config.evaluation.swaps)
     result = {
         "classifier_accuracy": run.accuracy["classifier"],
-        "oracle_accuracy": run.accuracy["oracle"],
+        "oracle_accuracy": run.accuracy.get("oracle"),
         **scores,
         "verdict": verdict,
         "train_seconds": fitted["train_seconds"],

@@ -60,7 +60,7 @@ class Run:
         console: console for messages.
         dataset: data set, without images that the classifier has no finite answer to.
         mesh: mesh of all devices.
-        accuracy: accuracy on the test split, by the names 'classifier' and 'oracle'.
+        accuracy: accuracy on the test split, by the names 'classifier' and, if there is one, 'oracle'.
         predictions: classifier's class of each image, by split.
         trainer: networks and compiled training steps.
         functions: compiled functions of the model, the classifier and the oracle.
@@ -105,20 +105,27 @@ def _accuracy(loaded: LoadedClassifier, source: ImageSource) -> float:
     return float((predicted_classes(loaded.answer, source) == source.labels).mean())
 
 
-def _warn_of_chance(accuracy: float, dataset: Dataset, console: Console) -> None:
-    """Warns if a classifier is no better than chance: most often its input is prepared otherwise than in its training.
+def _warn_of_chance(accuracy: dict[str, float], dataset: Dataset, console: Console) -> None:
+    """Warns if the classifier or the oracle is no better than chance.
 
-    It warns where the accuracy is within two standard errors of always answering the most frequent class.
+    Most often a classifier's input is then prepared otherwise than in its training. It warns where the accuracy is
+    within two standard errors of always answering the most frequent class.
     """
     chance = majority_share(dataset.test.labels)
-    if accuracy <= chance + 2.0 * (chance * (1.0 - chance) / len(dataset.test)) ** 0.5:
-        console.print(
-            f"The classifier is right about {accuracy:.3f} of the test images, no better than whoever always says the "
-            f"most frequent class ({chance:.3f}). Check classifier.input (order of the channels, range, mean, std, "
-            f"layout, size) and the order of the classes ({', '.join(dataset.class_names)}).",
-            style="bold red",
-            markup=False,
-        )
+    advice = {
+        "classifier": "Check classifier.input (order of the channels, range, mean, std, layout, size) and the order of "
+        f"the classes ({', '.join(dataset.class_names)}).",
+        "oracle": "What it says of swaps says nothing of them: give it more steps (oracle.steps), name a better one "
+        "(oracle.path), or leave it out (oracle.steps=0).",
+    }
+    for name, rate in accuracy.items():
+        if rate <= chance + 2.0 * (chance * (1.0 - chance) / len(dataset.test)) ** 0.5:
+            console.print(
+                f"The {name} is right about {rate:.3f} of the test images, no better than whoever always says the most "
+                f"frequent class ({chance:.3f}). {advice[name]}",
+                style="bold red",
+                markup=False,
+            )
 
 
 def _leave_unanswered(
@@ -205,27 +212,32 @@ def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Con
 
 def _load_classifiers(
     config: Config, workdir: pathlib.Path, dataset: Dataset, console: Console
-) -> tuple[LoadedClassifier, LoadedClassifier]:
-    """Loads or trains classifier and oracle; existing ones first, so that their errors come before any training."""
+) -> tuple[LoadedClassifier, LoadedClassifier | None]:
+    """Loads or trains classifier and oracle; existing ones first, so that their errors come before any training.
+
+    There is no oracle where none is named and none is to be trained.
+    """
     augment = make_augment(**config.augment.to_dict())
-    seeds = {"classifier": config.seed, "oracle": config.seed + ORACLE_SEED}
+    seeds = {"classifier": config.seed}
+    if config.oracle.path or config.oracle.steps:
+        seeds["oracle"] = config.seed + ORACLE_SEED
     loaded = {}
     with first_one_first("classifiers"), WorkProgress(console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
             loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
             if name == "classifier":
                 check_differentiable(config, loaded[name].traceable)
-    return loaded["classifier"], loaded["oracle"]
+    return loaded["classifier"], loaded.get("oracle")
 
 
 def _say_what_there_is(dataset: Dataset, accuracy: dict[str, float], console: Console) -> None:
     """Reports the number of images and the accuracy of both classifiers; warns if the classifier is at chance."""
     console.print(
         f"{dataset.name}: {len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test "
-        f"images {dataset.image_shape}; classifier {accuracy['classifier']:.3f}, oracle {accuracy['oracle']:.3f} "
-        f"accurate on test"
+        f"images {dataset.image_shape}; {', '.join(f'{name} {rate:.3f}' for name, rate in accuracy.items())} accurate "
+        f"on test" + (" (the oracle only says what swaps look like)" if "oracle" in accuracy else "")
     )
-    _warn_of_chance(accuracy["classifier"], dataset, console)
+    _warn_of_chance(accuracy, dataset, console)
 
 
 def _student(
@@ -282,10 +294,10 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     classifier, oracle = _load_classifiers(config, workdir, dataset, console)
     predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
     dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
-    accuracy = {
-        "classifier": float((predictions["test"] == dataset.test.labels).mean()),
-        "oracle": oracle.facts["accuracy"] if "accuracy" in oracle.facts else _accuracy(oracle, dataset.test),
-    }
+    accuracy = {"classifier": float((predictions["test"] == dataset.test.labels).mean())}
+    if oracle is not None:
+        known = oracle.facts.get("accuracy")
+        accuracy["oracle"] = _accuracy(oracle, dataset.test) if known is None else known
     _say_what_there_is(dataset, accuracy, console)
     for split, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
@@ -300,6 +312,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     networks, tutor = trainer.networks, None
     if student:
         tutor = Tutor(student, classifier.answer, networks, make_augment(**config.augment.to_dict()))
-    functions = make_functions(networks.model, shape[:2], classifier.answer, oracle.answer, networks.residual)
+    answers = classifier.answer, oracle and oracle.answer
+    functions = make_functions(networks.model, shape[:2], *answers, networks.residual)
     store = CheckpointStore(workdir / "checkpoints")
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor, build)
