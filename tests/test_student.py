@@ -11,6 +11,7 @@ from small_run import small_config
 
 from cae_jax import Explainer
 from cae_jax.classifiers import Identity, make_classifier
+from cae_jax.config import presets
 from cae_jax.config.check import check_differentiable
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import SPLITS, ArraySource, Dataset, make_augment, pair_batches
@@ -45,9 +46,9 @@ def loaded(answer, files):
     return LoadedClassifier(answer, answer, None, {"path": "mine"}, False, Identity({}, {}, files))
 
 
-def learn(folder, dataset, answer=bright_or_dark, files=()):
+def learn(workdir, dataset, answer=bright_or_dark, files=()):
     classes = bright_or_dark(dataset.validation.take(np.arange(50)) / 255.0).argmax(-1)
-    return learn_or_load(folder, loaded(answer, list(files)), dataset, classes, STILL, 0, QUIET)
+    return learn_or_load(presets.official(), workdir, loaded(answer, list(files)), dataset, classes, QUIET)
 
 
 @pytest.fixture
@@ -63,18 +64,18 @@ def test_a_student_agrees_with_its_black_box_and_asks_about_each_view_once(quick
         asked.append(np.asarray(images))
         return bright_or_dark(images)
 
-    found = learn(tmp_path / "student", dataset, answer)
+    found = learn(tmp_path, dataset, answer)
     assert [images.shape for images in asked] == [(32, 16, 16, 1)] * 20
     assert not np.array_equal(asked[0], asked[1])
     assert found.agreement > 0.9
     images = dataset.test.take(np.arange(50)) / np.float32(255)
     own, theirs = found.predict(found.params, jnp.asarray(images)), bright_or_dark(images)
     assert np.abs(own - theirs).mean() < 0.1
-    again = learn(tmp_path / "student", dataset, lambda images: pytest.fail("it was asked again"))
+    again = learn(tmp_path, dataset, lambda images: pytest.fail("it was asked again"))
     assert again.agreement == found.agreement
     jax.tree.map(np.testing.assert_array_equal, again.params, found.params)
     (tmp_path / "student" / "manifest.json").write_text("{")
-    again = learn(tmp_path / "student", dataset)
+    again = learn(tmp_path, dataset)
     jax.tree.map(np.testing.assert_array_equal, again.params, found.params)
     assert "training the student again" in caplog.text  # a damaged one
 
@@ -87,8 +88,8 @@ def test_of_another_black_box_another_student_is_trained(quick, dataset, tmp_pat
         asked.append(len(images))
         return bright_or_dark(images)
 
-    learn(tmp_path / "student", dataset, answer)
-    learn(tmp_path / "student", dataset, answer, files=[[0.5]])
+    learn(tmp_path, dataset, answer)
+    learn(tmp_path, dataset, answer, files=[[0.5]])
     assert asked == [32, 32]
 
 
@@ -105,8 +106,8 @@ def test_an_interrupted_student_goes_on_and_asks_about_the_other_views_only(quic
         return bright_or_dark(images)
 
     with pytest.raises(KeyboardInterrupt):
-        learn(tmp_path / "student", dataset, answer)
-    found = learn(tmp_path / "student", dataset, answer)
+        learn(tmp_path, dataset, answer)
+    found = learn(tmp_path, dataset, answer)
     assert len(asked) == 5
     np.testing.assert_array_equal(asked[2], asked[3])  # the third is asked again, the first two are not
     jax.tree.map(np.testing.assert_array_equal, found.params, whole.params)

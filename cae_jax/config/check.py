@@ -60,7 +60,7 @@ RULES = {
     "augment.max_shift": NOT_NEGATIVE,
     "augment.max_rotation": _between(0, 180),
     **{f"{name}.{key}": rule for name in ("classifier", "oracle") for key, rule in CLASSIFIER.items()},
-    "oracle.steps": NOT_NEGATIVE._replace(words="0 or more: with 0 there is no oracle"),
+    "oracle.steps": NOT_NEGATIVE._replace(words="0 or more (0 leaves the oracle out)"),
     "model.width": POSITIVE,
     "model.class_width": POSITIVE,
     "model.class_code_size": POSITIVE,
