@@ -21,7 +21,7 @@ SIDE = 8
 class Toy(Explainer):
     """Explains an image by its brightness: the shift is the mean, and bright images aim at 'dark'."""
 
-    step, fingerprint = 3, "toy"
+    step, fingerprint, verdict = 3, "toy", ""
 
     def __init__(self):
         self.record = SimpleNamespace(data="toy", class_names=("dark", "light"))
