@@ -53,7 +53,7 @@ NOT_RUN = {
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
     r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
     r"seed=S$": "S stands for a number",
-    r"configs/bench_(synthetic|shortcut|chest_xray)\.py": "trains for long",
+    r"configs/bench_(synthetic|shortcut|chest_xray|brain_tumor)\.py": "trains for long",
     r"configs/folder\.py|my_config|runs/(folder|oct)|--out runs/oct": "is followed in test_docs.py, or like what is",
 }
 TINY = {
