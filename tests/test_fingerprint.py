@@ -189,7 +189,7 @@ def settings(**changes):
 def start(folder):
     own, augment = folder / "run" / "classifier", make_augment(0, 0.0, False)
     with WorkProgress(Console(quiet=True)) as progress:
-        return train_or_load(own, settings(), bright_data(), 0, augment, "classifier", progress)
+        return train_or_load(own, settings(), bright_data(), 0, augment, progress)
 
 
 def test_labels_are_asked_for_again_when_the_classifier_is_another(folder, monkeypatch):

@@ -14,13 +14,13 @@ from rich.console import Console
 
 from cae_jax import classifiers
 from cae_jax.baselines import WhiteBox, randomise
-from cae_jax.classifiers import predicted_classes
 from cae_jax.config.protocol import Protocol, check_oracle, read_protocol
 from cae_jax.config.reading import Config
 from cae_jax.data import Truth, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
 from cae_jax.models import Individual
+from cae_jax.training.classifiers import ANSWERS, label_dataset
 from cae_jax.training.student import ARCHITECTURE, learn_or_load
 from cae_jax.workdir.classifier_store import load_oracle
 from cae_jax.workdir.record import read_record
@@ -138,8 +138,8 @@ def _own(params: Any, facts: Mapping[str, Any]) -> WhiteBox:
 def _black_box(explainer: Explainer, workdir: pathlib.Path, console: Console) -> WhiteBox:
     """A classifier that JAX cannot differentiate: its own answers, and its student's logits, layers and parameters."""
     loaded, dataset, config = explainer.classifier, explainer.dataset, explainer.record.config
-    predictions = predicted_classes(loaded.answer, dataset.validation)
-    student = learn_or_load(config, workdir, loaded, dataset, predictions, console)
+    predictions = label_dataset(loaded, dataset, workdir / ANSWERS)
+    student = learn_or_load(config, workdir, loaded, dataset, predictions["validation"], console)
     facts = {"architecture": ARCHITECTURE, "num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
     console.print(
         f"{config.classifier.path or 'the classifier'} shows no gradients: methods that need them are given its "

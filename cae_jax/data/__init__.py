@@ -9,7 +9,7 @@ from cae_jax.data.open_listing import FileSettings
 from cae_jax.data.opening import DataUnavailable, in_order, open_dataset
 from cae_jax.data.pairs import PairSampler, pair_batches
 from cae_jax.data.phantom_builder import Truth, true_answers
-from cae_jax.data.sources import ArraySource, FileSource, RecordSource, Selection, Skipped, image_name
+from cae_jax.data.sources import ArraySource, FileSource, RecordSource, Selection, Skipped, image_names
 from cae_jax.data.splits import SPLITS, stratified_split
 from cae_jax.data.table import Columns
 
@@ -34,7 +34,7 @@ __all__ = [
     "Skipped",
     "Truth",
     "image_files",
-    "image_name",
+    "image_names",
     "images_below",
     "in_order",
     "kinds_in_words",

@@ -176,9 +176,10 @@ def held_if_small(source: ImageSource, limit: int = MEMORY_LIMIT) -> ImageSource
     return ArraySource(source.take(np.arange(len(source))), source.labels, names)
 
 
-def image_name(source: ImageSource, row: int, split: str) -> str:
-    """What a message calls an image: the path of its file, or else its place in the split."""
-    return source.names[row] if isinstance(source, _Named) and source.names else f"{split}_{row}"
+def image_names(source: ImageSource, rows: Sequence[int], split: str) -> list[str]:
+    """What messages and results call images: the paths of their files, or else their places in the split."""
+    names = source.names if isinstance(source, _Named) else ()
+    return [names[row] if names else f"{split}_{row}" for row in rows]
 
 
 def settled(source: ImageSource, wanted: Format) -> Format:

@@ -17,7 +17,7 @@ from cae_jax.data import (
     Format,
     ImageError,
     image_files,
-    image_name,
+    image_names,
     images_below,
     kinds_in_words,
     read_pixels,
@@ -262,9 +262,9 @@ class SplitInputs:
             if not 0 <= row < len(source):
                 raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
         self._source, self._rows = source, np.asarray(rows, np.int64)
-        names = [image_name(source, row, split) for row in rows]
         start = f"{root.absolute().as_posix()}/" if root else ""
-        self.names = [pathlib.Path(name).as_posix().removeprefix(start) for name in names]
+        names = map(pathlib.Path, image_names(source, rows, split))
+        self.names = [name.as_posix().removeprefix(start) for name in names]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
         """SHA-256 of the pixels of each image."""

@@ -26,6 +26,7 @@ from cae_jax.workdir.classifier_store import (
 from cae_jax.workdir.files import write_npz, write_whole
 from cae_jax.workdir.kept import read_kept
 
+ANSWERS = "classifier_answers.npz"  # in a workdir, the classes that a black box gives all images
 BATCH_SIZE = 128  # images in a training step, where the config does not say
 log = logging.getLogger(__name__)
 
@@ -71,16 +72,10 @@ def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str)
 
 
 def _train(
-    folder: pathlib.Path,
-    settings: Config,
-    dataset: Dataset,
-    seed: int,
-    augment: Augment,
-    name: str,
-    progress: WorkProgress,
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, progress: WorkProgress
 ) -> None:
     network = classifiers.make_classifier(settings.architecture, dataset.num_classes)
-    what = {"oracle": "the oracle, a classifier that only scores"}.get(name, f"the {name}")
+    what = {"oracle": "the oracle, a classifier that only scores"}.get(folder.name, f"the {folder.name}")
     task = progress.add_task(f"training {what}", total=settings.steps)
     facts = {
         "architecture": settings.architecture,
@@ -109,38 +104,32 @@ def _train(
 
 
 def train_or_load(
-    folder: pathlib.Path,
-    settings: Config,
-    dataset: Dataset,
-    seed: int,
-    augment: Augment,
-    name: str,
-    progress: WorkProgress,
+    folder: pathlib.Path, settings: Config, dataset: Dataset, seed: int, augment: Augment, progress: WorkProgress
 ) -> LoadedClassifier:
     """Loads the classifier that a config names; if it names none, the workdir's own, which is trained if necessary.
 
     Args:
-        folder: folder of the workdir's own classifier.
+        folder: folder of the workdir's own classifier, called 'classifier' or 'oracle'.
         settings: `classifier` or `oracle` part of the config.
         dataset: data set to train on.
         seed: seed of the training.
         augment: random augmentation of the training images.
-        name: 'classifier' or 'oracle', for messages.
         progress: progress display of the training.
 
     Raises:
         ConfigError: if the named classifier is not what the config says, does not fit the data set's images or classes,
             or differs from the one that the run's checkpoints were trained with.
     """
+    name = folder.name
     if not settings.path and not (folder / MANIFEST).exists():
-        _train(folder, settings, dataset, seed, augment, name, progress)
+        _train(folder, settings, dataset, seed, augment, progress)
     try:
         loaded = load_named(settings, folder, name, dataset.image_shape)
     except CheckpointError as error:
         if settings.path:
             raise
         log.warning("training the %s again: %s", name, error)
-        _train(folder, settings, dataset, seed, augment, name, progress)
+        _train(folder, settings, dataset, seed, augment, progress)
         loaded = load_classifier(folder)
     path = settings.path or str(folder)
     _check_fit(loaded, dataset, name, path)

@@ -21,7 +21,7 @@ from cae_jax.data import (
     Dataset,
     PairSampler,
     Selection,
-    image_name,
+    image_names,
     listing_bytes,
     make_augment,
     open_dataset,
@@ -32,7 +32,7 @@ from cae_jax.parallel.processes import first_one_first, is_first
 from cae_jax.parallel.sharding import data_mesh
 from cae_jax.progress import WorkProgress
 from cae_jax.training.build import Trainer, build_trainer
-from cae_jax.training.classifiers import label_dataset, train_or_load
+from cae_jax.training.classifiers import ANSWERS, label_dataset, train_or_load
 from cae_jax.training.evaluation import Evaluator, Functions, make_functions
 from cae_jax.training.student import POOR, Student, Tutor, learn_or_load
 from cae_jax.types import ImageSource, Predict
@@ -137,7 +137,7 @@ def _leave_unanswered(
         ConfigError: if no image of a split is left.
     """
     rows = {split: np.flatnonzero(predictions[split] < 0) for split in SPLITS}
-    names = [image_name(dataset.split(split), row, split) for split in SPLITS for row in rows[split].tolist()]
+    names = [name for split in SPLITS for name in image_names(dataset.split(split), rows[split].tolist(), split)]
     if not names:
         return dataset, predictions
     if is_first():
@@ -224,7 +224,7 @@ def _load_classifiers(
     loaded = {}
     with first_one_first("classifiers"), WorkProgress(console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
-            loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, name, progress)
+            loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, progress)
             if name == "classifier":
                 check_differentiable(config, loaded[name].traceable)
     return loaded["classifier"], loaded.get("oracle")
@@ -292,7 +292,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     check_images(config, dataset.image_shape)
     config = _claim(workdir, config, dataset, console)
     classifier, oracle = _load_classifiers(config, workdir, dataset, console)
-    predictions = label_dataset(classifier, dataset, workdir / "classifier_answers.npz")
+    predictions = label_dataset(classifier, dataset, workdir / ANSWERS)
     dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
     accuracy = {"classifier": float((predictions["test"] == dataset.test.labels).mean())}
     if oracle is not None:
