@@ -173,7 +173,7 @@ def pictures() -> Config:
     """
     config = default()
     config.augment.update(max_shift=4, mirror=True)
-    config.oracle.update(steps=900, batch_size=32)
+    config.oracle.update(steps=2500, batch_size=32)
     config.model.update(
         width=24,
         block=2,
