@@ -106,7 +106,8 @@ def explanation(count: int) -> tuple[float, float]:
         explainer = Explainer(record, 0, params, classifier, workdir=pathlib.Path(folder), fingerprint="")
         classes = np.arange(2 * CLASSES) % CLASSES
         codes = rng.normal(size=(len(classes), config.model.class_code_size)).astype(np.float32)
-        explainer._table = CodeTable(classes.astype(str), codes, classes, classes, np.ones(len(classes)))
+        sure = np.full(len(classes), 9.0)
+        explainer._table = CodeTable(classes.astype(str), codes, classes, classes, sure, classes, sure)
         images = rng.integers(0, 256, (count, *shape)).astype(np.uint8)
         explainer.predict(explainer.decode(*explainer.encode(images)))
         before = _peak()

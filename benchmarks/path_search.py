@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from cae_jax.counterfactual import STRATEGIES, Crossings, Paths, decide_endings, search
+from cae_jax.counterfactual import STRATEGIES, Crossings, Paths, decide_endings, needed_odds, search
 from cae_jax.errors import InputError
-from cae_jax.explaining import Explainer, ExplainOptions
+from cae_jax.explaining import Explainer
 from cae_jax.parallel.batching import map_batches
 from cae_jax.parallel.rows import count, take
 from cae_jax.types import Ending
+
+CONFIDENCE = 0.9  # PyTorch's search takes a probability
 
 
 class Timing(NamedTuple):
@@ -49,8 +51,7 @@ class Timing(NamedTuple):
 
 def make_search(decode: Callable, predict: Callable, batch_size: int, slots: int, tolerance: float) -> Callable:
     """Our search over any number of rows, compiled for calls of `batch_size` rows of which `slots` run together."""
-    confidence = ExplainOptions.confidence
-    find = functools.partial(search, decode, predict, slots=slots, confidence=confidence, tolerance=tolerance)
+    find = functools.partial(search, decode, predict, slots=slots, tolerance=tolerance)
     compiled = jax.jit(lambda paths, active: find(paths._replace(active=active)))
     return functools.partial(map_batches, compiled, batch_size=batch_size, mask=True)
 
@@ -147,7 +148,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
     target = (predictions[image] + 1 + target) % classes
     used, position = np.unique(image, return_inverse=True)
     individual, class_codes = explainer.encode(source.take(used))
-    choose = STRATEGIES[strategy](explainer.code_table, ExplainOptions.confidence)
+    choose = STRATEGIES[strategy](explainer.code_table, CONFIDENCE)
     candidates = choose(class_codes[position], target, 1)
     if not len(candidates.request):
         raise InputError("no class of this run has a confident code to lead paths to; train it longer")
@@ -157,6 +158,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
         candidates.waypoints,
         predictions[image[candidates.request]].astype(np.int32),
         candidates.target.astype(np.int32),
+        needed_odds(CONFIDENCE, candidates.target, None),
     )
 
 
@@ -177,9 +179,7 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
             for row in range(count(paths)):
                 one = take(paths, row)
                 ends = one.waypoints[0], one.waypoints[-1]
-                probe = recipe.make_probe(
-                    draw, classify, one.individual.code, *ends, int(one.target), ExplainOptions.confidence
-                )
+                probe = recipe.make_probe(draw, classify, one.individual.code, *ends, int(one.target), CONFIDENCE)
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
             return Crossings(flip_shift, shift, paths.prediction, np.ones(len(found), bool), decodes)

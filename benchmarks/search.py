@@ -36,7 +36,7 @@ def benchmark(options: argparse.Namespace, console) -> None:
     import jax
 
     from cae_jax.errors import InputError
-    from cae_jax.explaining import Explainer, ExplainOptions
+    from cae_jax.explaining import Explainer
     from cae_jax.parallel import rows
     from cae_jax.parallel.batching import map_batches
     from cae_jax.workdir.classifier_store import load_oracle
@@ -54,7 +54,7 @@ def benchmark(options: argparse.Namespace, console) -> None:
     paths = rows.take(many, slice(options.num))
     decode, predict = explainer.model.asked_by_search
     sample = rows.take(paths, slice(options.sample))
-    ours = functools.partial(explainer.model.search, confidence=ExplainOptions.confidence, tolerance=options.tolerance)
+    ours = functools.partial(explainer.model.search, tolerance=options.tolerance)
     timings = [path_search.measure("ours", ours, paths)]
     memory = {str(options.num): path_search.peak_memory()}
     if options.memory:

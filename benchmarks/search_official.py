@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from benchmarks import path_search_report, torch_recipe
-from benchmarks.path_search import largest_difference, make_search, measure, time_torch
+from benchmarks.path_search import CONFIDENCE, largest_difference, make_search, measure, time_torch
 from cae_jax import presets
 from cae_jax.cli import console as program
-from cae_jax.counterfactual import Paths
+from cae_jax.counterfactual import Paths, needed_odds
 from cae_jax.models import Individual, apply
 from cae_jax.parallel.rows import count, take
 from cae_jax.workdir.generator import build_model
@@ -50,7 +50,8 @@ def draw_toy(rows: int, seed: int):
     weights *= 12.0 / ((np.concatenate(pooled) - middle) @ weights).std()
     answers = [((p - middle) @ weights).argmax(-1) for p in pooled]
     usable = answers[0] != answers[1]
-    drawn = Paths(Individual(codes), np.stack(ends, axis=1), *(a.astype(np.int32) for a in answers))
+    answered = [a.astype(np.int32) for a in answers]
+    drawn = Paths(Individual(codes), np.stack(ends, axis=1), *answered, needed_odds(CONFIDENCE, answers[1], None))
     predict = lambda x: jax.nn.softmax((pool(x) - middle) @ weights)  # noqa: E731
     return params, decode, predict, take(drawn, usable), middle, weights
 

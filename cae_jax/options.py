@@ -14,6 +14,10 @@ from typing import Any
 
 from cae_jax.errors import InputError
 
+TYPICAL = "typical"
+Confidence = float | str
+"""Probability of the target class that a counterfactual must reach, or `TYPICAL`."""
+
 CHOICES = {
     "strategy": ("nearest", "medoid", "centroid", "geodesic"),
     "saliency": ("reconstruction", "input", "path", "relevance"),
@@ -30,7 +34,9 @@ class ExplainOptions:
         references: paths tried for each image. For target 'any' they lead toward the nearest classes; for a class,
             toward the nearest codes of it, where the strategy is 'nearest' (others have one end). The one that is
             confident first wins.
-        confidence: probability of the target class that a counterfactual must reach. A reference must have it, too.
+        confidence: how sure of its class a counterfactual must make the classifier: 'typical', as sure as it is of
+            real images, or a probability. 'typical' is per class: as sure as it is of all but the tenth of the training
+            images of the class (by its own word) that it is least sure of. A reference must have it, too.
         tolerance: uncertainty of the shifts that are found, as a share of the path. They are `flip_shift` and
             `shift` of an `Explanation`.
         diverse: different counterfactuals for each image and target. They are as far apart in class code as can be; 1
@@ -50,7 +56,7 @@ class ExplainOptions:
 
     strategy: str = "geodesic"
     references: int = 3
-    confidence: float = 0.9
+    confidence: Confidence = TYPICAL
     tolerance: float = 1 / 256
     diverse: int = 1
     saliency: str = "reconstruction"
@@ -61,9 +67,11 @@ class ExplainOptions:
         for name, names in CHOICES.items():
             if (value := getattr(self, name)) not in names:
                 raise InputError(f"{name} {value!r} does not exist; there are {', '.join(names)}")
-        for name in ("confidence", "tolerance"):
+        for name, or_else in (("confidence", f"be {TYPICAL!r} or "), ("tolerance", "")):
+            if or_else and getattr(self, name) == TYPICAL:
+                continue
             if not _is_number(value := getattr(self, name)) or not 0.0 < value <= 1.0:
-                raise InputError(f"{name} must lie in (0, 1], not {value!r}")
+                raise InputError(f"{name} must {or_else}lie in (0, 1], not {value!r}")
         for name in ("references", "diverse"):
             if not isinstance(value := getattr(self, name), numbers.Integral) or value < 1:
                 raise InputError(f"{name} must be a whole number of 1 or more, not {value!r}")

@@ -66,6 +66,9 @@ class Explanation:
         flip_shift: `[M]`, the first shift in [0, 1] at which the answer flips; NaN if it does not.
         shift: `[M]`, the first shift at which the target reaches the confidence asked for, where the counterfactual is
             drawn; NaN if it does not.
+        typicality: `[M]`, share of the training images of the target class (by the classifier's word) that the
+            classifier is no surer of than of the counterfactual, in [0, 1]; NaN where there is no such image or no
+            finite answer, or where neither paths nor confidence needed a code table.
         reference: `[M]`, row of the code table that the path leads to; -1 where it is not one image's code.
         counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
         counterfactual_code: `[M, size]`, the counterfactual's class code.
@@ -85,6 +88,7 @@ class Explanation:
     status: np.ndarray
     flip_shift: np.ndarray
     shift: np.ndarray
+    typicality: np.ndarray
     reference: np.ndarray
     counterfactual: np.ndarray
     counterfactual_code: np.ndarray

@@ -12,13 +12,14 @@ from rich.console import Console
 from benchmarks import search as benchmark_search
 from benchmarks.path_search import largest_difference, make_search, measure, quality
 from cae_jax import Explainer, classifiers, models
-from cae_jax.counterfactual import Crossings, Paths
+from cae_jax.counterfactual import Crossings, Paths, needed_odds
 
 
 def toy_paths(count):
     """From (1, 0) to (0, 1): the second class takes over half-way."""
     ends = np.tile(np.asarray([[[1.0, 0.0], [0.0, 1.0]]], np.float32), (count, 1, 1))
-    return Paths(np.zeros((count, 1, 1, 2), np.float32), ends, np.zeros(count, np.int32), np.ones(count, np.int32))
+    own, target = np.zeros(count, np.int32), np.ones(count, np.int32)
+    return Paths(np.zeros((count, 1, 1, 2), np.float32), ends, own, target, needed_odds(0.9, target, None))
 
 
 def decode(individual_code, class_code):
@@ -68,7 +69,7 @@ def test_quality_counts_all_rows_and_the_reconstructed():
 
 def test_the_program_writes_a_table_numbers_and_a_plot(trained, tmp_path, monkeypatch):
     table = Explainer.load(trained[0]).code_table  # of a model that is hardly trained: let it be sure of the labels
-    sure = table._replace(predictions=table.labels, confidences=np.ones(len(table.labels)))
+    sure = table._replace(predictions=table.labels, odds=np.full(len(table.labels), 9.0))
     monkeypatch.setattr(Explainer, "code_table", sure)
     options = ["--workdir", str(trained[0]), "--num", "12", "--sample", "2", "--memory", "16", "--out", str(tmp_path)]
     console = Console(record=True, width=200)

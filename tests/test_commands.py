@@ -190,7 +190,7 @@ def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
         assert main.PROGRAMS["package"](["--workdir", "runs/mnist", "--out", "mnist_explainer"]) == 0
     if name == "benchmarks.search":
         table = Explainer.load(options.workdir).code_table  # of a model that is hardly trained: let it be sure
-        sure = table._replace(predictions=table.labels, confidences=np.ones(len(table.labels)))
+        sure = table._replace(predictions=table.labels, odds=np.full(len(table.labels), 9.0))
         monkeypatch.setattr(Explainer, "code_table", sure)
     assert run(name, arguments, monkeypatch) == 0, capsys.readouterr().out
     for file in files_of(name, options):
@@ -250,3 +250,11 @@ def test_the_options_of_explain_are_those_of_explaining():
     assert SPLITS == data.SPLITS
     options = vars(explain.PROGRAM.parse(["--workdir", "runs/mnist"]))
     assert ExplainOptions(**{name: options[name] for name in OPTIONS}) == ExplainOptions()
+
+
+def test_a_confidence_is_a_number_or_the_word(capsys):
+    for text, value in (("typical", "typical"), ("0.75", 0.75)):
+        assert explain.PROGRAM.parse(["--workdir", "runs/mnist", "--confidence", text]).confidence == value
+    with pytest.raises(SystemExit):
+        explain.PROGRAM.parse(["--workdir", "runs/mnist", "--confidence", "usual"])
+    assert "expected 'typical' or a probability, not 'usual'" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, search
+from cae_jax.counterfactual import STRATEGIES, CodeTable, along_path, log_odds, odds_of, search
 from cae_jax.counterfactual.selection import find_shortfalls
 from cae_jax.explaining import ExplainOptions, engine
 from cae_jax.explaining.compiled_model import CompiledModel
@@ -57,10 +57,17 @@ TOY = Toy()
 TABLE_CODES = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0.9, 0.05], [0, 0, 1], [0, 0.05, 0.8]], np.float32)
 
 
+def table_of(codes):
+    """A table whose reconstructions are their images, as the individual codes are 0."""
+    answers = TOY.predict(codes[:, None, :, None])
+    classes = answers.argmax(-1)
+    odds = odds_of(answers, classes)
+    names = np.asarray([f"train_{i}" for i in range(len(codes))])
+    return CodeTable(names, codes, classes, classes, odds, classes, odds)
+
+
 def make_table():
-    answers = TOY.predict(TABLE_CODES[:, None, :, None])
-    names = np.asarray([f"train_{i}" for i in range(len(TABLE_CODES))])
-    return CodeTable(names, TABLE_CODES, answers.argmax(-1), answers.argmax(-1), answers.max(-1))
+    return table_of(TABLE_CODES)
 
 
 def exemplars_at(codes, predictions=None):
@@ -76,11 +83,11 @@ def exemplars_at(codes, predictions=None):
 
 def explain(codes, aims, predictions=None, model=TOY, **options):
     exemplars = exemplars_at(codes, predictions)
-    settings = ExplainOptions(**options)
+    settings = ExplainOptions(**{"confidence": 0.9} | options)
     strategy = STRATEGIES[settings.strategy](make_table(), settings.confidence)
     route = route_by_strategy(make_table(), strategy, settings)
     requests = Requests(np.arange(len(codes)), np.asarray(aims))
-    return explain_batch(model, exemplars, requests, route, settings)
+    return explain_batch(model, exemplars, requests, route, make_table(), settings)
 
 
 def test_the_flip_is_where_the_two_log_odds_meet_and_the_counterfactual_where_the_target_is_confident():
@@ -94,6 +101,54 @@ def test_the_flip_is_where_the_two_log_odds_meet_and_the_counterfactual_where_th
     before = (1 - (s := record.shift[0] - 1 / 256)) * np.asarray([1.0, 0.2, 0.0]) + s * end
     assert jax.nn.softmax(SHARPNESS * before)[1] < 0.9
     np.testing.assert_allclose(record.saliency[0, 0], record.counterfactual_code[0] - [1.0, 0.2, 0.0], atol=1e-6)
+
+
+def classes_at(sharpest, count=40):
+    """Codes of three classes; the longer a code, the surer is the classifier, up to a length for each class."""
+    return np.concatenate(
+        [np.linspace(0.3, most, count)[:, None] * np.eye(3, dtype=np.float32)[c] for c, most in enumerate(sharpest)]
+    ).astype(np.float32)
+
+
+def test_typical_is_as_sure_as_of_all_but_a_tenth_of_the_real_images_of_each_class():
+    table = table_of(classes_at([1.0, 1.0, 6.0]))  # of class 2 the classifier is surer than float32 can say
+    exemplars = exemplars_at([[1.0, 0.0, 0.0]] * 2)
+    requests, settings = Requests(np.arange(2), np.asarray([1, 2])), ExplainOptions()
+    assert settings.confidence == "typical"
+    ends = route_along(np.asarray([[[0.0, 2.0, 0.0]], [[0.0, 0.0, 8.0]]], np.float32))
+    record = explain_batch(TOY, exemplars, requests, ends, table, settings)
+    assert (record.status == Ending.FLIPPED).all()
+    assert (record.typicality >= 0.1 - 1e-6).all()
+    assert (record.typicality <= 0.2).all()
+    found = odds_of(record.counterfactual_probabilities, record.target)
+    fourth = np.asarray([table.real_odds(target)[3] for target in (1, 2)])
+    np.testing.assert_allclose(found, fourth, rtol=0.06)
+    assert found[1] > 1.5 * found[0]
+    far = explain_batch(TOY, exemplars, requests, ends, table, ExplainOptions(confidence=0.6))
+    assert (far.typicality == 0.0).all()  # the classifier is surer of every real image
+    assert (far.shift < record.shift).all()
+    short = route_along(np.asarray([[[0.0, 0.3, 0.0]], [[0.0, 0.0, 0.5]]], np.float32))
+    weak = explain_batch(TOY, exemplars, requests, short, table, settings)
+    assert (weak.status == Ending.WEAK).all()
+    assert (weak.typicality < 0.1).all()
+
+
+def labels_only(images):
+    return jax.nn.one_hot(predict(images).argmax(-1), CLASSES)
+
+
+def test_of_a_classifier_that_answers_0_or_1_typical_is_the_flip():
+    table, toy = table_of(classes_at([1.0, 1.0, 1.0])), Toy(labels_only, black_box=True)
+    answers = toy.predict(table.class_codes[:, None, :, None])
+    odds = odds_of(answers, table.predictions)
+    assert np.isfinite(odds).all()
+    table = table._replace(odds=odds, image_odds=odds)
+    exemplars, requests = exemplars_at([[1.0, 0.0, 0.0]]), Requests(np.arange(1), np.asarray([1]))
+    route = route_along(np.asarray([[0.0, 2.0, 0.0]], np.float32))
+    record = explain_batch(toy, exemplars, requests, route, table, ExplainOptions())
+    assert record.status.tolist() == [Ending.FLIPPED]
+    assert record.shift[0] == record.flip_shift[0]
+    assert record.typicality[0] == 1.0
 
 
 def test_any_takes_the_class_that_is_confident_first():
@@ -116,9 +171,9 @@ def test_requests_keep_their_order_whatever_their_endings():
     codes = np.random.default_rng(0).normal(size=(12, 3))
     exemplars = exemplars_at(codes)
     requests = make_requests(exemplars.predictions, Aim.ALL, CLASSES)
-    settings = ExplainOptions()
+    settings = ExplainOptions(confidence=0.9)
     route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
-    record = explain_batch(TOY, exemplars, requests, route, settings)
+    record = explain_batch(TOY, exemplars, requests, route, None, settings)
     np.testing.assert_array_equal(record.image_index, np.repeat(np.arange(12), 2))
     np.testing.assert_array_equal(record.target, requests.aim)
     assert (record.status == Ending.FLIPPED).all()
@@ -144,13 +199,12 @@ def test_diverse_answers_are_apart_and_begin_with_the_best():
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_as_many_different_answers_are_given_as_are_asked_for_whatever_the_strategy(strategy):
     codes = np.concatenate([np.random.default_rng(0).normal(0.0, 0.15, (40, 3)) + centre for centre in np.eye(3)])
-    answers = TOY.predict(codes[:, None, :, None])
-    table = CodeTable(np.arange(120).astype(str), codes, answers.argmax(-1), answers.argmax(-1), answers.max(-1))
-    settings = ExplainOptions(strategy=strategy, diverse=3)
+    table = table_of(codes)
+    settings = ExplainOptions(strategy=strategy, diverse=3, confidence=0.9)
     route = route_by_strategy(table, STRATEGIES[strategy](table, 0.9), settings)
     for aim in (1, ANY):
         exemplars = exemplars_at([[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]])
-        record = explain_batch(TOY, exemplars, Requests(np.arange(2), np.full(2, aim)), route, settings)
+        record = explain_batch(TOY, exemplars, Requests(np.arange(2), np.full(2, aim)), route, table, settings)
         assert record.image_index.tolist() == [0, 0, 0, 1, 1, 1]
         assert record.answer.tolist() == [0, 1, 2] * 2
         assert (record.status == Ending.FLIPPED).all()
@@ -223,9 +277,9 @@ def test_smoothing_spreads_a_map():
 def test_a_path_along_given_points_goes_through_them():
     exemplars = exemplars_at([[1.0, 0.0, 0.0]])
     through = np.asarray([[0.0, 0.0, 0.0], [0.0, 2.0, 0.0]], np.float32)  # lengths 1 and 2
-    record = explain_batch(
-        TOY, exemplars, Requests(np.asarray([0]), np.asarray([1])), route_along(through), ExplainOptions()
-    )
+    requests, settings = Requests(np.asarray([0]), np.asarray([1])), ExplainOptions(confidence=0.9)
+    record = explain_batch(TOY, exemplars, requests, route_along(through), None, settings)
+    assert np.isnan(record.typicality).all()
     np.testing.assert_allclose(record.path_images[0, 2, 0, :, 0], [0.0, 0.0, 0.0], atol=1e-6)  # at a third
     np.testing.assert_allclose(record.path_images[0, -1, 0, :, 0], [0.0, 2.0, 0.0], atol=1e-6)
     assert record.flip_shift[0] == pytest.approx(1 / 3, abs=1 / 128)
@@ -253,9 +307,9 @@ def test_a_path_with_an_image_that_has_no_answer_ends_so_and_the_others_go_on(sa
 def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
     exemplars = exemplars_at([[0.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 0.0]], predictions=[2, -1, 0])
     requests = make_requests(exemplars.predictions, target, CLASSES)
-    settings = ExplainOptions()
+    settings = ExplainOptions(confidence=0.9)
     route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
-    record = explain_batch(TOY, exemplars, requests, route, settings)
+    record = explain_batch(TOY, exemplars, requests, route, None, settings)
     rows = record.image_index == 1
     assert rows.sum() == 1
     assert record.status[rows] == Ending.NO_ANSWER
@@ -263,7 +317,7 @@ def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
     assert record.target[rows] == (2 if isinstance(target, np.ndarray) else -1)
     assert (record.status[~rows] == Ending.FLIPPED).all()
     only = exemplars_at([[0.0, 2.0, 0.0]], predictions=[-1])
-    alone = explain_batch(TOY, only, make_requests(only.predictions, Aim.ALL, CLASSES), route, settings)
+    alone = explain_batch(TOY, only, make_requests(only.predictions, Aim.ALL, CLASSES), route, None, settings)
     assert alone.status.tolist() == [Ending.NO_ANSWER]
 
 

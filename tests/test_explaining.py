@@ -18,6 +18,7 @@ from cae_jax import Ending, Explainer
 from cae_jax.classifiers import check_answers
 from cae_jax.cli import explain as explain_program
 from cae_jax.config.reading import ConfigError
+from cae_jax.counterfactual import odds_of_probability
 from cae_jax.data import ArraySource
 from cae_jax.explaining import (
     Aim,
@@ -138,7 +139,7 @@ def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, im
 @pytest.mark.parametrize("strategy", ["nearest", "medoid", "centroid", "geodesic"])
 def test_every_strategy_ends_at_a_code_of_the_target(explainer, images, strategy):
     table = explainer.code_table
-    target = int(np.bincount(table.predictions[table.confidences > EASY["confidence"]]).argmax())
+    target = int(np.bincount(table.predictions[table.odds > odds_of_probability(EASY["confidence"])]).argmax())
     record = explainer.explain(images, target, strategy=strategy, **EASY)
     with_reference = record.reference >= 0
     assert (table.predictions[record.reference[with_reference]] == target).all()
@@ -555,7 +556,7 @@ def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(trai
         (["--index", "60"], "test split has images 0 to 59"),
         (["--index", "60", "--split", "validation"], "validation split has images 0 to 59"),
         (["--input", "nowhere.png"], "nowhere.png does not exist"),
-        (["--confidence", "2"], "confidence must lie in"),
+        (["--confidence", "2"], "confidence must be 'typical' or lie in"),
         (["--reference", "nowhere.png"], "nowhere.png"),
     ],
 )

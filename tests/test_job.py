@@ -44,6 +44,7 @@ class Toy(Explainer):
             status=np.full(rows, Ending.FLIPPED),
             flip_shift=images.mean((1, 2, 3)),
             shift=images.mean((1, 2, 3)),
+            typicality=np.full(rows, 0.25),
             reference=np.zeros(rows, int),
             counterfactual=1 - images,
             counterfactual_code=halves,

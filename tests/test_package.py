@@ -97,8 +97,8 @@ def change_record(folder, **settings):
     [
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
         (lambda f: (f / "package.json").write_text("{"), "package.json is damaged"),
-        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads versions 1 to 2"),
-        (lambda f: change(f, version="2"), "a package of version 2; this cae_jax reads versions 1 to 2"),
+        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads versions 1 to 3"),
+        (lambda f: change(f, version="2"), "a package of version 2; this cae_jax reads versions 1 to 3"),
         (lambda f: change(f, step="3"), "what it has as step is none"),
         (lambda f: change(f, classifier=[]), "what it has as classifier is none"),
         (
@@ -151,6 +151,21 @@ def test_a_package_whose_files_do_not_go_together_is_refused(copied, spoil, mess
     spoil(copied)
     with pytest.raises((CheckpointError, ConfigError), match=re.escape(message)):
         Explainer.load(copied)
+
+
+def test_an_earlier_package_is_read_and_says_what_typical_means_for_it(copied, digits, caplog):
+    with np.load(copied / "code_table.npz") as arrays:
+        kept = {name: arrays[name] for name in ("names", "class_codes", "labels", "predictions", "fingerprint", "data")}
+        sure = 1.0 / (1.0 + np.exp(-arrays["odds"]))
+    array_file(copied, **kept, confidences=sure)
+    change(copied, version=2)
+    loaded = Explainer.load(copied)
+    assert "'typical' is how sure the classifier is of reconstructions" in caplog.text
+    table = loaded.code_table
+    np.testing.assert_array_equal(table.image_predictions, table.predictions)
+    np.testing.assert_allclose(table.image_odds, np.log(sure / (1.0 - sure)), rtol=1e-3, atol=1e-3)
+    typicality = loaded.explain(digits.test.take(np.arange(3)), "any").typicality
+    assert ((typicality >= 0) & (typicality <= 1)).all()
 
 
 EVIL = "raise SystemExit('code from a package has run')\n"

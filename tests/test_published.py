@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cae_jax.comparison.cae_methods import PUBLISHED, published_maps
-from cae_jax.counterfactual import CodeTable
+from cae_jax.counterfactual import CodeTable, odds_of_probability
 from cae_jax.explaining import Explainer, ExplainOptions
 
 CORNER = 0.25  # brighter in every image by this, which the decoder does not draw
@@ -29,7 +29,8 @@ def explainer(codes, classes, confidences):
         return np.eye(3)[np.digitize(images[:, 1, 1, 0], [0.5, 0.8])]
 
     codes = np.asarray(codes, np.float32)[:, None]
-    made = Toy(CodeTable(np.arange(len(codes)), codes, classes, np.asarray(classes), np.asarray(confidences)))
+    classes, odds = np.asarray(classes), np.asarray([odds_of_probability(each) for each in confidences])
+    made = Toy(CodeTable(np.arange(len(codes)), codes, classes, classes, odds, classes, odds))
     made.encode = lambda images: (np.zeros((len(images), 1, 1, 1), np.float32), images[:, 1, 1])
     made.decode = lambda individual, codes: np.broadcast_to(codes[:, None, None], (len(codes), 2, 2, 1))
     made.predict = predict

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cae_jax.counterfactual import Crossings, Paths, search, search_on_host
+from cae_jax.counterfactual import Crossings, Paths, needed_odds, odds_of_probability, search, search_on_host
 
 TOLERANCE = 1 / 256
 MANY = 6000
@@ -42,7 +42,7 @@ def predict(images, xp=jnp):
 searched = jax.jit(functools.partial(search, decode, predict), static_argnames=("intervals", "slots"))
 
 
-def on_host(paths, most=1000, confidence=0.9, tolerance=TOLERANCE, **options):
+def on_host(paths, most=1000, tolerance=TOLERANCE, **options):
     """What the search finds with the same classifier in NumPy, and how many rows each call of it had."""
     calls = []
 
@@ -51,7 +51,7 @@ def on_host(paths, most=1000, confidence=0.9, tolerance=TOLERANCE, **options):
         assert len(calls) <= most
         return predict(np.asarray(images), np)
 
-    return search_on_host(decode, host_predict, paths, confidence=confidence, tolerance=tolerance, **options), calls
+    return search_on_host(decode, host_predict, paths, tolerance=tolerance, **options), calls
 
 
 def toy(target, third=NEVER):
@@ -63,7 +63,7 @@ def line(crossing, slope):
     return -slope * crossing, slope, 0.0, 0.0
 
 
-def arrays(toys, paths=STRAIGHT, prediction=0, target=1, any_flip=False, active=True):
+def arrays(toys, paths=STRAIGHT, prediction=0, target=1, confidence=0.9, any_flip=False, active=True):
     """What a search takes: 8 rows, those beyond the toys inactive; paths have 4 points."""
     count = len(toys)
     coefficients = np.zeros((ROWS, 3, 4), np.float32)
@@ -80,17 +80,16 @@ def arrays(toys, paths=STRAIGHT, prediction=0, target=1, any_flip=False, active=
         waypoints,
         fill(prediction, np.int32),
         fill(target, np.int32),
+        fill([odds_of_probability(each) for each in np.broadcast_to(confidence, count)], np.float32),
         fill(any_flip, bool),
         fill(active, bool),
     )
     return jax.tree.map(jnp.asarray, paths)
 
 
-def run(toys, paths=STRAIGHT, confidence=0.9, tolerance=TOLERANCE, intervals=16, slots=None, **rows):
+def run(toys, paths=STRAIGHT, tolerance=TOLERANCE, intervals=16, slots=None, **rows):
     """Searches a few toys; the jitted function is shared, so that all have one shape."""
-    found = searched(
-        arrays(toys, paths, **rows), confidence=confidence, tolerance=tolerance, intervals=intervals, slots=slots
-    )
+    found = searched(arrays(toys, paths, **rows), tolerance=tolerance, intervals=intervals, slots=slots)
     return Crossings(*(np.asarray(field)[: len(toys)] for field in found))
 
 
@@ -117,9 +116,9 @@ def run_many(coefficients, waypoints, active, tolerance, slots=None):
             jnp.asarray(waypoints, jnp.float32),
             jnp.zeros(MANY, jnp.int32),
             jnp.ones(MANY, jnp.int32),
+            needed_odds(0.9, np.ones(MANY, int), None),
             active=jnp.asarray(active),
         ),
-        confidence=0.9,
         tolerance=tolerance,
         intervals=16,
         slots=slots,
@@ -242,6 +241,17 @@ def test_a_low_confidence_is_reached_at_the_flip_and_never_before():
     np.testing.assert_array_equal(found.shift, found.flip_shift)
 
 
+def test_each_row_has_a_confidence_of_its_own_also_beyond_what_float32_tells_from_1():
+    sure = [0.5, 0.99, 1.0 - 1e-6]
+    steep = toy(line(0.2, 90.0))
+    found = run([steep] * 5, confidence=[*sure, 1.0, 1.0])
+    last = odds_of_probability(1.0)
+    assert_pinned_down(found.shift, [0.2 + max(np.log(p / (1 - p)), 0.0) / 90.0 for p in sure] + [0.2 + last / 90] * 2)
+    needed = np.asarray([20.0, 40.0, 60.0, 80.0, 71.9] + [0.0] * 3, np.float32)  # all of them 1 as a probability
+    beyond = searched(arrays([steep] * 5)._replace(needed=needed), tolerance=TOLERANCE, intervals=16, slots=None).shift
+    assert_pinned_down(np.asarray(beyond)[:5], [0.2 + 20 / 90, 0.2 + 40 / 90, 0.2 + 60 / 90, np.nan, 0.2 + 71.9 / 90])
+
+
 def test_a_row_whose_reconstruction_is_of_another_class_is_given_up_after_one_image():
     third = toy(line(0.3, 90.0), (5.0, -50.0, 0.0, 0.0))
     found = run([toy((5.0, 1.0, 0.0, 0.0)), third, third, toy(line(0.3, 90.0))], any_flip=[False, False, True, False])
@@ -313,8 +323,8 @@ def mixed_rows():
 
 
 def test_the_python_loop_finds_what_the_compiled_loop_finds_in_one_call_a_round():
-    found, calls = on_host(mixed_rows(), confidence=0.9, tolerance=TOLERANCE)
-    assert_same(found, searched(mixed_rows(), confidence=0.9, tolerance=TOLERANCE, intervals=16, slots=None))
+    found, calls = on_host(mixed_rows(), tolerance=TOLERANCE)
+    assert_same(found, searched(mixed_rows(), tolerance=TOLERANCE, intervals=16, slots=None))
     assert calls == [ROWS] * int(np.asarray(found.decodes).max())
     assert 0 < np.isnan(np.asarray(found.flip_shift)).sum() < ROWS
 
@@ -327,7 +337,7 @@ def test_a_slot_whose_row_is_done_takes_the_next_and_the_answers_stay_the_same(s
         calls.append(len(images))
         return predict(np.asarray(images), np)
 
-    options = {"confidence": 0.9, "tolerance": TOLERANCE}
+    options = {"tolerance": TOLERANCE}
     found = search_on_host(decode, predict_used, mixed_rows(), **options, slots=slots)
     whole = searched(mixed_rows(), **options, intervals=16, slots=None)
     assert_same(found, whole)
@@ -347,7 +357,7 @@ def test_few_slots_serve_thousands_of_rows_as_well_as_one_for_each():
 
 @pytest.mark.usefixtures("strict")
 def test_no_type_and_no_rank_is_promoted_implicitly():
-    options = {"confidence": 0.9, "tolerance": TOLERANCE}
+    options = {"tolerance": TOLERANCE}
     found = jax.eval_shape(functools.partial(search, decode, predict, **options), mixed_rows())
     assert [field.shape for field in found] == [(ROWS,)] * 5
     assert [field.dtype for field in found] == [jnp.float32, jnp.float32, jnp.int32, bool, jnp.int32]
@@ -360,13 +370,13 @@ def test_a_shape_is_traced_once_whatever_the_data_and_the_options():
     traced_once = jax.jit(chex.assert_max_traces(toy_search, n=1))
     flips = []
     for crossing, confidence, tolerance in ((0.2, 0.9, 1 / 64), (0.6, 0.7, 1 / 256), (0.8, 0.99, 1 / 1000)):
-        rows = arrays([toy(line(crossing, 90.0))])
-        found = traced_once(rows, confidence=jnp.float32(confidence), tolerance=jnp.float32(tolerance))
+        rows = arrays([toy(line(crossing, 90.0))], confidence=confidence)
+        found = traced_once(rows, tolerance=jnp.float32(tolerance))
         flips.append(float(found.flip_shift[0]))
         assert_pinned_down(np.asarray(found.flip_shift)[:1], [crossing], tolerance=tolerance)
     assert len(set(flips)) == 3
     with pytest.raises(AssertionError, match="traced"):
-        traced_once(*(row[:4] for row in rows), confidence=jnp.float32(0.9), tolerance=jnp.float32(TOLERANCE))
+        traced_once(jax.tree.map(lambda row: row[:4], rows), tolerance=jnp.float32(TOLERANCE))
 
 
 def test_crossings_on_the_second_segment_are_shares_of_the_whole_length():

@@ -10,6 +10,7 @@ from cae_jax.counterfactual import (
     Candidates,
     CodeTable,
     nearest_classes,
+    odds_of_probability,
     select,
     select_diverse,
     straight,
@@ -25,8 +26,9 @@ every_strategy = pytest.mark.parametrize("name", list(STRATEGIES))
 
 def table_of(codes, predictions, confidences=None):
     codes, predictions = np.asarray(codes, np.float32), np.asarray(predictions)
-    confidences = np.full(len(codes), 0.95) if confidences is None else np.asarray(confidences)
-    return CodeTable(np.arange(len(codes)).astype(str), codes, predictions, predictions, confidences)
+    sure = np.full(len(codes), 0.95) if confidences is None else confidences
+    odds = np.asarray([odds_of_probability(each) for each in sure])
+    return CodeTable(np.arange(len(codes)).astype(str), codes, predictions, predictions, odds, predictions, odds)
 
 
 def random_table(rows=60, seed=0):
@@ -44,7 +46,7 @@ def rows_of(table, target, confidence):
     return [
         row
         for row in range(len(table.class_codes))
-        if table.predictions[row] == target and table.confidences[row] >= confidence
+        if table.predictions[row] == target and table.odds[row] >= odds_of_probability(confidence)
     ]
 
 

@@ -269,6 +269,9 @@ def make_head(name: str, finding: int = 0, columns: tuple[int, ...] = ()) -> Cal
 
 def _absent_or_present(scores: Any, logistic: bool) -> Any:
     xp = scores.__array_namespace__()
-    # the logistic function, which overflows nowhere in this form
-    present = 0.5 + 0.5 * xp.tanh(0.5 * scores) if logistic else scores
-    return xp.stack([1.0 - present, present], axis=-1)
+    if not logistic:
+        return xp.stack([1.0 - scores, scores], axis=-1)
+    # the logistic function of the score and of its opposite; in this form neither overflows nor rounds to 0
+    powers = xp.exp(-xp.abs(scores))
+    less, more = powers / (1.0 + powers), 1.0 / (1.0 + powers)
+    return xp.stack([xp.where(scores > 0, less, more), xp.where(scores > 0, more, less)], axis=-1)

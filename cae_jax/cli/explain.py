@@ -7,7 +7,7 @@ import pathlib
 from cae_jax.cli.options import add_distributed, add_split, add_workdir, count, folder
 from cae_jax.cli.program import Program
 from cae_jax.file_names import printable, safe_name
-from cae_jax.options import CHOICES, OPTIONS, option_help
+from cae_jax.options import CHOICES, OPTIONS, TYPICAL, Confidence, option_help
 
 EXAMPLES = """\
 examples:
@@ -33,6 +33,13 @@ def _indices(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected numbers like 3,7, not {text!r}") from error
 
 
+def _confidence(text: str) -> Confidence:
+    try:
+        return TYPICAL if text == TYPICAL else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected {TYPICAL!r} or a probability, not {text!r}") from error
+
+
 def _add_options(parser) -> None:
     """Adds an option for each of `ExplainOptions`."""
     texts = option_help()
@@ -44,6 +51,7 @@ def _add_options(parser) -> None:
             parser.add_argument(flag, default=field.default, choices=CHOICES[name], help=text)
         else:
             kind, metavar = (count, "N") if isinstance(field.default, int) else (float, "X")
+            kind = _confidence if name == "confidence" else kind
             parser.add_argument(flag, type=kind, default=field.default, metavar=metavar, help=text)
 
 
@@ -100,13 +108,13 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     from cae_jax.types import Ending
 
     table = Table(title=Text(printable(f"{len(rows)} explanations in {out}"), "table.title"))
-    for column in ("image", "answer", "target", "flip at", "confident at", "ending"):
+    for column in ("image", "answer", "target", "flip at", "confident at", "typical", "ending"):
         table.add_column(column, overflow="fold")
     number = lambda value: "" if value is None else f"{value:.3f}"  # noqa: E731
     for row in rows[:20]:
-        shifts = (number(row["flip_shift"]), number(row["shift"]))
+        numbers = (number(row[name]) for name in ("flip_shift", "shift", "typicality"))
         names = (Text(printable(row[name])) for name in ("image", "prediction", "target"))
-        table.add_row(*names, *shifts, row["ending"])
+        table.add_row(*names, *numbers, row["ending"])
     if len(rows) > 20:
         table.add_row("...")
     console.print(table)

@@ -69,7 +69,7 @@ DEFAULTS: dict[str, Any] = {
         "fills": ("mean", "blur", "imputation"),
         "blur": 4.0,
         "road_shares": (0.05, 0.1, 0.2, 0.3, 0.5),
-        "confidence": ExplainOptions.confidence,
+        "confidence": 0.9,  # the other methods take a probability
         "changed": 0.05,
         "bootstrap": 2000,
         "pictures": 8,

@@ -1,6 +1,7 @@
 """Guided paths through class-code space and the search for the flip, from `decode` and `predict` as plain functions."""
 
-from cae_jax.counterfactual.code_table import CodeTable
+from cae_jax.counterfactual.certainty import odds_of, odds_of_probability
+from cae_jax.counterfactual.code_table import CodeTable, needed_odds
 from cae_jax.counterfactual.saliency import (
     exchange_relevance,
     input_saliency,
@@ -35,6 +36,9 @@ __all__ = [
     "input_saliency",
     "log_odds",
     "nearest_classes",
+    "needed_odds",
+    "odds_of",
+    "odds_of_probability",
     "pad_waypoints",
     "path_saliency",
     "reconstruction_saliency",

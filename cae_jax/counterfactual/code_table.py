@@ -8,7 +8,9 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
+from cae_jax.counterfactual.certainty import TYPICAL_SHARE, odds_of_probability
 from cae_jax.counterfactual.search import pad_waypoints
+from cae_jax.options import TYPICAL, Confidence
 
 NEIGHBOURS = 10
 MAX_POINTS = 32
@@ -22,19 +24,64 @@ class CodeTable(NamedTuple):
         names: `[N]`, of the images.
         class_codes: `[N, size]`.
         labels: `[N]`, the data set's own.
-        predictions: `[N]`, the classifier's classes of the images' reconstructions.
-        confidences: `[N]`, their probabilities.
+        predictions: `[N]`, the classifier's classes of the images' reconstructions; -1 where it has no finite answer.
+        odds: `[N]`, log odds of these classes, see `odds_of`.
+        image_predictions: `[N]`, the classifier's classes of the images themselves; -1 where it has no finite answer.
+        image_odds: `[N]`, log odds of these classes.
     """
 
     names: np.ndarray
     class_codes: np.ndarray
     labels: np.ndarray
     predictions: np.ndarray
-    confidences: np.ndarray
+    odds: np.ndarray
+    image_predictions: np.ndarray
+    image_odds: np.ndarray
 
-    def confident(self, target: int, confidence: float) -> np.ndarray:
-        """Rows whose reconstructions are of a class with at least this probability."""
-        return np.flatnonzero((self.predictions == target) & (self.confidences >= confidence))
+    def confident(self, target: int, confidence: Confidence) -> np.ndarray:
+        """Rows whose reconstructions are confidently of a class."""
+        least = needed_odds(confidence, np.asarray([target]), self)[0]
+        return np.flatnonzero((self.predictions == target) & (self.odds >= least))
+
+    def real_odds(self, target: int) -> np.ndarray:
+        """Log odds of a class in the images that the classifier gives it, in ascending order."""
+        return np.sort(self.image_odds[self.image_predictions == target])
+
+    def typicality(self, targets: np.ndarray, odds: np.ndarray) -> np.ndarray:
+        """Shares of the images of each target class `[M]` that the classifier is no surer of than log odds `[M]` say.
+
+        Returns:
+            `[M]` in [0, 1]; NaN where the odds are, or where the classifier gives no image the class.
+        """
+        shares = np.full(len(targets), np.nan)
+        for target in map(int, np.unique(targets)):
+            real, rows = self.real_odds(target), np.flatnonzero((targets == target) & ~np.isnan(odds))
+            if target >= 0 and len(real):
+                shares[rows] = np.searchsorted(real, odds[rows], side="right") / len(real)
+        return shares
+
+
+def needed_odds(confidence: Confidence, targets: np.ndarray, table: CodeTable | None) -> np.ndarray:
+    """Log odds at which each target class `[M]` counts as confident, `[M]` float32.
+
+    'typical' asks for what all but a tenth of the real images have that the classifier gives the class; of a class that
+    it gives none, for what all but a tenth of all images have of theirs.
+
+    Args:
+        confidence: probability, or 'typical'.
+        targets: classes, `[M]`.
+        table: code table, which 'typical' needs.
+    """
+    if confidence != TYPICAL:
+        return np.full(len(targets), odds_of_probability(float(confidence)), np.float32)
+    assert table is not None
+    needed = np.full(len(targets), np.inf, np.float32)
+    answered = table.image_odds[table.image_predictions >= 0]
+    for target in map(int, np.unique(targets)):
+        real = table.real_odds(target)
+        if len(real := real if len(real) else answered):
+            needed[targets == target] = np.quantile(real, TYPICAL_SHARE, method="inverted_cdf")
+    return needed
 
 
 def nearest_rows(tree: KDTree, codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

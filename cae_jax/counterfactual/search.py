@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cae_jax.counterfactual.certainty import odds_of
 from cae_jax.parallel import rows
 from cae_jax.types import Predict
 
@@ -65,7 +66,8 @@ class Paths(NamedTuple):
         individual: the exemplars' individual codes, held fixed: an array or any tree of arrays `[batch, ...]`.
         waypoints: `[batch, points, size]`, from the exemplars' class codes to the references'.
         prediction: `[batch]` int32, the exemplars' classes.
-        target: `[batch]` int32, the class whose probability must become confident.
+        target: `[batch]` int32, the class that must become confident.
+        needed: `[batch]` float32, the log odds at which it is confident, see `odds_of` and `needed_odds`.
         any_flip: `[batch]`, whether every class but the exemplar's counts as a flip, or the target alone; None for the
             target alone in all rows.
         active: `[batch]`, False for rows that only fill the batch: nothing is found there; None if there are none.
@@ -75,6 +77,7 @@ class Paths(NamedTuple):
     waypoints: jax.Array | np.ndarray
     prediction: jax.Array | np.ndarray
     target: jax.Array | np.ndarray
+    needed: jax.Array | np.ndarray
     any_flip: jax.Array | np.ndarray | None = None
     active: jax.Array | np.ndarray | None = None
 
@@ -84,7 +87,7 @@ class Crossings(NamedTuple):
 
     Attributes:
         flip_shift: the first shift at which the answer has flipped.
-        shift: the first shift at which the target's probability reaches the confidence.
+        shift: the first shift at which the target is confident.
         start_prediction: the class of the image at shift 0, the reconstruction.
         finite: whether all of the classifier's answers were finite numbers.
         decodes: how many images were decoded and classified for the row.
@@ -144,7 +147,6 @@ class _State(NamedTuple):
 class _Precision(NamedTuple):
     """How closely to search; see `search`."""
 
-    confidence: jax.Array
     finest: jax.Array
     intervals: jax.Array
 
@@ -196,7 +198,7 @@ def _learn(state: _State, queue: _Queue, precision: _Precision, shift: jax.Array
     flipped = answer == paths.target[row]
     if paths.any_flip is not None:
         flipped = jnp.where(paths.any_flip[row], answer != paths.prediction[row], flipped)
-    reached = jnp.take_along_axis(probabilities, paths.target[row, None], axis=-1)[:, 0] >= precision.confidence
+    reached = odds_of(probabilities, paths.target[row]) >= paths.needed[row]
     hits = jnp.stack([flipped, flipped & reached])
     inside = (s.low <= shift[None]) & (shift[None] < s.high)
     s = s._replace(
@@ -223,7 +225,6 @@ def _learn(state: _State, queue: _Queue, precision: _Precision, shift: jax.Array
 
 def _prepare(
     paths: Paths,
-    confidence: float | jax.Array,
     tolerance: float | jax.Array,
     intervals: int,
     slots: int | None,
@@ -232,7 +233,7 @@ def _prepare(
     order = jnp.argsort(~active, stable=True).astype(jnp.int32)
     queue = _Queue(jax.tree.map(jnp.asarray, paths), order, active.sum(dtype=jnp.int32))
     finest = jnp.maximum(tolerance, 2.0**-22)  # finer than float32 tells shifts apart, halving would not end
-    precision = _Precision(jnp.asarray(confidence), finest, jnp.asarray(intervals))
+    precision = _Precision(finest, jnp.asarray(intervals))
     return _begin(queue, min(slots or len(order), len(order))), queue, precision
 
 
@@ -248,7 +249,6 @@ def search(
     predict: Predict,
     paths: Paths,
     *,
-    confidence: float | Float[Array, ""],
     tolerance: float | Float[Array, ""],
     intervals: int = 16,
     slots: int | None = None,
@@ -263,13 +263,12 @@ def search(
         decode: individual and class codes to images in [0, 1].
         predict: images to probabilities `[slots, K]`.
         paths: see `Paths`.
-        confidence: see `Crossings.shift`.
         tolerance: of both shifts, at most, and not finer than 2⁻²²; they are reported from the far side, where the
             crossing has happened.
         intervals: of the scan.
         slots: rows decoded together, which bounds the memory; None takes all rows.
     """
-    state, queue, precision = _prepare(paths, confidence, tolerance, intervals, slots)
+    state, queue, precision = _prepare(paths, tolerance, intervals, slots)
 
     def round_of(state: _State) -> _State:
         shift, images = _ask(decode, state, queue, precision)
@@ -288,13 +287,12 @@ def search_on_host(
     predict: HostPredict,
     paths: Paths,
     *,
-    confidence: float | Float[Array, ""],
     tolerance: float | Float[Array, ""],
     intervals: int = 16,
     slots: int | None = None,
 ) -> Crossings:
     """`search` for a `predict` that JAX cannot trace: it is called between the compiled halves of a round."""
-    state, queue, precision = _prepare_compiled(paths, confidence, tolerance, intervals=intervals, slots=slots)
+    state, queue, precision = _prepare_compiled(paths, tolerance, intervals=intervals, slots=slots)
     while _unfinished(state):
         shift, images = _ask_compiled(decode, state, queue, precision)
         state = _learn_compiled(state, queue, precision, shift, jnp.asarray(predict(images)))

@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from cae_jax.counterfactual.code_table import CodeTable, Geodesics, nearest_rows
+from cae_jax.options import Confidence
 from cae_jax.parallel.rows import concatenate, take
 
 MEDOID_SAMPLE = 4000  # codes of a class that a medoid is chosen among
@@ -54,7 +55,7 @@ def _by_class(targets: np.ndarray, choose: Callable[[int, np.ndarray], list[Cand
     return take(candidates, np.argsort(candidates.request, kind="stable"))
 
 
-def nearest(table: CodeTable, confidence: float) -> Strategy:
+def nearest(table: CodeTable, confidence: Confidence) -> Strategy:
     """Straight to the nearest confident codes of the target class (Euclidean distance)."""
     trees: dict[int, tuple[np.ndarray, KDTree]] = {}
 
@@ -101,7 +102,7 @@ def divide(codes: np.ndarray, count: int) -> list[np.ndarray]:
     return [rows for number in np.unique(group) if len(rows := np.flatnonzero(group[near] == number))]
 
 
-def _groups(table: CodeTable, target: int, confidence: float, count: int) -> list[np.ndarray]:
+def _groups(table: CodeTable, target: int, confidence: Confidence, count: int) -> list[np.ndarray]:
     """All confident rows of a class, and where more than one end is wanted, the groups that they fall into."""
     rows = table.confident(target, confidence)
     if not len(rows):
@@ -132,7 +133,7 @@ def _to_ends(ends_of: Callable[[int, int], list[End]]) -> Strategy:
     return strategy
 
 
-def medoid(table: CodeTable, confidence: float) -> Strategy:
+def medoid(table: CodeTable, confidence: Confidence) -> Strategy:
     """Straight to the confident code of the target class with the least total distance to the others.
 
     Further ends are the medoids of groups of the class's codes.
@@ -145,7 +146,7 @@ def medoid(table: CodeTable, confidence: float) -> Strategy:
     return _to_ends(ends_of)
 
 
-def centroid(table: CodeTable, confidence: float) -> Strategy:
+def centroid(table: CodeTable, confidence: Confidence) -> Strategy:
     """Straight to the mean of the target class's confident codes, which need not be the code of any image.
 
     Further ends are the means of groups of them.
@@ -157,7 +158,7 @@ def centroid(table: CodeTable, confidence: float) -> Strategy:
     return _to_ends(ends_of)
 
 
-def geodesic(table: CodeTable, confidence: float) -> Strategy:
+def geodesic(table: CodeTable, confidence: Confidence) -> Strategy:
     """From neighbour to neighbour over the code table to the class's medoid, so that the path stays on the manifold.
 
     Further paths lead to the medoids of groups of the class's codes, and enter the class by codes of their group.
@@ -184,17 +185,17 @@ def geodesic(table: CodeTable, confidence: float) -> Strategy:
     return strategy
 
 
-STRATEGIES: dict[str, Callable[[CodeTable, float], Strategy]] = {
+STRATEGIES: dict[str, Callable[[CodeTable, Confidence], Strategy]] = {
     "nearest": nearest,
     "medoid": medoid,
     "centroid": centroid,
     "geodesic": geodesic,
 }
-"""By name: a code table and the least confidence of a reference, to a strategy."""
+"""By name: a code table and the confidence that a reference must have, to a strategy."""
 
 
 def nearest_classes(
-    table: CodeTable, codes: np.ndarray, predictions: np.ndarray, count: int, confidence: float
+    table: CodeTable, codes: np.ndarray, predictions: np.ndarray, count: int, confidence: Confidence
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes whose confident codes are nearest to each exemplar's, its own class left out.
 
@@ -203,16 +204,16 @@ def nearest_classes(
         codes: `[M, size]`.
         predictions: `[M]`, the exemplars' own classes.
         count: classes for each, at most.
-        confidence: the least that a code must have to count.
+        confidence: what a code must have to count.
 
     Returns:
         Request numbers and target classes, both `[Q]`.
     """
-    classes = np.unique(table.predictions[table.confidences >= confidence])
+    classes = np.unique(table.predictions[table.predictions >= 0])
     distances = np.full((len(codes), len(classes)), np.inf)
     for column, target in enumerate(classes):
-        tree = KDTree(table.class_codes[table.confident(int(target), confidence)])
-        distances[:, column] = nearest_rows(tree, codes, 1)[0][:, 0]
+        if len(confident := table.confident(int(target), confidence)):
+            distances[:, column] = nearest_rows(KDTree(table.class_codes[confident]), codes, 1)[0][:, 0]
     distances[predictions[:, None] == classes] = np.inf
     order = np.argsort(distances, axis=1, kind="stable")[:, :count]
     usable = np.isfinite(np.take_along_axis(distances, order, axis=1))

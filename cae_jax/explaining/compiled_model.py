@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.classifiers import check_answers, classes_of
-from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, search, search_on_host
+from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, odds_of, search, search_on_host
 from cae_jax.images import to_unit
 from cae_jax.models import Individual, make_codec
 from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
@@ -126,16 +126,15 @@ class CompiledModel:
         """Decodes images `[N, height, width, channels]` at shifts `[N]` in [0, 1] along paths `[N, points, size]`."""
         return self._map(self._at, individual, waypoints, shifts)
 
-    def search(self, paths: Paths, *, confidence: float, tolerance: float) -> Crossings:
+    def search(self, paths: Paths, *, tolerance: float) -> Crossings:
         """Runs `counterfactual.search` on any number of paths, in batches of one shape.
 
         Args:
             paths: paths to search; the individual codes may be `Picked`.
-            confidence: probability of the target class that a counterfactual must reach.
             tolerance: uncertainty of the shifts that are found, as a share of the path.
         """
         answer = self._shared(self._search)
-        precision = {"confidence": jnp.asarray(confidence), "tolerance": jnp.asarray(tolerance)}
+        precision = {"tolerance": jnp.asarray(tolerance)}
 
         def find(part: Paths, active: np.ndarray) -> Crossings:
             return answer(jax.tree.map(jnp.asarray, part._replace(active=active)), precision)
@@ -143,20 +142,26 @@ class CompiledModel:
         return map_batches(find, paths, batch_size=self._search_rows, calls=parallel_calls(), mask=True)
 
     def code_table(self, source: ImageSource) -> CodeTable:
-        """Makes the code table: training images' class codes, and the classifier's answers to the reconstructions."""
+        """Makes the code table: training images' class codes, and the answers to them and to their reconstructions."""
         rows = np.sort(np.random.default_rng(self._seed).permutation(len(source))[:CODES])
 
-        def codes_of(indices: np.ndarray) -> tuple[jax.Array, Any]:
+        def codes_of(indices: np.ndarray) -> tuple[jax.Array, Any, Any]:
             images = to_unit(source.take(indices))
-            answers = [self._predict(images)] if self._told else []
-            individual, class_codes = self._encode[self._keep](images, *answers)
-            return class_codes, self._predict(self._decode(individual, class_codes))
+            answers = self._predict(images)
+            individual, class_codes = self._encode[self._keep](images, *[answers] * self._told)
+            return class_codes, answers, self._predict(self._decode(individual, class_codes))
 
-        class_codes, probabilities = map_batches(codes_of, rows, batch_size=self._rows)
+        class_codes, of_images, of_reconstructions = map_batches(codes_of, rows, batch_size=self._rows)
         return CodeTable(
             np.asarray([f"train_{row}" for row in rows]),
             class_codes,
             np.asarray(source.labels)[rows],
-            classes_of(probabilities),
-            np.nan_to_num(probabilities.max(-1)),
+            *_classes_and_odds(of_reconstructions),
+            *_classes_and_odds(of_images),
         )
+
+
+def _classes_and_odds(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable class of each answer and its log odds, both `[N]`; -1 and -inf where it is not finite."""
+    classes = classes_of(answers)
+    return classes, np.where(classes < 0, -np.inf, odds_of(answers, np.maximum(classes, 0)))

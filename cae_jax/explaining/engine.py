@@ -18,6 +18,8 @@ from cae_jax.counterfactual import (
     exchange_relevance,
     input_saliency,
     nearest_classes,
+    needed_odds,
+    odds_of,
     path_saliency,
     reconstruction_saliency,
     relevance,
@@ -137,17 +139,24 @@ def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Reque
 
 
 def _search(
-    model: CompiledModel, exemplars: Exemplars, requests: Requests, candidates: Candidates, options: ExplainOptions
+    model: CompiledModel,
+    exemplars: Exemplars,
+    requests: Requests,
+    candidates: Candidates,
+    table: CodeTable | None,
+    options: ExplainOptions,
 ) -> Crossings:
     image = requests.image_index[candidates.request]
+    target = np.maximum(candidates.target, 0).astype(np.int32)
     paths = Paths(
         Picked(exemplars.individual, image),
         candidates.waypoints,
         exemplars.predictions[image].astype(np.int32),
-        np.maximum(candidates.target, 0).astype(np.int32),
+        target,
+        needed_odds(options.confidence, target, table),
         requests.aim[candidates.request] == ANY,
     )
-    return rows.on_host(model.search(paths, confidence=options.confidence, tolerance=options.tolerance))
+    return rows.on_host(model.search(paths, tolerance=options.tolerance))
 
 
 def _draw(
@@ -229,7 +238,12 @@ def _places(request: np.ndarray) -> np.ndarray:
 
 
 def explain_batch(
-    model: CompiledModel, exemplars: Exemplars, requests: Requests, route: Route, options: ExplainOptions
+    model: CompiledModel,
+    exemplars: Exemplars,
+    requests: Requests,
+    route: Route,
+    table: CodeTable | None,
+    options: ExplainOptions,
 ) -> Explanation:
     """Explains encoded images.
 
@@ -240,6 +254,7 @@ def explain_batch(
         exemplars: encoded images.
         requests: images to explain, and the class that each aims at.
         route: function that chooses the paths to search.
+        table: code table that says how sure the classifier is of real images; None where nothing asks for it.
         options: options of the explanation.
 
     Raises:
@@ -247,7 +262,7 @@ def explain_batch(
     """
     candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
     image = requests.image_index[candidates.request]
-    crossings = _search(model, exemplars, requests, candidates, options)
+    crossings = _search(model, exemplars, requests, candidates, table, options)
     found = has_path & crossings.finite
     flip_shift = np.where(found, crossings.flip_shift, np.nan)
     shift = np.where(found, crossings.shift, np.nan)
@@ -278,6 +293,8 @@ def explain_batch(
     every = np.concatenate([np.broadcast_to(shifts, (len(best), PATH_IMAGES)), stop[best, None]], axis=1)
     images, probabilities = _draw(model, individual, chosen.waypoints, every)
     drawn = {"counterfactual": images[:, -1], "path_images": images[:, :-1]}
+    target = np.maximum(chosen.target, 0)
+    ends = np.where(chosen.target < 0, np.nan, odds_of(probabilities[:, -1], target))
     return Explanation(
         image_index=image,
         prediction=exemplars.predictions[image],
@@ -285,6 +302,7 @@ def explain_batch(
         status=status[best],
         flip_shift=flip_shift[best],
         shift=shift[best],
+        typicality=np.full(len(best), np.nan) if table is None else table.typicality(target, ends),
         reference=chosen.reference,
         counterfactual_code=codes[best],
         counterfactual_probabilities=probabilities[:, -1],

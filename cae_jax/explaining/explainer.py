@@ -31,7 +31,7 @@ from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.package import Parts, is_package, keep_code_table, load_code_table, write_package
 from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
-from cae_jax.options import ExplainOptions, read_options
+from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
 from cae_jax.parallel import rows
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
@@ -96,7 +96,7 @@ class Explainer:
         self._workdir = workdir
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
-        self._strategies: dict[tuple[str, float], Any] = {}
+        self._strategies: dict[tuple[str, Confidence], Any] = {}
 
     @classmethod
     def load(cls, workdir: str | pathlib.Path, host_classifier: HostClassifier | None = None) -> "Explainer":
@@ -172,7 +172,7 @@ class Explainer:
 
     @property
     def code_table(self) -> CodeTable:
-        """Class codes of the training images, with the classifier's answers to their reconstructions.
+        """Class codes of the training images, with the classifier's answers to them and their reconstructions.
 
         A saved table is used if it belongs to this checkpoint and classifier and, if the workdir's data set has been
         opened, to these data. Otherwise it is computed and, where that is possible, saved.
@@ -294,6 +294,7 @@ class Explainer:
         elif waypoints is not None:
             size = self.record.config.model.class_code_size
             waypoints = check_waypoints(waypoints, targets, len(images), size)
+        table = self.code_table if waypoints is None or settings.confidence == TYPICAL else None
         together = min(max(MEMORY // (4 * (self.model.code_size + 4 * images[0].size)), 1), IMAGES)
         for start in range(0, len(images), together):
             part = slice(start, start + together)
@@ -304,7 +305,7 @@ class Explainer:
             route, most = self._route(settings, along), rows_at_once(exemplars, classes, settings)
             for first in range(0, len(requests.aim), most):
                 asked = rows.take(requests, slice(first, first + most))
-                found = explain_batch(self.model, exemplars, asked, route, settings)
+                found = explain_batch(self.model, exemplars, asked, route, table, settings)
                 found.image_index[:] += start
                 yield found
 

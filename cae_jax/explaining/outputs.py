@@ -240,6 +240,7 @@ class ResultFolder:
                     "message": ending.message,
                     "flip_shift": _number(explanation.flip_shift[row]),
                     "shift": _number(explanation.shift[row]),
+                    "typicality": _number(explanation.typicality[row]),
                     "reference": int(explanation.reference[row]),
                     "picture": self._picture(explanation, row, names),
                 }

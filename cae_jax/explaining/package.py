@@ -16,7 +16,7 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cae_jax.counterfactual import CodeTable
+from cae_jax.counterfactual import CodeTable, odds_of_probability
 from cae_jax.workdir.checkpoints import file_digest
 from cae_jax.workdir.classifier_store import LoadedClassifier
 from cae_jax.workdir.files import write_npz, write_whole
@@ -28,7 +28,7 @@ MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
 CODE_TABLE = "code_table.npz"
 LISTING = "listing.csv"  # says which image is in which split; only some workdirs have it
-VERSION = 2  # version 1 had no identity of a classifier of another framework
+VERSION = 3  # version 2 had no answers to the training images themselves, version 1 no identity of other classifiers
 SHOWN = (
     ("classifier_accuracy", "the classifier is right"),
     ("oracle_accuracy", "the oracle, a classifier that training never saw, is right"),
@@ -77,15 +77,33 @@ def load_code_table(workdir: pathlib.Path, fingerprint: str, data: str | None = 
         if data is not None and "data" in arrays and str(arrays["data"]) != data:
             log.warning("the training images have changed since %s was made; it is made again", path)
             return None
-        return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
+        if "confidences" not in arrays:
+            return _whole(CodeTable(**{name: arrays[name] for name in CodeTable._fields}))
+        if is_package(workdir):
+            log.warning(
+                "%s is of an earlier cae_jax: its 'typical' is how sure the classifier is of reconstructions, not of "
+                "the images themselves",
+                workdir,
+            )
+            return _of_reconstructions(arrays)
+        log.info("%s is of an earlier cae_jax; it is made again", path)
+        return None
 
     return read_kept(path, table, fingerprint=fingerprint)
+
+
+def _of_reconstructions(arrays: Mapping[str, np.ndarray]) -> CodeTable:
+    """An earlier code table, in which the answers to reconstructions, as probabilities, stand for those to images."""
+    kept = {name: arrays[name] for name in ("names", "class_codes", "labels", "predictions")}
+    odds = np.asarray([odds_of_probability(float(p)) for p in arrays["confidences"]], np.float32)
+    return _whole(CodeTable(**kept, odds=odds, image_predictions=kept["predictions"], image_odds=odds))
 
 
 def _whole(table: CodeTable) -> CodeTable:
     """Returns a code table after checking the types and shapes of its arrays; raises ValueError if they are wrong."""
     rows = len(table.class_codes)
-    kinds = {"names": "U", "class_codes": "f", "labels": "iu", "predictions": "iu", "confidences": "f"}
+    kinds = {"names": "U", "class_codes": "f", "labels": "iu", "predictions": "iu", "odds": "f"}
+    kinds |= {"image_predictions": "iu", "image_odds": "f"}
     for name, array in table._asdict().items():
         if array.dtype.kind not in kinds[name] or array.ndim != 1 + (name == "class_codes") or len(array) != rows:
             raise ValueError(f"{name} is {array.dtype} {array.shape}")

@@ -11,7 +11,15 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from cae_jax import manifold
-from cae_jax.counterfactual import STRATEGIES, Paths, Strategy, along_path, pad_waypoints, reconstruction_saliency
+from cae_jax.counterfactual import (
+    STRATEGIES,
+    Paths,
+    Strategy,
+    along_path,
+    needed_odds,
+    pad_waypoints,
+    reconstruction_saliency,
+)
 from cae_jax.errors import InputError
 from cae_jax.explaining import Explainer, SplitCodes, encode_splits
 from cae_jax.options import ExplainOptions
@@ -44,7 +52,7 @@ class Path(NamedTuple):
     Attributes:
         waypoints: `[POINTS, size]` class codes.
         flip_shift: where the answer becomes the class at the path's end; NaN if it does not.
-        shift: where that class is confident; NaN if it is not.
+        shift: where the classifier is as sure of that class as of typical images of it; NaN if it is not.
         reconstructed: whether the reconstruction is of the exemplar's class.
     """
 
@@ -131,12 +139,10 @@ class Atlas:
     def _searched(self, row: int, waypoints: np.ndarray, target: int) -> Path:
         waypoints = pad_waypoints([waypoints], POINTS)
         prediction = self.codes.predictions[row]
-        paths = Paths(
-            self._individual(row), waypoints, np.asarray([prediction], np.int32), np.asarray([target], np.int32)
-        )
-        crossings = self.explainer.model.search(
-            paths, confidence=ExplainOptions.confidence, tolerance=ExplainOptions.tolerance
-        )
+        own, toward = np.asarray([prediction], np.int32), np.asarray([target], np.int32)
+        needed = needed_odds(ExplainOptions.confidence, toward, self.explainer.code_table)
+        paths = Paths(self._individual(row), waypoints, own, toward, needed)
+        crossings = self.explainer.model.search(paths, tolerance=ExplainOptions.tolerance)
         reconstructed = int(crossings.start_prediction[0]) == int(prediction)
         return Path(waypoints[0], float(crossings.flip_shift[0]), float(crossings.shift[0]), reconstructed)
 

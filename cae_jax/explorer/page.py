@@ -185,8 +185,8 @@ class ExplorerPage:
             return "The classifier answers differently for the reconstruction, so this path explains nothing."
         if math.isnan(path.flip_shift):
             return "The answer does not become the class at the path's end."
-        confident = "never confident" if math.isnan(path.shift) else f"confident at {path.shift:.3f}"
-        return f"The answer flips at shift <b>{path.flip_shift:.3f}</b>, {confident}."
+        typical = "never" if math.isnan(path.shift) else f"at {path.shift:.3f}"
+        return f"The answer flips at shift <b>{path.flip_shift:.3f}</b>; it is as sure as of typical images {typical}."
 
     def _draw_path(self) -> None:
         places = [] if self._path is None else self._path.waypoints

@@ -85,6 +85,7 @@ class ExplanationPage:
         prediction, target = int(explanation.prediction[row]), int(explanation.target[row])
         probabilities = [*explanation.path_probabilities[row], explanation.counterfactual_probabilities[row]]
         shift, flip = float(explanation.shift[row]), float(explanation.flip_shift[row])
+        typicality = float(explanation.typicality[row])
         tiles = explanation_tiles(explanation, row, images[index])
         if tiles.shape[1] > TILE:
             tiles = resize_tiles(tiles, TILE)
@@ -97,6 +98,7 @@ class ExplanationPage:
             "ending": Ending(int(explanation.status[row])),
             "shift": shift if np.isfinite(shift) else None,
             "flip": flip if np.isfinite(flip) else None,
+            "typicality": typicality if np.isfinite(typicality) and np.isfinite(flip) else None,
             "sprite": tiles_uri(tiles),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
             "answers": [answer_name(self.class_names, p) for p in probabilities],

@@ -1,0 +1,78 @@
+"""Where to stop on a path: how often independent judges agree with a counterfactual, and how far it has gone.
+
+    python -m benchmarks.stopping --workdir runs/mnist
+
+Explains test images toward random other classes, once for each confidence, and prints a table as Markdown.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from cae_jax.cli import console as program
+from cae_jax.explaining import Explainer
+from cae_jax.images import to_unit
+from cae_jax.metrics import l1_distance
+from cae_jax.parallel.batching import map_batches
+from cae_jax.types import Ending, Explanation
+from cae_jax.workdir.classifier_store import load_oracle
+
+CONFIDENCES = (0.9, 0.99, "typical")
+Judge = Callable[[np.ndarray], np.ndarray]
+"""Images `[N, height, width, channels]` in [0, 1] to probabilities `[N, K]`."""
+
+
+def row_of(found: Explanation, judges: Mapping[str, Judge]) -> dict[str, float]:
+    """The figures of one confidence, by name: what was reached, and of that, the judges' agreement and the distance.
+
+    Args:
+        found: explanations.
+        judges: by name; each agrees where the target is its most probable class.
+    """
+    walked = np.isin(found.status, (Ending.FLIPPED, Ending.WEAK, Ending.NOT_FLIPPED))
+    reached = found.status == Ending.FLIPPED
+    images, targets = found.counterfactual[reached], found.target[reached]
+    agreement = {name: float((judge(images).argmax(-1) == targets).mean()) for name, judge in judges.items()}
+    return {
+        "of all": float(reached.mean()),
+        "of the reconstructed": float(reached.sum() / max(walked.sum(), 1)),
+        **agreement,
+        "L1": float(l1_distance(images, found.path_images[reached, 0]).mean()),
+        "shift": float(np.median(found.shift[reached])),
+        "typicality": float(np.median(found.typicality[reached])),
+    }
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", type=pathlib.Path, required=True, help="a run with an oracle")
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0, help="of the images and their targets")
+    options = parser.parse_args()
+
+    def benchmark(console: Console) -> None:
+        explainer, oracle = Explainer.load(options.workdir), load_oracle(options.workdir)
+        source, classes = explainer.dataset.test, len(explainer.record.class_names)
+        rng = np.random.default_rng(options.seed)
+        images = np.asarray(to_unit(source.take(np.sort(rng.permutation(len(source))[: options.images]))))
+        targets = (explainer.predict(images).argmax(-1) + rng.integers(1, classes, len(images))) % classes
+        answer = jax.jit(oracle.predict)
+        judges = {"oracle": lambda images: map_batches(answer, images)}
+        for number, confidence in enumerate(CONFIDENCES):
+            row = row_of(explainer.explain(images, targets, confidence=confidence), judges)
+            if not number:
+                console.print(f"| confidence | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}", markup=False)
+            figures = " | ".join(f"{value:.3f}" for value in row.values())
+            console.print(f"| {confidence} | {figures} |", markup=False, soft_wrap=True, highlight=False)
+
+    return program.run(benchmark)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

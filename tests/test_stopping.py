@@ -1,0 +1,39 @@
+"""The figures of the benchmark of where to stop, by hand on a record of known answers."""
+
+import numpy as np
+import pytest
+
+from benchmarks.stopping import row_of
+from cae_jax.types import Ending, Explanation
+
+
+def test_judges_are_asked_about_what_was_reached_and_rates_are_of_all():
+    count, size = 5, (2, 2, 1)
+    path = np.full((count, 2, *size), 0.25, np.float32)
+    found = Explanation(
+        image_index=np.arange(count),
+        prediction=np.zeros(count, int),
+        target=np.ones(count, int),
+        status=np.asarray([Ending.FLIPPED] * 3 + [Ending.WEAK, Ending.NOT_RECONSTRUCTED]),
+        flip_shift=np.asarray([0.2, 0.3, 0.4, 0.5, np.nan]),
+        shift=np.asarray([0.3, 0.4, 0.6, np.nan, np.nan]),
+        typicality=np.asarray([0.1, 0.2, 0.4, 0.05, 1.0]),
+        reference=np.zeros(count, int),
+        counterfactual=np.full((count, *size), [[[[0.5]]], [[[0.75]]], [[[1.0]]], [[[1.0]]], [[[1.0]]]], np.float32),
+        counterfactual_code=np.zeros((count, 2)),
+        counterfactual_probabilities=np.zeros((count, 2)),
+        saliency=np.zeros((count, 2, 2)),
+        path_shifts=np.asarray([0.0, 1.0]),
+        path_images=path,
+        path_probabilities=np.zeros((count, 2, 2)),
+        answer=np.zeros(count, int),
+        tried=np.ones(count, int),
+        confident=np.ones(count, int),
+    )
+    strict = lambda images: np.eye(2)[(images[:, 0, 0, 0] > 0.9).astype(int)]  # noqa: E731
+    row = row_of(found, {"strict": strict})
+    assert row["of all"] == 0.6
+    assert row["of the reconstructed"] == 0.75
+    assert row["strict"] == pytest.approx(1 / 3)
+    assert row["L1"] == pytest.approx(0.5)
+    assert (row["shift"], row["typicality"]) == (0.4, 0.2)
