@@ -161,7 +161,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
 
 
 def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:
-    """Times the published search, and bracket and bisect, one image at a time in eager PyTorch.
+    """Times the published search, and bracket and bisect, one image at a time in eager PyTorch, on JAX's device.
 
     Args:
         recipe: `benchmarks/torch_recipe.py`.
@@ -170,6 +170,7 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
         paths: straight ones.
         tolerance: of the shifts.
     """
+    device = recipe.beside_jax()
 
     def run(find: Callable) -> Callable[[Paths], Crossings]:
         def search_all(paths: Paths) -> Crossings:
@@ -178,7 +179,7 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
                 one = take(paths, row)
                 ends = one.waypoints[0], one.waypoints[-1]
                 probe = recipe.make_probe(
-                    draw, classify, one.individual.code, *ends, int(one.target), ExplainOptions.confidence
+                    draw, classify, one.individual.code, *ends, int(one.target), ExplainOptions.confidence, device
                 )
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
@@ -202,7 +203,8 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
     if explainer.classifier.facts.get("architecture") != "small_cnn":
         console.print("PyTorch is left out: benchmarks/torch_recipe.py knows the small_cnn classifier only")
         return []
-    decoder, classifier = (recipe.to_torch(p) for p in (explainer.params["decoder"], explainer.classifier.params))
+    device, weights = recipe.beside_jax(), (explainer.params["decoder"], explainer.classifier.params)
+    decoder, classifier = (recipe.to_torch(params, device) for params in weights)
     height, width, _ = explainer.record.image_shape
 
     def draw(code, class_code):

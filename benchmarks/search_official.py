@@ -66,8 +66,9 @@ def main() -> int:
 
     def benchmark(console: Console) -> None:
         params, decode, predict, paths, middle, weights = draw_toy(options.rows, seed=0)
-        tensors = torch_recipe.to_torch(params["decoder"])
-        centre, matrix = torch.from_numpy(np.array(middle)), torch.from_numpy(weights)
+        device = torch_recipe.beside_jax()
+        tensors = torch_recipe.to_torch(params["decoder"], device)
+        centre, matrix = (torch.from_numpy(np.array(array)).to(device) for array in (middle, weights))
 
         def classify(images):
             pooled = F.avg_pool2d(images, CELL).permute(0, 2, 3, 1).reshape(len(images), -1)
