@@ -130,10 +130,23 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "medoid") -> Paths:
+def draw_paths(
+    explainer: Explainer,
+    count: int,
+    seed: int,
+    strategy: str = "medoid",
+    confidence: float = ExplainOptions.confidence,
+) -> Paths:
     """Paths from random test images to random other classes; straight to their medoids, if nothing else is said.
 
     Every pair of image and other class comes once before any comes again.
+
+    Args:
+        explainer: of a run whose data are there.
+        count: of paths; those to a class without a confident code are missing.
+        seed: of the choice of pairs.
+        strategy: that leads the paths.
+        confidence: of the codes that paths lead to.
 
     Raises:
         InputError: if no class has a confident code.
@@ -147,7 +160,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
     target = (predictions[image] + 1 + target) % classes
     used, position = np.unique(image, return_inverse=True)
     individual, class_codes = explainer.encode(source.take(used))
-    choose = STRATEGIES[strategy](explainer.code_table, ExplainOptions.confidence)
+    choose = STRATEGIES[strategy](explainer.code_table, confidence)
     candidates = choose(class_codes[position], target, 1)
     if not len(candidates.request):
         raise InputError("no class of this run has a confident code to lead paths to; train it longer")

@@ -30,8 +30,8 @@ def beside_jax() -> torch.device:
         return torch.device("cuda", jax.devices()[0].local_hardware_id or 0)
     if platform != "cpu":
         raise InputError(
-            f"JAX computes on a {platform} here, which PyTorch {torch.__version__} cannot use; install a PyTorch that can, "
-            f"or set JAX_PLATFORMS=cpu to compare both on the CPU"
+            f"JAX computes on a {platform} here, which PyTorch {torch.__version__} cannot use; install one that "
+            f"can, or set JAX_PLATFORMS=cpu to compare both on the CPU"
         )
     return torch.device("cpu")
 

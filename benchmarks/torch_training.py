@@ -100,7 +100,7 @@ class PublishedStep:
             labels: `[2P]`.
 
         Returns:
-            `discriminator_total` and `generator_total`, which a device may still be computing: nothing here waits for it.
+            `discriminator_total` and `generator_total`, which a device may still be computing: nothing waits for it.
         """
         with self._autocast():
             discriminator = self._discriminator_loss(x, labels)

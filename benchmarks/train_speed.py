@@ -60,9 +60,7 @@ def build(side: int, channels: int, dropout: float) -> Trainer:
     return build_trainer(configure(dropout), data_mesh(), (side, side, channels), CLASSES, None)
 
 
-def for_torch(
-    batch: dict[str, np.ndarray], stride: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def for_torch(batch: dict[str, np.ndarray], stride: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """The same images as PyTorch sees them on a device, padded alike, and the labels."""
     x = np.asarray(to_model(jnp.asarray(batch["images"].reshape(-1, *batch["images"].shape[2:])), stride))
     labels = torch.from_numpy(batch["labels"].reshape(-1).astype(np.int64))
