@@ -54,23 +54,24 @@ def draw_weights(folder: pathlib.Path, seed: int) -> None:
 def differences(workdir: pathlib.Path, critic: pathlib.Path, images: np.ndarray) -> dict[str, tuple[float, float]]:
     """By name of an output: the largest difference between ours and PyTorch's, and the largest value."""
     explainer = Explainer.load(workdir)
-    weights = {part: torch_recipe.to_torch(explainer.params[part]) for part in explainer.params}
+    device = torch_recipe.beside_jax()
+    weights = {part: torch_recipe.to_torch(explainer.params[part], device) for part in explainer.params}
     names = interop.discriminator_names(4, 2)
     module = Discriminator(CLASSES, **OFFICIAL.discriminator.to_dict())
     shapes = jax.eval_shape(module.init, jax.random.key(0), images[:1])["params"]
     judge = interop.from_official(interop.read_tensor_file(critic), names, shapes)
     individual, class_codes = explainer.encode(images)
-    nchw = lambda x: torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(x), -1, 1)))  # noqa: E731
-    nhwc = lambda x: np.moveaxis(x.numpy(), 1, -1)  # noqa: E731
+    nchw = lambda x: torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(x), -1, 1))).to(device)  # noqa: E731
+    nhwc = lambda x: np.moveaxis(x.cpu().numpy(), 1, -1)  # noqa: E731
     x = nchw(images) * 2.0 - 1.0
     with torch.no_grad():
         their_codes = torch_recipe.encode_individual(weights["individual_encoder"], x)
         their_class_codes = torch_recipe.encode_class(weights["class_encoder"], x)
         draw = lambda c, s: nhwc(torch_recipe.decode(weights["decoder"], c, s)) * 0.5 + 0.5  # noqa: E731
-        logits = torch_recipe.discriminate(torch_recipe.to_torch(judge), x).numpy()
+        logits = torch_recipe.discriminate(torch_recipe.to_torch(judge, device), x).cpu().numpy()
         pairs = {
             "individual codes": (individual.code, nhwc(their_codes)),
-            "class codes": (class_codes, their_class_codes.numpy()),
+            "class codes": (class_codes, their_class_codes.cpu().numpy()),
             "reconstructions": (explainer.decode(individual, class_codes), draw(their_codes, their_class_codes)),
             "swaps": (explainer.decode(individual, class_codes[::-1]), draw(their_codes, their_class_codes.flip(0))),
         }

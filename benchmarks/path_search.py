@@ -131,10 +131,23 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "medoid") -> Paths:
+def draw_paths(
+    explainer: Explainer,
+    count: int,
+    seed: int,
+    strategy: str = "medoid",
+    confidence: float = CONFIDENCE,
+) -> Paths:
     """Paths from random test images to random other classes; straight to their medoids, if nothing else is said.
 
     Every pair of image and other class comes once before any comes again.
+
+    Args:
+        explainer: of a run whose data are there.
+        count: of paths; those to a class without a confident code are missing.
+        seed: of the choice of pairs.
+        strategy: that leads the paths.
+        confidence: of the codes that paths lead to.
 
     Raises:
         InputError: if no class has a confident code.
@@ -148,7 +161,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
     target = (predictions[image] + 1 + target) % classes
     used, position = np.unique(image, return_inverse=True)
     individual, class_codes = explainer.encode(source.take(used))
-    choose = STRATEGIES[strategy](explainer.code_table, CONFIDENCE)
+    choose = STRATEGIES[strategy](explainer.code_table, confidence)
     candidates = choose(class_codes[position], target, 1)
     if not len(candidates.request):
         raise InputError("no class of this run has a confident code to lead paths to; train it longer")
@@ -163,7 +176,7 @@ def draw_paths(explainer: Explainer, count: int, seed: int, strategy: str = "med
 
 
 def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Paths, tolerance: float) -> list[Timing]:
-    """Times the published search, and bracket and bisect, one image at a time in eager PyTorch.
+    """Times the published search, and bracket and bisect, one image at a time in eager PyTorch, on JAX's device.
 
     Args:
         recipe: `benchmarks/torch_recipe.py`.
@@ -172,6 +185,7 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
         paths: straight ones.
         tolerance: of the shifts.
     """
+    device = recipe.beside_jax()
 
     def run(find: Callable) -> Callable[[Paths], Crossings]:
         def search_all(paths: Paths) -> Crossings:
@@ -179,7 +193,9 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
             for row in range(count(paths)):
                 one = take(paths, row)
                 ends = one.waypoints[0], one.waypoints[-1]
-                probe = recipe.make_probe(draw, classify, one.individual.code, *ends, int(one.target), CONFIDENCE)
+                probe = recipe.make_probe(
+                    draw, classify, one.individual.code, *ends, int(one.target), CONFIDENCE, device
+                )
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
             return Crossings(flip_shift, shift, paths.prediction, np.ones(len(found), bool), decodes)
@@ -202,7 +218,8 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
     if explainer.classifier.facts.get("architecture") != "small_cnn":
         console.print("PyTorch is left out: benchmarks/torch_recipe.py knows the small_cnn classifier only")
         return []
-    decoder, classifier = (recipe.to_torch(p) for p in (explainer.params["decoder"], explainer.classifier.params))
+    device, weights = recipe.beside_jax(), (explainer.params["decoder"], explainer.classifier.params)
+    decoder, classifier = (recipe.to_torch(params, device) for params in weights)
     height, width, _ = explainer.record.image_shape
 
     def draw(code, class_code):

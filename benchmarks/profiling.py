@@ -19,15 +19,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 
 from benchmarks.rows import write_rows
 from cae_jax.classifiers import make_classifier, make_predict
 from cae_jax.cli.console import cache_folder
 from cae_jax.config.check import check_settings
-from cae_jax.config.reading import find_config, load_config
+from cae_jax.config.reading import Config, find_config, load_config
 from cae_jax.parallel.sharding import data_mesh, split_batch
-from cae_jax.training.build import build_trainer
+from cae_jax.training.build import Trainer, build_trainer
 
 PARTS = {  # by what names it in a compiled operation's path
     "class encoder": "class_encoder",
@@ -37,7 +38,8 @@ PARTS = {  # by what names it in a compiled operation's path
 }
 REST = "losses, optimizers, average"
 UNTIMED = 3  # calls before the trace: the first ones compile and load
-HOLDS_OTHERS = {"while", "call", "conditional"}  # their time is that of the operations in them
+HOLDS_OTHERS = {"while", "call", "conditional", "async-start"}  # their time is that of the operations in them
+MOVES_NOTHING = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota"}
 
 
 class Ceiling(NamedTuple):
@@ -47,9 +49,15 @@ class Ceiling(NamedTuple):
     bytes: float
 
 
-def measure_ceiling(side: int = 4096) -> Ceiling:
-    """Times a float32 product of two matrices and the copy of one, the best of three each."""
-    x = jnp.ones((side, side))
+def measure_ceiling(side: int = 4096, dtype: str = "float32", calls: int = 1) -> Ceiling:
+    """Times the product of two matrices and the copy of one, the best of three each.
+
+    Args:
+        side: rows and columns of the matrices.
+        dtype: of their random numbers; float32 is multiplied as `jax.default_matmul_precision` says.
+        calls: that follow each other in each of the three, so that an accelerator does not wait for the host.
+    """
+    x = jax.random.normal(jax.random.key(0), (side, side), dtype)
 
     def seconds(function: Callable[[jax.Array], jax.Array]) -> float:
         compiled = jax.jit(function)
@@ -57,8 +65,8 @@ def measure_ceiling(side: int = 4096) -> Ceiling:
         found = []
         for _ in range(3):
             began = time.perf_counter()
-            jax.block_until_ready(compiled(x))
-            found.append(time.perf_counter() - began)
+            jax.block_until_ready([compiled(x) for _ in range(calls)])
+            found.append((time.perf_counter() - began) / calls)
         return min(found)
 
     return Ceiling(2 * side**3 / seconds(lambda x: x @ x), 2 * x.nbytes / seconds(lambda x: x + 1))
@@ -85,6 +93,46 @@ def part_of(path: str) -> tuple[str, bool]:
     return next((part for part, name in PARTS.items() if name in names), REST), "transpose" in names
 
 
+def bytes_moved(compiled: str) -> float:
+    """The bytes that a compiled program's operations read and write, as their shapes tell.
+
+    What the compiler itself counts leaves out operations that a library computes, convolutions on a GPU among them.
+
+    Args:
+        compiled: its HLO text.
+    """
+    inner = set(re.findall(r" fusion\(.*?calls=%?([\w.\-]+)", compiled))  # what these hold is in registers
+    inner |= set(re.findall(r"(?<! call)\([^\n]*to_apply=%?([\w.\-]+)", compiled))
+    total, sizes, outside = 0.0, dict[str, float](), True
+    for line in compiled.splitlines():
+        if computation := re.match(r"(?:ENTRY )?%?([\w.\-]+) .*\{$", line):
+            outside, sizes = computation[1] not in inner, {}
+        found = re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)", line)
+        if not found or not outside:
+            continue
+        name, shape, operation, rest = found.groups()
+        sizes[name] = _bytes_of(shape, operation)
+        if operation not in HOLDS_OTHERS | MOVES_NOTHING and not operation.endswith("-done"):
+            operands = re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
+            total += sizes[name] + sum(sizes.get(operand, 0.0) for operand in operands)
+    return total
+
+
+def _bytes_of(shape: str, operation: str) -> float:
+    """The bytes of an array or of a tuple of them; a library's workspace, bytes without meaning, is not counted."""
+    total = 0.0
+    for kind, sides in re.findall(r"([a-z]+\d*)\w*\[([\d,]*)\]", shape):
+        if operation == "custom-call" and kind == "u8":
+            continue
+        bits = int(re.sub(r"\D", "", kind) or 8)  # pred has none
+        total += bits / 8 * np.prod([int(side) for side in sides.split(",") if side])
+    return total
+
+
+class TraceUnread(Exception):
+    """A trace does not hold what is looked for in it."""
+
+
 class Event(NamedTuple):
     """An operation that ran; times in nanoseconds."""
 
@@ -93,10 +141,37 @@ class Event(NamedTuple):
     duration: float
 
 
+def _newest_trace(folder: pathlib.Path) -> Any:
+    newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    return jax.profiler.ProfileData.from_file(str(newest))
+
+
+def device_events(folder: pathlib.Path) -> list[Event]:
+    """What the first accelerator did in the newest trace of a folder, copies included.
+
+    An event has the name of its operation where the trace knows it, else that of the kernel.
+
+    Raises:
+        TraceUnread: if the trace has no accelerator, or nothing in it; the message lists what it has.
+    """
+    planes = list(_newest_trace(folder).planes)
+    devices = [plane for plane in planes if re.match(r"/device:(GPU|TPU)", plane.name)]
+    events = [
+        Event(str(dict(event.stats).get("hlo_op", event.name)), event.start_ns, event.duration_ns)
+        for plane in devices[:1]
+        for line in plane.lines
+        if line.name.startswith("Stream") or line.name == "XLA Ops"
+        for event in line.events
+    ]
+    if not events:
+        seen = [f"{plane.name} ({', '.join(line.name for line in plane.lines)})" for plane in devices or planes]
+        raise TraceUnread(f"no stream of an accelerator with events in the trace; it has {'; '.join(seen)}")
+    return events
+
+
 def traced_events(folder: pathlib.Path, module: str) -> Iterator[Event]:
     """The operations of one compiled program in the newest trace of a folder."""
-    newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
-    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
+    for plane in _newest_trace(folder).planes:
         for line in plane.lines:
             for event in line.events:
                 stats = dict(event.stats)
@@ -196,6 +271,13 @@ def random_batch(pairs: int, image_shape: tuple[int, int, int], num_classes: int
     return {"images": rng.integers(0, 256, (pairs, 2, *image_shape), np.uint8), "labels": labels}
 
 
+def build_untrained(config: Config, mesh: Mesh, image_shape: tuple[int, int, int], num_classes: int) -> Trainer:
+    """A config's step, with a classifier of its architecture that has learned nothing."""
+    network = make_classifier(config.classifier.architecture, num_classes)
+    params = network.init(jax.random.key(0), jnp.zeros((1, *image_shape)))["params"]
+    return build_trainer(config, mesh, image_shape, num_classes, make_predict(network, params))
+
+
 def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,9 +293,7 @@ def main() -> int:
     config = check_settings(load_config(find_config(options.config)))
     side = options.side or max(config.data.size) or 28
     shape = side, side, options.channels or config.data.channels or 1
-    network = make_classifier(config.classifier.architecture, options.classes)
-    params = network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
-    trainer = build_trainer(config, data_mesh(), shape, options.classes, make_predict(network, params))
+    trainer = build_untrained(config, data_mesh(), shape, options.classes)
     batch = split_batch(data_mesh(), random_batch(config.train.batch_size, shape, options.classes))
     profile(trainer.step, trainer.init(), batch, options.steps, options.out, console)
     return 0

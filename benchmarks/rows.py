@@ -17,6 +17,11 @@ def write_rows(rows: list[dict[str, Any]], path: pathlib.Path, console: Console,
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+    print_rows(rows, console, title)
+
+
+def print_rows(rows: list[dict[str, Any]], console: Console, title: str = "") -> None:
+    """Prints rows of the same columns as a table, numbers shortened."""
     table = Table(*rows[0], title=title or None)
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))

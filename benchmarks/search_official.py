@@ -10,6 +10,8 @@ path takes to flip does, and is in the table.
 import argparse
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,31 +21,54 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from benchmarks import path_search_report, torch_recipe
-from benchmarks.path_search import CONFIDENCE, largest_difference, make_search, measure, time_torch
+from benchmarks.path_search import CONFIDENCE, Timing, largest_difference, make_search, measure, time_torch
 from cae_jax import presets
 from cae_jax.cli import console as program
+from cae_jax.config import Config
 from cae_jax.counterfactual import Paths, needed_odds
 from cae_jax.models import Individual, apply
 from cae_jax.parallel.rows import count, take
 from cae_jax.workdir.generator import build_model
 
-SIDE, CELL, CLASSES, TOLERANCE = 128, 16, 10, 1 / 64
+SIDE, CELLS, CLASSES, TOLERANCE = 128, 8, 10, 1 / 64  # the classifier sees the means of 8×8 cells
 
 
-def draw_toy(rows: int, seed: int):
-    """Parameters of the published sizes, a classifier's weights, and paths between codes of different answers."""
+class Toy(NamedTuple):
+    """A decoder and a classifier that have learned nothing, and paths between codes of different answers.
+
+    Attributes:
+        params: of the generator.
+        decode: individual and class codes to images in [0, 1].
+        predict: images to probabilities.
+        paths: straight ones.
+        centre: that the classifier subtracts from cells.
+        weights: of the classifier, a column a class.
+    """
+
+    params: Any
+    decode: Callable
+    predict: Callable
+    paths: Paths
+    centre: np.ndarray
+    weights: np.ndarray
+
+
+def draw_toy(config: Config, side: int, rows: int, seed: int) -> Toy:
+    """Draws parameters, a classifier's weights, and codes, of images of a side that `CELLS` divides."""
     rng = np.random.default_rng(seed)
-    model = build_model(presets.official(), (SIDE, SIDE, 3), 2)
-    params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
-    weights = rng.normal(size=((SIDE // CELL) ** 2 * 3, CLASSES)).astype(np.float32)
+    model, cell = build_model(config, (side, side, 3), 2), side // CELLS
+    params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, side, side, 3)))["params"]
+    encode = lambda x: apply(model, params, x, method="encode")  # noqa: E731
+    individual, class_code = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, side, side, 3), np.float32))
+    weights = rng.normal(size=(CELLS**2 * 3, CLASSES)).astype(np.float32)
 
     @jax.jit
     def decode(individual, class_code):
         return apply(model, params, individual.code, class_code, method="decode") * 0.5 + 0.5
 
-    pool = lambda x: x.reshape(len(x), SIDE // CELL, CELL, SIDE // CELL, CELL, 3).mean((2, 4)).reshape(len(x), -1)  # noqa: E731
-    codes = rng.normal(size=(rows, SIDE // 4, SIDE // 4, 256)).astype(np.float32)
-    ends = [rng.normal(0.0, 3.0, (rows, 8)).astype(np.float32) for _ in range(2)]
+    pool = lambda x: x.reshape(len(x), CELLS, cell, CELLS, cell, 3).mean((2, 4)).reshape(len(x), -1)  # noqa: E731
+    codes = rng.normal(size=(rows, *individual.shape[1:])).astype(np.float32)
+    ends = [rng.normal(0.0, 3.0, (rows, class_code.shape[-1])).astype(np.float32) for _ in range(2)]
     one = [slice(i, i + 1) for i in range(rows)]
     pooled = [np.concatenate([pool(decode(Individual(codes[i]), e[i])) for i in one]) for e in ends]
     middle = np.concatenate(pooled).mean(0)
@@ -53,7 +78,34 @@ def draw_toy(rows: int, seed: int):
     answered = [a.astype(np.int32) for a in answers]
     drawn = Paths(Individual(codes), np.stack(ends, axis=1), *answered, needed_odds(CONFIDENCE, answers[1], None))
     predict = lambda x: jax.nn.softmax((pool(x) - middle) @ weights)  # noqa: E731
-    return params, decode, predict, take(drawn, usable), middle, weights
+    return Toy(params, decode, predict, take(drawn, usable), middle, weights)
+
+
+def time_all(toy: Toy, sample: int, slots: int) -> list[Timing]:
+    """Times our search on all rows, and on some of them ours one at a time and PyTorch's two, on the same device.
+
+    Args:
+        toy: as drawn.
+        sample: rows for the slow ways.
+        slots: rows that ours decodes together.
+    """
+    device = torch_recipe.beside_jax()
+    tensors = torch_recipe.to_torch(toy.params["decoder"], device)
+    centre, matrix = (torch.from_numpy(np.array(array)).to(device) for array in (toy.centre, toy.weights))
+
+    def classify(images):
+        pooled = F.avg_pool2d(images, images.shape[-1] // CELLS).permute(0, 2, 3, 1).reshape(len(images), -1)
+        return ((pooled - centre) @ matrix).softmax(-1)
+
+    draw = lambda code, class_code: torch_recipe.decode(tensors, code, class_code) * 0.5 + 0.5  # noqa: E731
+    some = take(toy.paths, slice(sample))
+    ours = make_search(toy.decode, toy.predict, count(toy.paths), slots, TOLERANCE)
+    one = make_search(toy.decode, toy.predict, 1, 1, TOLERANCE)
+    return [
+        measure("ours", ours, toy.paths, repetitions=1),
+        measure("ours, one at a time", one, some, repetitions=1),
+        *time_torch(torch_recipe, draw, classify, some, TOLERANCE),
+    ]
 
 
 def main() -> int:
@@ -66,23 +118,8 @@ def main() -> int:
     options = parser.parse_args()
 
     def benchmark(console: Console) -> None:
-        params, decode, predict, paths, middle, weights = draw_toy(options.rows, seed=0)
-        tensors = torch_recipe.to_torch(params["decoder"])
-        centre, matrix = torch.from_numpy(np.array(middle)), torch.from_numpy(weights)
-
-        def classify(images):
-            pooled = F.avg_pool2d(images, CELL).permute(0, 2, 3, 1).reshape(len(images), -1)
-            return ((pooled - centre) @ matrix).softmax(-1)
-
-        draw = lambda code, class_code: torch_recipe.decode(tensors, code, class_code) * 0.5 + 0.5  # noqa: E731
-        sample = take(paths, slice(options.sample))
-        ours = make_search(decode, predict, count(paths), options.slots, TOLERANCE)
-        one = make_search(decode, predict, 1, 1, TOLERANCE)
-        timings = [
-            measure("ours", ours, paths, repetitions=1),
-            measure("ours, one at a time", one, sample, repetitions=1),
-            *time_torch(torch_recipe, draw, classify, sample, TOLERANCE),
-        ]
+        toy = draw_toy(presets.official(), SIDE, options.rows, seed=0)
+        timings = time_all(toy, options.sample, options.slots)
         console.print(path_search_report.table(timings, TOLERANCE))
         for other in timings[1:]:
             difference = largest_difference(other.crossings.shift, timings[0].crossings.shift[: other.rows])

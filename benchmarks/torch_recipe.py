@@ -8,22 +8,42 @@ published.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import torch
 import torch.nn.functional as F
 from flax.traverse_util import flatten_dict
 
+from cae_jax.errors import InputError
+
 Tensors = dict[str, torch.Tensor]
 
 
-def to_torch(params: Mapping[str, Any]) -> Tensors:
+def beside_jax() -> torch.device:
+    """The device that JAX computes on by default, as PyTorch calls it, so that both are measured on the same one.
+
+    Raises:
+        InputError: if PyTorch cannot use it.
+    """
+    platform = jax.default_backend()
+    if platform == "gpu" and torch.cuda.is_available():
+        return torch.device("cuda", jax.devices()[0].local_hardware_id or 0)
+    if platform != "cpu":
+        raise InputError(
+            f"JAX computes on a {platform} here, which PyTorch {torch.__version__} cannot use; install one that "
+            f"can, or set JAX_PLATFORMS=cpu to compare both on the CPU"
+        )
+    return torch.device("cpu")
+
+
+def to_torch(params: Mapping[str, Any], device: torch.device) -> Tensors:
     """Flax parameters as tensors by path, convolutions as [out, in, height, width] and linear ones as [out, in]."""
     tensors = {}
     for name, value in flatten_dict(params, sep="/").items():
         array = np.asarray(value)
         if name.endswith("kernel"):
             array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-        tensors[name] = torch.from_numpy(np.array(array, order="C"))
+        tensors[name] = torch.from_numpy(np.array(array, order="C")).to(device)
     return tensors
 
 
@@ -149,10 +169,11 @@ def make_probe(
     end: np.ndarray,
     target: int,
     confidence: float,
+    device: torch.device,
 ) -> Probe:
     """One image's path as a function of the shift; codes as ours, channels last."""
-    code = torch.from_numpy(individual_code).permute(2, 0, 1)[None].contiguous()
-    first, last = torch.from_numpy(start)[None], torch.from_numpy(end)[None]
+    code = torch.from_numpy(individual_code).to(device).permute(2, 0, 1)[None].contiguous()
+    first, last = (torch.from_numpy(code)[None].to(device) for code in (start, end))
 
     @torch.no_grad()
     def probe(shift: float) -> tuple[bool, bool]:

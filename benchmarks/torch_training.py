@@ -3,6 +3,7 @@
 As published, the discriminator is updated on swaps of its own, then the generator against it with another pass.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,11 +23,29 @@ class PublishedStep:
         discriminator: tensors.
     """
 
-    def __init__(self, generator: Mapping[str, Any], discriminator: Mapping[str, Any], rate: float, dropout: float):
-        """Takes Flax parameters, the rate of both optimizers and the discriminator's dropout."""
-        self.generator = {part: to_torch(params) for part, params in generator.items()}
-        self.discriminator = to_torch(discriminator)
+    def __init__(
+        self,
+        generator: Mapping[str, Any],
+        discriminator: Mapping[str, Any],
+        rate: float,
+        dropout: float,
+        device: torch.device,
+        autocast: bool = False,
+    ):
+        """Prepares networks and optimizers.
+
+        Args:
+            generator: Flax parameters.
+            discriminator: Flax parameters.
+            rate: learning rate of both optimizers.
+            dropout: of the discriminator.
+            device: that holds the weights and computes.
+            autocast: whether forward passes compute in bfloat16 where PyTorch's autocast has it.
+        """
+        self.generator = {part: to_torch(params, device) for part, params in generator.items()}
+        self.discriminator = to_torch(discriminator, device)
         self._dropout = dropout
+        self._autocast = functools.partial(torch.autocast, device.type, torch.bfloat16, autocast)
         learned = [tensor for part in self.generator.values() for tensor in part.values()]
         self._optimizers = [
             torch.optim.Adam([tensor.requires_grad_() for tensor in tensors], rate, (0.5, 0.999), weight_decay=1e-4)
@@ -46,7 +65,7 @@ class PublishedStep:
         logits = discriminate(self.discriminator, x, self._dropout)
         return logits[:, :2], logits[:, 2:]
 
-    def _update_discriminator(self, x: torch.Tensor, labels: torch.Tensor) -> float:
+    def _discriminator_loss(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             codes, class_codes = self._encode(x)
             swaps = self._decode(codes, _exchange(class_codes))
@@ -55,10 +74,9 @@ class PublishedStep:
         loss = F.cross_entropy(fakes, torch.full_like(labels, FAKE)) + F.cross_entropy(
             reals, torch.full_like(labels, REAL)
         )
-        loss = 2.0 * (loss + 2.0 * F.cross_entropy(classes, labels))  # the mean over pairs of a's and b's, added
-        return _step(loss, self._optimizers[1])
+        return 2.0 * (loss + 2.0 * F.cross_entropy(classes, labels))  # the mean over pairs of a's and b's, added
 
-    def _update_generator(self, x: torch.Tensor, labels: torch.Tensor) -> float:
+    def _generator_loss(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         codes, class_codes = self._encode(x)
         reconstructions, swaps = self._decode(codes, class_codes), self._decode(codes, _exchange(class_codes))
         swap_codes, swap_class_codes = self._encode(swaps)
@@ -72,9 +90,9 @@ class PublishedStep:
             + F.cross_entropy(reals, torch.full_like(labels, REAL))
             + F.cross_entropy(classes, _exchange(labels))
         )
-        return _step(2.0 * loss, self._optimizers[0])
+        return 2.0 * loss
 
-    def __call__(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    def __call__(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """One step.
 
         Args:
@@ -82,10 +100,15 @@ class PublishedStep:
             labels: `[2P]`.
 
         Returns:
-            `discriminator_total` and `generator_total`.
+            `discriminator_total` and `generator_total`, which a device may still be computing: nothing waits for it.
         """
-        discriminator = self._update_discriminator(x, labels)
-        return {"discriminator_total": discriminator, "generator_total": self._update_generator(x, labels)}
+        with self._autocast():
+            discriminator = self._discriminator_loss(x, labels)
+        _step(discriminator, self._optimizers[1])
+        with self._autocast():
+            generator = self._generator_loss(x, labels)
+        _step(generator, self._optimizers[0])
+        return {"discriminator_total": discriminator.detach(), "generator_total": generator.detach()}
 
 
 def _exchange(x: torch.Tensor) -> torch.Tensor:
@@ -93,8 +116,7 @@ def _exchange(x: torch.Tensor) -> torch.Tensor:
     return x.reshape(-1, 2, *x.shape[1:]).flip(1).reshape(x.shape)
 
 
-def _step(loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> float:
+def _step(loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    return float(loss.detach())

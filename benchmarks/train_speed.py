@@ -24,6 +24,7 @@ from rich.progress import track
 
 from benchmarks.profiling import measure_ceiling
 from benchmarks.rows import draw_bars, write_rows
+from benchmarks.torch_recipe import beside_jax
 from benchmarks.torch_training import PublishedStep
 from cae_jax.cli.console import cache_folder
 from cae_jax.config import presets
@@ -59,28 +60,27 @@ def build(side: int, channels: int, dropout: float) -> Trainer:
     return build_trainer(configure(dropout), data_mesh(), (side, side, channels), CLASSES, None)
 
 
-def for_torch(batch: dict[str, np.ndarray], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same images as PyTorch sees them, padded alike, and the labels."""
+def for_torch(batch: dict[str, np.ndarray], stride: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same images as PyTorch sees them on a device, padded alike, and the labels."""
     x = np.asarray(to_model(jnp.asarray(batch["images"].reshape(-1, *batch["images"].shape[2:])), stride))
-    return torch.from_numpy(np.array(np.moveaxis(x, -1, 1), order="C")), torch.from_numpy(
-        batch["labels"].reshape(-1).astype(np.int64)
-    )
+    labels = torch.from_numpy(batch["labels"].reshape(-1).astype(np.int64))
+    return torch.from_numpy(np.array(np.moveaxis(x, -1, 1), order="C")).to(device), labels.to(device)
 
 
-def published(trainer: Trainer, dropout: float) -> PublishedStep:
+def published(trainer: Trainer, dropout: float, device: torch.device, autocast: bool = False) -> PublishedStep:
     """PyTorch's step from the weights that ours begins with."""
     state = jax.device_get(trainer.init().replace(key=None))
-    return PublishedStep(state.generator, state.discriminator, 1e-4, dropout)
+    return PublishedStep(state.generator, state.discriminator, 1e-4, dropout, device, autocast)
 
 
 def check(side: int, channels: int) -> float:
     """The largest relative difference of the two totals of first steps, each of another pair, without dropout."""
-    trainer, apart = build(side, channels, 0.0), 0.0
+    trainer, apart, device = build(side, channels, 0.0), 0.0, beside_jax()
     for seed in range(3):
         batch = make_batch(side, channels, 1, seed)
-        theirs = published(trainer, 0.0)(*for_torch(batch, trainer.networks.model.stride))
+        theirs = published(trainer, 0.0, device)(*for_torch(batch, trainer.networks.model.stride, device))
         _, ours = trainer.step(trainer.init(), batch)
-        apart = max(apart, *(abs(float(ours[name]) - value) / abs(value) for name, value in theirs.items()))
+        apart = max(apart, *(abs(float(ours[name]) / float(value) - 1.0) for name, value in theirs.items()))
     return apart
 
 
@@ -96,8 +96,9 @@ def measure(side: int, channels: int, pairs: int, turns: int, title: str) -> dic
     """Times both; see `main` for the columns."""
     trainer = build(side, channels, 0.4)
     batch = make_batch(side, channels, pairs, 0)
-    eager = published(trainer, 0.4)
-    x, labels = for_torch(batch, trainer.networks.model.stride)
+    device = beside_jax()
+    eager = published(trainer, 0.4, device)
+    x, labels = for_torch(batch, trainer.networks.model.stride, device)
     state = trainer.init()
     compiled = trainer.step.lower(state, batch).compile()
     operations = compiled.cost_analysis()["flops"]
@@ -107,7 +108,11 @@ def measure(side: int, channels: int, pairs: int, turns: int, title: str) -> dic
         state, terms = compiled(state, batch)
         jax.block_until_ready((state.step, terms))
 
-    seconds = [(second_of_two(step), second_of_two(lambda: eager(x, labels))) for _ in track(range(turns), title)]
+    def published_step() -> None:
+        for loss in eager(x, labels).values():
+            loss.item()  # waits for it
+
+    seconds = [(second_of_two(step), second_of_two(published_step)) for _ in track(range(turns), title)]
     own, other = np.median(seconds, axis=0)
     return {
         "ours, images/s": 2 * pairs / own,

@@ -102,12 +102,18 @@ def test_the_torch_recipe_draws_and_classifies_as_we_do():
     )
     code, class_code = (rng.normal(size=s).astype(np.float32) for s in ((2, 6, 6, 2), (2, 5)))
     params = decoder.init(jax.random.key(0), jnp.asarray(code), jnp.asarray(class_code))["params"]
-    drawn = recipe.decode(recipe.to_torch(params), torch.from_numpy(code).permute(0, 3, 1, 2), torch.tensor(class_code))
+    drawn = recipe.decode(
+        recipe.to_torch(params, recipe.beside_jax()),
+        torch.from_numpy(code).permute(0, 3, 1, 2),
+        torch.tensor(class_code),
+    )
     ours = models.apply(decoder, params, jnp.asarray(code), jnp.asarray(class_code))
     np.testing.assert_allclose(drawn.permute(0, 2, 3, 1), ours, atol=1e-4)
 
     network = classifiers.make_classifier("small_cnn", 4)
     images = rng.random((3, 28, 28, 1)).astype(np.float32)
     params = network.init(jax.random.key(1), jnp.asarray(images))["params"]
-    answers = recipe.classify(recipe.to_torch(params), torch.from_numpy(images).permute(0, 3, 1, 2))
+    answers = recipe.classify(
+        recipe.to_torch(params, recipe.beside_jax()), torch.from_numpy(images).permute(0, 3, 1, 2)
+    )
     np.testing.assert_allclose(answers, classifiers.make_predict(network, params)(jnp.asarray(images)), atol=1e-5)
