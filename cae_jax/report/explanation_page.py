@@ -11,9 +11,9 @@ from cae_jax.report.html import fill_in, tiles_uri
 from cae_jax.report.strips import answer_name, class_name, explanation_tiles, resize_tiles
 from cae_jax.types import Ending, Explanation
 
-MOST_CARDS = 2000
+MOST_CARDS = 1000
 MOST_FEWER = 50  # requests listed, of those with fewer answers than asked for
-TILE = 96  # largest side of a picture in the page
+TILE = 128  # largest side of a picture in the page
 
 
 def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
@@ -100,6 +100,7 @@ class ExplanationPage:
             "flip": flip if np.isfinite(flip) else None,
             "typicality": typicality if np.isfinite(typicality) and np.isfinite(flip) else None,
             "sprite": tiles_uri(tiles),
+            "shape": " ".join(map(str, tiles.shape[:3])),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
             "answers": [answer_name(self.class_names, p) for p in probabilities],
             "bars": [np.nan_to_num((p[prediction], p[max(target, 0)])).tolist() for p in probabilities],
