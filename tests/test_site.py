@@ -1,4 +1,4 @@
-"""The documentation as a site: built without a warning; links in it and in the README hold; nothing is from elsewhere."""
+"""The documentation as a site: built without a warning; links in it and the README hold; nothing is from elsewhere."""
 
 import inspect
 import os
