@@ -7,13 +7,14 @@ DEV_STAMP := $(VENV)/.installed-dev
 # Large memory pages, unless the environment says something about the allocator: docs/performance.md
 LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-.PHONY: demo demo-pictures test lint soak clean help
+.PHONY: demo demo-pictures test lint docs soak clean help
 
 help:
 	@echo "make demo   train on real digits and explain eight of them (9 to 13 minutes on 2 cores)"
 	@echo "make demo-pictures FOLDER=... [MINUTES=40]   explain pictures of one's own: a folder for each class, or a .csv"
-	@echo "make test   lint, types and tests"
+	@echo "make test   lint, types, tests, and a strict build of the documentation"
 	@echo "make lint   lint and types only"
+	@echo "make docs   the documentation as a site, in build/docs"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
@@ -48,6 +49,10 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: $(DEV_STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "Documentation: build/docs/index.html"
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -4,7 +4,7 @@
 
 The file is not part of the project; PneumoniaMNIST (CC BY 4.0, https://medmnist.com) has this layout. Without the
 change of name, `data/chest_xray_28.npz` is opened. All of it took 17 minutes on 2 cores, and 30
-on slower ones. The README has the tables.
+on slower ones. `docs/comparison.md` has the tables.
 """
 
 from cae_jax.config import Config

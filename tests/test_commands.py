@@ -36,7 +36,8 @@ PROGRAMS = {
 CALLED = {"cae train": "train.py", "cae explain": "explain.py", "benchmarks.search": "python -m benchmarks.search"}
 FOLLOWED = ("own_classifier.md", "own_data.md", "sharing.md")
 TEXTS = {
-    **{path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))},
+    "README.md": (ROOT / "README.md").read_text(),
+    **{str(path.relative_to(ROOT / "docs")): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))},
     **{f"--help of {name}": found.epilog(CALLED.get(name, name)) for name, found in PROGRAMS.items()},
     **{
         path.name: path.read_text()
@@ -94,7 +95,7 @@ def reason(line):
 def program_of(words):
     """The program's name and its arguments."""
     if words[0] == "cae":
-        return " ".join(words[:2]), words[2:]
+        return "train.py" if words[1] == "train" else " ".join(words[:2]), words[2:]
     words = words[2:] if words[1] == "-m" else words[1:]
     return words[0], words[1:]
 
@@ -204,18 +205,40 @@ def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
         assert ("data.name" if options.list else "held-out test split") in capsys.readouterr().out
 
 
-def readme_python():
-    """The snippets of Python in the README."""
-    return re.findall(r"^```python\n(.*?)^```$", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
+def python_of(name):
+    """The snippets of Python in a page."""
+    return re.findall(r"^```python\n(.*?)^```$", TEXTS[name], re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_s_python_runs(place, digits):
-    from_python, config = readme_python()
+def scope_after(snippet, digits):
+    """What a snippet has named, of some images and a function `f` that classifies."""
     images = digits.test.take(np.arange(4))
     scope = {"images": images, "f": lambda batch: np.full((len(batch), 10), 0.1, np.float32)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*answers were asked for")  # the run is too short to give so many
-        exec(from_python, scope)
+        exec(snippet, scope)
+    return scope
+
+
+WITH_PYTHON = [name for name in TEXTS if name.endswith(".md") and name not in FOLLOWED and python_of(name)]
+
+
+def test_there_are_snippets_of_python_in_the_readme_and_the_tutorials():
+    assert {"README.md", "explaining.md", "first_explanation.md", "own_folder.md"} <= set(WITH_PYTHON)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_PYTHON if name != "README.md"])
+def test_the_python_of_a_page_runs(name, place, digits):
+    config = python_of("README.md")[1]
+    for snippet in python_of(name):
+        scope = scope_after(snippet, digits)
+        assert scope["get_config"]() if snippet == config else len(scope["record"])
+
+
+def test_the_readme_s_python_runs(place, digits):
+    from_python, config = python_of("README.md")
+    scope = scope_after(from_python, digits)
+    images = scope["images"]
     assert scope["probabilities"].shape == (4, 10)
     assert scope["swapped"].shape == images.shape
     assert scope["record"].image_index.tolist() == [0, 1, 2, 3]

@@ -65,7 +65,7 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
 
 
 def short_tables(setting: Setting, results: Sequence[Result]) -> str:
-    """The short tables, as in the README, in Markdown: main scores, and CAE's differences to the best other methods."""
+    """The short tables in Markdown, those of `docs/comparison.md`: scores, and CAE's differences to the best others."""
     protocol = setting.judge.protocol
     seed, resamples = protocol.seed, protocol.bootstrap
     parts = []

@@ -18,8 +18,8 @@ def _classifier(architecture: str, steps: int) -> dict[str, Any]:
             "channels": 0,  # 1 grey, 3 RGB; 0 for the images' own
             "order": "RGB",  # or 'BGR'
             "range": (0.0, 1.0),  # that brightness is spread over, before mean and std
-            "mean": (0.0,),
-            "std": (1.0,),
+            "mean": (0.0,),  # subtracted, for each channel or for all
+            "std": (1.0,),  # divided by, likewise
             "layout": "NHWC",  # or 'NCHW'
         },
         "output": "",  # name or position of the output that has the scores, where there are several
@@ -30,7 +30,7 @@ def _classifier(architecture: str, steps: int) -> dict[str, Any]:
         "device": "cpu",  # device that torch or onnxruntime computes on
         "unpickle_runs_code": False,  # whether `weights` may be a file that runs code when it is read
         # a new one that is trained:
-        "architecture": architecture,
+        "architecture": architecture,  # 'small_cnn' or 'residual'
         "steps": steps,
         "learning_rate": 3e-3,
     }
@@ -40,7 +40,7 @@ def official() -> Config:
     """The published recipe to the letter (Xie et al., arXiv 2406.07961): sizes, losses, optimizer, labels."""
     return ConfigDict(
         {
-            "seed": 0,
+            "seed": 0,  # of weights, pairs and swaps that are drawn; splits do not depend on it
             "labels": "dataset",  # 'classifier': its predictions on the unaugmented training images
             "data": {
                 "name": "mnist",  # or a folder of images, a .csv, a .npz, a name of TFDS
@@ -109,26 +109,26 @@ def official() -> Config:
                 "gradient_penalty": 0.0,
             },
             "optimizer": {
-                "generator_rate": 1e-4,
-                "discriminator_rate": 1e-4,
+                "generator_rate": 1e-4,  # highest learning rate
+                "discriminator_rate": 1e-4,  # likewise
                 "warmup_rate": 4e-3,  # the generator's rate while `train.warmup_steps` last
-                "schedule": "halving",
-                "l2": 1e-4,
+                "schedule": "halving",  # the rate, ten times over the run; or 'cosine': a short rise, then down to 2 %
+                "l2": 1e-4,  # weight of parameters' squares, added to the gradient
                 "clip": 0.0,  # greatest norm of a network's gradient; 0 for no limit
             },
             "train": {
                 "minutes": 0.0,  # for all that a start does; how many steps that are is measured; 0: as many as follow
-                "steps": 200_000,
+                "steps": 200_000,  # after those of the warm-up
                 "batch_size": 1,  # pairs
                 "balanced": False,  # exemplars of rare classes come around as often as those of common ones
                 "warmup_steps": 0,  # steps that learn classes and reconstructions only, before the first
                 "swap_noise": 0.0,  # standard deviation of noise on swaps, in brightness of [0, 1]
-                "ema_decay": 0.0,
+                "ema_decay": 0.0,  # of the generator's average over steps, which explains; 0 for the last step's
                 "remat": False,  # less memory, but each pass of the generator is computed once more
-                "log_every": 20,
+                "log_every": 20,  # steps
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
-            "evaluation": {"swaps": 10_000},
+            "evaluation": {"swaps": 10_000},  # random swaps that a run is scored by at its end
         },
         type_safe=False,  # `config.conform` looks at types, once for all keys, and in sentences
     )
