@@ -50,7 +50,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --kills 200
