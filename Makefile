@@ -55,7 +55,7 @@ docs: $(DEV_STAMP)
 	@echo "Documentation: build/docs/index.html"
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --kills 200

@@ -64,6 +64,15 @@ def digits(small_data):
     return open_dataset(str(DIGITS))
 
 
+@pytest.fixture
+def scored_briefly():
+    """What the test trains or describes is scored as the short run is."""
+    from small_run import scored_briefly
+
+    with scored_briefly():
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, small_data):
     """A short run's workdir, its metrics and what it printed.

@@ -36,16 +36,17 @@ SMALL = {
 }
 
 
+def run_on(model, workdir, **changes):
+    """Runs the program on a trained run; returns its exit code."""
+    arguments = ["--config", "bench_mnist", "--model", str(model), "--workdir", str(workdir)]
+    arguments += [f"--config.{key}={value}" for key, value in (SMALL | changes).items()]
+    return program.PROGRAM(arguments)
+
+
 @pytest.fixture
 def compare(capsys, trained):
     """Runs the program on the short run; returns its exit code and what it printed."""
-
-    def run(workdir, **changes):
-        arguments = ["--config", "bench_mnist", "--model", str(trained[0]), "--workdir", str(workdir)]
-        arguments += [f"--config.{key}={value}" for key, value in (SMALL | changes).items()]
-        return program.PROGRAM(arguments), capsys.readouterr().out
-
-    return run
+    return lambda workdir, **changes: (run_on(trained[0], workdir, **changes), capsys.readouterr().out)
 
 
 def read(workdir):
@@ -185,17 +186,31 @@ def test_methods_get_neither_the_oracle_nor_the_truth():
     assert not seen & set(Judge._fields)
 
 
-@pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
-def test_every_method_answers_for_every_image(compare, tmp_path, kind, monkeypatch):
+@pytest.fixture(scope="module")
+def missing():
+    """Methods whose optional package is not here."""
+    return {"partition SHAP"} if importlib.util.find_spec("shap") is None else set()
+
+
+@pytest.fixture(scope="module")
+def every_method(trained, tmp_path_factory, missing):
+    """The rows of one comparison of all methods of both kinds, and its exit code."""
     few = {"fit_autoencoder": "steps", "pixel_search": "steps", "rise": "masks", "partition_shap": "evaluations"}
-    for name, turns in few.items():
-        monkeypatch.setattr(baselines, name, functools.partial(getattr(baselines, name), **{turns: 20}))
-    wanted = set(methods.ATTRIBUTIONS if kind == "attributions" else methods.COUNTERFACTUALS)
-    if importlib.util.find_spec("shap") is None:  # an optional package
-        wanted -= {"partition SHAP"}
-    code, text = compare(tmp_path, methods=",".join(wanted))
-    assert code == 0, text
-    rows = [row for row in read(tmp_path) if row["kind"] == kind]
+    workdir = tmp_path_factory.mktemp("every_method")
+    wanted = dict.fromkeys(name for kind in methods.KINDS.values() for name in kind if name not in missing)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, turns in few.items():
+            patch.setattr(baselines, name, functools.partial(getattr(baselines, name), **{turns: 20}))
+        code = run_on(trained[0], workdir, methods=",".join(wanted), **{"protocol.fills": "mean"})
+    return code, read(workdir)
+
+
+@pytest.mark.parametrize("kind", ["attributions", "counterfactuals"])
+def test_every_method_answers_for_every_image(every_method, missing, kind):
+    code, rows = every_method
+    assert code == 0
+    rows = [row for row in rows if row["kind"] == kind]
+    wanted = set(methods.KINDS[kind]) - missing
     assert {row["method"] for row in rows} == wanted
     assert {row["error"] for row in rows} == {""}
     main = {row["method"]: row["images"] for row in rows if row["score"] in ("AOPC", "oracle")}

@@ -1,6 +1,7 @@
 """The shipped config, shrunk, on a few real digits: train, interrupt, go on, break."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
@@ -23,7 +24,30 @@ from cae_jax.training.interruption import Interruption
 from cae_jax.training.run import _warn_of_chance
 from cae_jax.workdir import checkpoints
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
-from cae_jax.workdir.classifier_store import load_classifier
+from cae_jax.workdir.classifier_store import IDENTITY, load_classifier
+
+pytestmark = pytest.mark.usefixtures("scored_briefly", "compiled_once")
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Compiled functions of the runs that were started so far, by config and classifiers."""
+    return {}
+
+
+@pytest.fixture
+def compiled_once(compiled, monkeypatch):
+    """Starts of one config with the same classifiers share what is compiled, which holds nothing of a run's state."""
+    prepare = loop.prepare
+
+    def prepare_once(config, workdir, console):
+        run = prepare(config, workdir, console)
+        identities = [workdir / IDENTITY.format(name) for name in ("classifier", "oracle")]
+        same = str(run.config), *(path.read_text() for path in identities if path.exists())
+        trainer, functions = compiled.setdefault(same, (run.trainer, run.functions))
+        return dataclasses.replace(run, trainer=trainer, functions=functions)
+
+    monkeypatch.setattr(loop, "prepare", prepare_once)
 
 
 @pytest.fixture(scope="module")

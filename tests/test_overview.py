@@ -21,10 +21,18 @@ from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.overview import _probes as describe_probes
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
 
+pytestmark = pytest.mark.usefixtures("scored_briefly")
+
 
 @pytest.fixture
 def explainer(trained_explainer):
     return trained_explainer
+
+
+@pytest.fixture
+def without_probes(monkeypatch):
+    """What does not look at the probes does not fit them."""
+    monkeypatch.setattr("cae_jax.explaining.overview._probes", lambda codes, seed: {})
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +177,12 @@ def test_one_class_is_no_decision(explainer, codes):
         describe(explainer, codes.select(rows))
 
 
-def test_a_graph_without_nodes_says_what_to_change(explainer, codes):
+def test_a_graph_without_nodes_says_what_to_change(explainer, codes, without_probes):
     with pytest.raises(InputError, match="raise reach"):
         describe(explainer, codes, MapperOptions(reach=1e-6, members=5))
 
 
-def test_a_folder_of_others_is_refused_and_one_of_ours_is_described_again(explainer, tmp_path, monkeypatch):
+def test_a_folder_of_others_is_refused_and_one_of_ours_is_described_again(explainer, tmp_path, without_probes):
     (tmp_path / "index.html").write_text("somebody's page")
     with pytest.raises(InputError, match="holds other files"):
         describe_to_folder(explainer, tmp_path, limit=60)
