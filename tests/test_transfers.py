@@ -1,6 +1,6 @@
 """Between checkpoints, the training loop moves nothing to the device but what it says: its batches.
 
-JAX's transfer guard forbids what is not asked for, such as numpy arrays and Python's numbers among a computation's inputs,
+JAX's transfer guard forbids what is not asked for, such as numpy arrays and Python's numbers among a step's inputs,
 which hold up an accelerator. On a CPU it does not see the way back; that terms are fetched one step behind is in
 `test_monitor.py`.
 """
