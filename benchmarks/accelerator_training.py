@@ -48,12 +48,13 @@ TINY = {
     "model.class_width": "4",
     "model.residual_blocks": "1",
     "model.mlp_width": "8",
-    "model.class_downsamplings": "2",
+    "model.class_downsamplings": "1",
+    "model.individual_downsamplings": "1",
     "model.stem_kernel": "3",
     "model.upsample_kernel": "3",
     "model.output_kernel": "3",
     "discriminator.width": "4",
-    "discriminator.downsamplings": "2",
+    "discriminator.downsamplings": "1",
     "discriminator.residual_blocks": "1",
     "discriminator.hidden": "8",
     "train.warmup_steps": "0",
@@ -165,7 +166,7 @@ def ceilings(tiny: bool) -> Iterator[Row]:
 
 def repeated(step: Callable[[], object], wait: Callable[[], object], seconds: float) -> Callable[[], float]:
     """A function that times as many steps in a row as fill some seconds; a call of it returns the seconds of one."""
-    for _ in range(3):  # compile, choose algorithms, fill allocators
+    for _ in range(3 if seconds else 1):  # compile, choose algorithms, fill allocators
         step()
     wait()
 
@@ -176,7 +177,7 @@ def repeated(step: Callable[[], object], wait: Callable[[], object], seconds: fl
         wait()
         return (time.perf_counter() - began) / count
 
-    count = max(round(seconds / time_of(1)), 1)
+    count = max(round(seconds / time_of(1)), 1) if seconds else 1
     return functools.partial(time_of, count)
 
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+pytest.importorskip("torch", reason="the torch extra is not installed")
 from benchmarks import accelerator, profiling
+from benchmarks import accelerator_search as searches
+from benchmarks import accelerator_training as steps
 from benchmarks.parts import DONE, FAILED, LEFT_OUT, Part, run_parts
 
 
@@ -113,8 +116,7 @@ def test_bytes_are_those_that_the_compiler_counts():
     compiled = jax.jit(lambda x: (jnp.tanh(x @ x) @ x).sum(0)).lower(jnp.ones((64, 64))).compile()
     costs = compiled.cost_analysis()
     assert costs is not None
-    counted = costs["bytes accessed"]
-    assert profiling.bytes_moved(compiled.as_text()) == pytest.approx(counted, rel=0.05)
+    assert profiling.bytes_moved(compiled.as_text()) == pytest.approx(costs["bytes accessed"], rel=0.05)
 
 
 def trace_of(**planes):
@@ -153,11 +155,70 @@ def test_without_an_accelerator_only_the_small_run_is_possible(capsys, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_every_line_runs_on_a_cpu(tmp_path, capsys):
-    pytest.importorskip("torch", reason="the torch extra is not installed")
-    assert accelerator.main(["--small", "--out", str(tmp_path)]) == 0, capsys.readouterr().out
-    outcomes = {outcome["name"]: outcome for outcome in json.loads((tmp_path / "results.json").read_text())}
-    assert {outcome["status"] for outcome in outcomes.values()} == {DONE}
-    assert all(outcome["rows"] for outcome in outcomes.values())
-    numbers = [value for o in outcomes.values() for row in o["rows"] for value in row.values() if value != str(value)]
-    assert all(np.isfinite(value) for value in numbers)
+def test_the_parts_that_are_asked_for_are_run_and_no_others(tmp_path, capsys):
+    assert accelerator.main(["--small", "--only", "device", "--only", "ceilings", "--out", str(tmp_path)]) == 0
+    assert [o["name"] for o in json.loads((tmp_path / "results.json").read_text())] == ["device", "ceilings"]
+    with pytest.raises(SystemExit):
+        accelerator.main(["--small", "--only", "nothing"])
+    assert "no part is called nothing; there are: device; ceilings; " in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def case():
+    return steps.Case("official", 16, 1, "float32", tiny=True)
+
+
+def rows_of(run):
+    """The rows of a part; all numbers in them are finite."""
+    rows = list(run)
+    numbers = [value for row in rows for value in row.values() if not isinstance(value, str)]
+    assert np.isfinite(numbers).all()
+    return rows
+
+
+def test_a_step_is_timed_beside_pytorchs(case):
+    (row,) = rows_of(steps.beside_torch(case))
+    assert row["times faster"] == pytest.approx(row["PyTorch, s"] / row["ours, s"])
+    assert row["hours for 200,000"] == pytest.approx(row["ours, s"] * 200_000 / 3600)
+    assert 0.0 < row["roofline share"] < 1.0
+
+
+def test_a_step_is_taken_apart(case):
+    (row,) = rows_of(steps.busy([case]))
+    assert 0.0 < row["busy"] <= 1.0
+    assert row["named"] == pytest.approx(1.0)
+
+
+def test_several_steps_are_one_call(case):
+    (row,) = rows_of(steps.several_a_call([case], 2))
+    assert row["times faster"] == pytest.approx(row["one a call, s"] / row["2 a call, s"])
+
+
+def test_memory_is_planned_with_and_without_passes_computed_anew(case):
+    rows = rows_of(steps.memory([case]))
+    assert [row["remat"] for row in rows] == ["no", "yes"]
+    assert all(row["step, GB"] > 0.0 for row in rows)
+
+
+def test_losses_are_those_of_a_cpu(monkeypatch):
+    (row,) = rows_of(searches.losses_agree(16, tiny=True))
+    assert row["differ at most by"] <= searches.LOSSES
+
+
+def test_the_search_is_timed_beside_pytorchs(trained):
+    rows = rows_of(searches.search_digits(trained[0], tiny=True))
+    assert [row["way"] for row in rows] == ["ours", "ours, one at a time", "PyTorch, fine scan", "PyTorch, bisection"]
+    assert [row["found by one only"] for row in rows] == [0, 0, 0, 0]
+    assert len(rows_of(searches.search_large(8, tiny=True))) == 4
+
+
+def test_the_search_is_timed_over_its_slots(trained):
+    rows = list(searches.slots(trained[0], (8,), tiny=True))
+    assert [(row["search"], row["slots"]) for row in rows] == [("digits, 32x32", 2), ("8x8", 2)]
+
+
+def test_explanations_that_differ_between_devices_are_a_failure(trained, monkeypatch):
+    assert len(rows_of(searches.explanations_agree(trained[0], tiny=True))) == 2
+    monkeypatch.setattr(searches, "largest_difference", lambda one, other: 0.1)
+    with pytest.raises(searches.Disagreement, match=r"shifts by 0\.1"):
+        list(searches.explanations_agree(trained[0], tiny=True))
