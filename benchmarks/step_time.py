@@ -1,6 +1,6 @@
 """Seconds that a training step takes, by preset and image size, and the minutes of the preset's steps at that speed.
 
-    python -m benchmarks.step_time                                # ten minutes, most of them to compile
+    python -m benchmarks.step_time                                # eight minutes, most of them to compile
     python -m benchmarks.step_time --presets pictures --sizes 64
 
 Builds the step of each preset with an untrained classifier, and calls it with one batch of random images. Writes
