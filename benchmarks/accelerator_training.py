@@ -251,6 +251,7 @@ def busy(cases: list[Case]) -> Iterator[Row]:
     for case in cases:
         step = compile_step(case)
         text, count = step.compiled.as_text(), 2 if case.tiny else 10
+        paths = operation_paths(text)
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             seconds = time_steps(step.compiled, step.trainer.init(), on_device(case), count, folder)
@@ -258,10 +259,11 @@ def busy(cases: list[Case]) -> Iterator[Row]:
                 on_host = jax.default_backend() == "cpu"
                 module = text.split(",")[0].split()[1]
                 events = list(traced_events(folder, module)) if on_host else device_events(folder)
+                events = [event for event in events if event.name in paths or not on_host]  # no calls that hold others
                 found = {"busy": busy_share(events)}
             except TraceUnread as error:
                 events, found = [], {"busy": f"not read: {error}"}
-        times = time_by_part(events, operation_paths(text))
+        times = time_by_part(events, paths)
         total = sum(event.duration for event in events)
         shares = {part: (times[part, False] + times[part, True]) / total if total else 0.0 for part in (*PARTS, REST)}
         yield case.label | {"s, traced": seconds} | found | shares | {"named": sum(shares.values())}
