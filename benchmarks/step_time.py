@@ -15,17 +15,14 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
-from benchmarks.profiling import random_batch
+from benchmarks.profiling import build_untrained, random_batch
 from benchmarks.rows import write_rows
 from cae_jax import presets
-from cae_jax.classifiers import make_classifier, make_predict
 from cae_jax.cli.console import cache_folder
 from cae_jax.config.check import check_settings
 from cae_jax.parallel.sharding import data_mesh, split_batch
-from cae_jax.training.build import build_trainer
 from cae_jax.training.warmup import warmup_pairs
 
 NAMES = ("default", "pictures", "official")
@@ -49,9 +46,7 @@ def measure_preset(name: str, side: int) -> dict[str, Any]:
     """Times the steps of a preset on square grey images: a row of the table."""
     config = check_settings(getattr(presets, name)())
     shape, pairs = (side, side, 1), config.train.batch_size
-    network = make_classifier(config.classifier.architecture, CLASSES)
-    params = network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
-    trainer = build_trainer(config, data_mesh(), shape, CLASSES, make_predict(network, params))
+    trainer = build_untrained(config, data_mesh(), shape, CLASSES)
     step, state = seconds_a_call(trainer.step, trainer.init(), random_batch(pairs, shape, CLASSES))
     warmup = 0.0
     if trainer.warmup_step:
