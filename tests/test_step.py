@@ -31,6 +31,7 @@ from cae_jax.training.objectives import (
 from cae_jax.training.step import NORMS, TrainState, make_train_step, norm, update_ema
 
 CLASSES = 3
+KEY = jax.random.key(11)  # of noise in place of rounding, where codes are rounded
 RATES = {"generator": 0.01, "discriminator": 0.05}
 GENERATORS = {field.name for field in dataclasses.fields(Weights)} - {"discriminator_class", "gradient_penalty"}
 EVERY_TERM = make_weights(
@@ -138,11 +139,11 @@ def naive(state, batch):
     noise = 2 * SWAP_NOISE * jax.random.normal(noise_key, x.shape)  # images lie in [-1, 1] here
 
     def loss_of_discriminator(discriminator):
-        made = jax.lax.stop_gradient(generate(NETWORKS, EVERY_TERM, state.generator, x, noise))
+        made = jax.lax.stop_gradient(generate(NETWORKS, EVERY_TERM, state.generator, x, KEY, noise))
         return discriminator_loss(discriminator, NETWORKS, EVERY_TERM, x + noise, labels, made, discriminator_key)[0]
 
     def loss_of_generator(generator, discriminator):
-        made = generate(NETWORKS, EVERY_TERM, generator, x, noise)
+        made = generate(NETWORKS, EVERY_TERM, generator, x, KEY, noise)
         return generator_loss(made, discriminator, NETWORKS, EVERY_TERM, x, labels, generator_key)[0]
 
     descend = lambda rate: lambda value, gradient: value - rate * gradient  # noqa: E731
@@ -155,7 +156,7 @@ def naive(state, batch):
 @pytest.fixture(scope="module")
 def generated(state, batch):
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1) * 2.0 - 1.0)
-    return x, quick_jit(lambda params, x: generate(NETWORKS, EVERY_TERM, params, x))(state.generator, x)
+    return x, quick_jit(lambda params, x: generate(NETWORKS, EVERY_TERM, params, x, KEY))(state.generator, x)
 
 
 def test_what_no_weight_asks_for_is_not_made_and_the_rest_is_the_same(state, generated):
@@ -164,7 +165,7 @@ def test_what_no_weight_asks_for_is_not_made_and_the_rest_is_the_same(state, gen
 
     def with_changes(changes):
         weights = EVERY_TERM.replace(**changes)
-        return quick_jit(lambda params: generate(NETWORKS, weights, params, x))(state.generator)
+        return quick_jit(lambda params: generate(NETWORKS, weights, params, x, KEY))(state.generator)
 
     fewer, fewest = with_changes({"cycle": 0.0}), with_changes(none)
     assert fewer.swaps.cycles is None
@@ -182,7 +183,7 @@ def test_images_and_swaps_are_encoded_with_the_classifier_s_answers_to_them(stat
     networks = NETWORKS._replace(model=NETWORKS.model.clone(answers=CLASSES))
     kernel = np.random.default_rng(3).normal(size=(CLASSES, 4)).astype(np.float32)
     told = state.generator | {"class_encoder": state.generator["class_encoder"] | {"answer": {"kernel": kernel}}}
-    found = quick_jit(lambda params: generate(networks, EVERY_TERM, params, x))(told)
+    found = quick_jit(lambda params: generate(networks, EVERY_TERM, params, x, KEY))(told)
     seen = lambda images: 1.0 + np.log(toy_predict((images + 1.0) / 2.0) + 1e-3) / np.log(1e3)  # noqa: E731
     np.testing.assert_allclose(found.class_code, made.class_code + seen(x) @ kernel, atol=1e-4)
     encode = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))
@@ -246,7 +247,7 @@ def test_without_swaps_nothing_looks_at_any_and_all_networks_learn(state, batch)
     total = EVERY_TERM.image * found["image"] + EVERY_TERM.squared * found["squared"] + found["neighbourhood"]
     assert found["generator_total"] == pytest.approx(total, rel=1e-5)
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1)) * 2.0 - 1.0
-    made = quick_jit(lambda params: generate(NETWORKS, EVERY_TERM, params, x, swap=False))(state.generator)
+    made = quick_jit(lambda params: generate(NETWORKS, EVERY_TERM, params, x, KEY, swap=False))(state.generator)
     drawn = made.reconstructions
     assert found["image"] == pytest.approx(2.0 * float(np.abs(drawn - x).mean()), rel=1e-4)
     assert found["squared"] == pytest.approx(2.0 * float(np.square(drawn - x).mean()), rel=1e-4)
@@ -361,7 +362,7 @@ def test_swaps_are_drawn_with_the_class_codes_of_their_partners(generated, state
 def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state):
     x, made = generated
     keeping = NETWORKS._replace(residual="exemplar")
-    kept = quick_jit(lambda p: generate(keeping, EVERY_TERM, p, x))(state.generator)
+    kept = quick_jit(lambda p: generate(keeping, EVERY_TERM, p, x, KEY))(state.generator)
     np.testing.assert_allclose(kept.swaps.changes, made.swaps.images - made.reconstructions, atol=1e-5)
     np.testing.assert_allclose(
         kept.swaps.images, draw_on(x, made.reconstructions, made.swaps.images, span=2.0), atol=1e-5
@@ -370,7 +371,7 @@ def test_a_model_that_keeps_residuals_keeps_exemplars_in_swaps(generated, state)
 
 def test_a_model_that_keeps_detail_adds_it_to_swaps(generated, state):
     x, made = generated
-    kept = quick_jit(lambda p: generate(NETWORKS._replace(residual="detail"), EVERY_TERM, p, x))(state.generator)
+    kept = quick_jit(lambda p: generate(NETWORKS._replace(residual="detail"), EVERY_TERM, p, x, KEY))(state.generator)
     expected = add_detail(x, made.reconstructions, made.swaps.images, span=2.0)
     np.testing.assert_allclose(kept.swaps.images, expected, atol=1e-5)
 
@@ -381,7 +382,7 @@ def test_the_gradient_of_swaps_that_keep_exemplars_is_that_of_what_was_drawn(gen
 
     def through_swaps(keep):
         networks = NETWORKS._replace(residual="exemplar" if keep else "")
-        total = lambda p: (weights * generate(networks, EVERY_TERM, p, x).swaps.images).sum()  # noqa: E731
+        total = lambda p: (weights * generate(networks, EVERY_TERM, p, x, KEY).swaps.images).sum()  # noqa: E731
         return quick_jit(jax.grad(total))(state.generator)
 
     plain, kept = through_swaps(False), through_swaps(True)
@@ -394,7 +395,7 @@ def test_computing_anew_gives_the_same_gradients_and_keeps_less(generated, state
 
     def gradient(remat):
         networks = NETWORKS._replace(remat=remat)
-        return jax.grad(lambda p: jnp.square(generate(networks, EVERY_TERM, p, x).swaps.cycles).sum())
+        return jax.grad(lambda p: jnp.square(generate(networks, EVERY_TERM, p, x, KEY).swaps.cycles).sum())
 
     chex.assert_trees_all_close(*(quick_jit(gradient(remat))(state.generator) for remat in (False, True)), rtol=1e-4)
     kept, anew = (str(jax.make_jaxpr(gradient(remat))(state.generator)) for remat in (False, True))
@@ -405,7 +406,7 @@ def test_computing_anew_gives_the_same_gradients_and_keeps_less(generated, state
 def test_noise_is_on_swaps_before_they_are_encoded_again(generated, state):
     x, made = generated
     noise = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
-    noisy = quick_jit(lambda p: generate(NETWORKS, EVERY_TERM, p, x, noise))(state.generator)
+    noisy = quick_jit(lambda p: generate(NETWORKS, EVERY_TERM, p, x, KEY, noise))(state.generator)
     np.testing.assert_allclose(noisy.swaps.images, made.swaps.images + noise, atol=1e-5)
     code, _ = quick_jit(lambda x: NETWORKS.model.apply({"params": state.generator}, x, method="encode"))(
         noisy.swaps.images

@@ -130,6 +130,8 @@ def check_settings(config: Any) -> Config:
         raise ConfigError(
             "loss.leakage compares images of several pairs: set it to 0, or train.batch_size to 2 or more"
         )
+    if config.loss.bits and not config.model.individual_code_rounded:
+        raise ConfigError("loss.bits counts the bits of rounded codes: set model.individual_code_rounded, or it to 0")
     return config
 
 
@@ -164,6 +166,11 @@ def check_model(config: Config, image_shape: tuple[int, int, int]) -> None:
         raise ConfigError(f"images must have 1 or 3 channels, not {image_shape[2]}")
     model = config.model
     _check_values({f"model.{key}": value for key, value in flatten(model).items()})
+    if model.individual_code_rounded and not model.individual_code_channels:
+        raise ConfigError(
+            "model.individual_code_rounded rounds the numbers of a bottleneck: set model.individual_code_channels to "
+            "how many channels it has, or individual_code_rounded to False"
+        )
     side = min(_padded_sides(model, image_shape)) // model.block
     if model.individual_downsamplings and side < 2 * 2**model.individual_downsamplings:
         raise ConfigError(
@@ -200,6 +207,7 @@ def asked_in_steps(config: Config) -> list[str]:
         "loss.consistency": config.loss.consistency,
         "loss.fidelity": config.loss.fidelity,
         "model.answers": config.model.answers,
+        "model.individual_answers": config.model.individual_answers,
     }
     return [key for key, value in found.items() if value]
 

@@ -68,6 +68,7 @@ def official() -> Config:
                 "class_head_width": 0,
                 "individual_downsamplings": 2,
                 "individual_code_channels": 0,
+                "individual_code_rounded": False,  # to whole numbers, whose bits are counted
                 "individual_norm": "instance",
                 "residual_blocks": 6,
                 "mlp_width": 256,
@@ -77,6 +78,7 @@ def official() -> Config:
                 "upsample_kernel": 5,
                 "output_kernel": 7,
                 "answers": False,  # the class encoder is told the classifier's answer beside the image
+                "individual_answers": False,  # so is the individual encoder: its code is relative to the class
                 "block": 1,  # side of the blocks of pixels that networks take as channels
                 "dtype": "float32",
             },
@@ -105,6 +107,7 @@ def official() -> Config:
                 "consistency": 0.0,
                 "fidelity": 0.0,
                 "leakage": 0.0,
+                "bits": 0.0,
                 "discriminator_class": 2.0,
                 "gradient_penalty": 0.0,
             },

@@ -55,7 +55,7 @@ class CompiledModel:
         slots = max(self._rows // (2 * devices), 1)  # rows that each device decodes together
         self._keep = bool(record.config.model.keep_residual)
         model = generator_of(record)
-        self._told = bool(model.answers)
+        self._told = bool(model.told)
         encode, decode = make_codec(model, record.image_shape[:2], record.config.model.residual)
         self._shared = functools.cache(first_call_alone)
         self._encode = {keep: jax.jit(functools.partial(encode, params, keep=keep)) for keep in (False, True)}

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from cae_jax.models.class_encoder import ClassEncoder
+from cae_jax.models.code_prior import CodePrior
 from cae_jax.models.decoder import Decoder
 from cae_jax.models.individual_encoder import IndividualEncoder
 from cae_jax.models.layers import from_blocks, smooth, to_blocks
@@ -24,6 +25,7 @@ class CAE(nn.Module):
         class_head_width: 0 for the published head, else the hidden width (see `ClassEncoder`).
         individual_downsamplings: downsamplings of the individual encoder; the decoder upsamples as often.
         individual_code_channels: 0 for the published code, else the channels of a bottleneck.
+        individual_code_rounded: whether the bottleneck's numbers are whole, so that a code holds a number of bits.
         individual_norm: 'instance', as published, or 'layer' (see `IndividualEncoder`).
         residual_blocks: residual blocks of the individual encoder, and of the decoder.
         mlp_width: hidden width of the decoder's MLP.
@@ -33,6 +35,7 @@ class CAE(nn.Module):
         block: side of the blocks of pixels that both encoders take as channels, and the decoder draws at once; 1 for
             pixels one by one, as published.
         answers: number K of classes whose probabilities the class encoder is told beside the image; 0 for none.
+        individual_answers: likewise of the individual encoder.
         dtype: type that is computed in, by name: 'float32' or 'bfloat16'. Parameters, codes and images stay float32.
     """
 
@@ -44,6 +47,7 @@ class CAE(nn.Module):
     class_head_width: int
     individual_downsamplings: int
     individual_code_channels: int
+    individual_code_rounded: bool
     individual_norm: str
     residual_blocks: int
     mlp_width: int
@@ -52,7 +56,13 @@ class CAE(nn.Module):
     output_kernel: int
     block: int
     answers: int
+    individual_answers: int
     dtype: str
+
+    @property
+    def told(self) -> int:
+        """Number K of classes whose probabilities `encode` needs; 0 if it needs none."""
+        return self.answers or self.individual_answers
 
     @property
     def stride(self) -> int:
@@ -75,10 +85,13 @@ class CAE(nn.Module):
             downsamplings=self.individual_downsamplings,
             residual_blocks=self.residual_blocks,
             code_channels=self.individual_code_channels,
+            rounded=self.individual_code_rounded,
             norm=self.individual_norm,
             kernel=self.stem_kernel,
             dtype=dtype,
         )
+        if self.individual_code_rounded:
+            self.code_prior = CodePrior()
         self.decoder = Decoder(
             channels=self.channels * self.block**2,
             width=self.width,
@@ -91,18 +104,31 @@ class CAE(nn.Module):
             dtype=dtype,
         )
 
-    def encode(self, images: jax.Array, answers: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    def code_bits(self, individual_code: jax.Array) -> jax.Array:
+        """Bits `[batch]` of individual codes that are rounded, or have noise in place of it."""
+        return self.code_prior(individual_code)
+
+    def encode(
+        self, images: jax.Array, answers: jax.Array | None = None, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Encodes `[batch, height, width, channels]` in [-1, 1].
 
         Args:
             images: see above.
-            answers: the classifier's probabilities for them, `[batch, K]`; used, and needed, where `answers` is K.
+            answers: the classifier's probabilities for them, `[batch, K]`; needed where `told` is K.
+            key: PRNG key of uniform noise in place of rounding, for training; None to round.
 
         Returns:
             Individual codes `[batch, h, w, code]` and class codes `[batch, class_code_size]`.
         """
         blocks = to_blocks(images, self.block)
-        return self.individual_encoder(blocks), self.class_encoder(blocks, answers if self.answers else None)
+        individual = self.individual_encoder(blocks, answers if self.individual_answers else None)
+        if self.individual_code_rounded:
+            if key is None:
+                individual = jnp.round(individual)
+            else:
+                individual += jax.random.uniform(key, individual.shape, individual.dtype, -0.5, 0.5)
+        return individual, self.class_encoder(blocks, answers if self.answers else None)
 
     def decode(self, individual_code: jax.Array, class_code: jax.Array) -> jax.Array:
         """Decodes codes, as `encode` returns them, into `[batch, height, width, channels]` in [-1, 1]."""
@@ -111,5 +137,8 @@ class CAE(nn.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Reconstructs images, whose answers are not known: decodes their own codes."""
-        answers = jnp.zeros((len(images), self.answers)) if self.answers else None
-        return self.decode(*self.encode(images, answers))
+        answers = jnp.zeros((len(images), self.told)) if self.told else None
+        individual_code, class_code = self.encode(images, answers)
+        if self.individual_code_rounded and self.is_initializing():
+            self.code_prior(individual_code)
+        return self.decode(individual_code, class_code)

@@ -74,9 +74,10 @@ class Trainer(NamedTuple):
 
 
 def warmup_weights(weights: Weights) -> Weights:
-    """Weights of the loss terms in the warm-up: only reconstruction and telling the classes apart are trained."""
+    """Weights of the loss terms in the warm-up: reconstruction, telling the classes apart, what codes may hold."""
     told_apart = {"neighbourhood": 1.0, "discriminator_class": 1.0}
-    return UNWEIGHTED.replace(**told_apart, image=weights.image, squared=weights.squared)
+    kept = {name: getattr(weights, name) for name in ("image", "squared", "leakage", "bits")}
+    return UNWEIGHTED.replace(**told_apart, **kept)
 
 
 def build_trainer(

@@ -10,7 +10,7 @@ import numpy as np
 from cae_jax import images as image_ranges
 from cae_jax import metrics
 from cae_jax.classifiers import classes_of
-from cae_jax.models import CAE, make_codec
+from cae_jax.models import CAE, apply, make_codec
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import on_host, take
 from cae_jax.parallel.sharding import on_this_process, split_over_devices
@@ -30,6 +30,7 @@ class Functions(NamedTuple):
         reconstruct: `(params, images)` to their reconstructions, without anything kept from the exemplars.
         predict: the classifier, images to probabilities.
         oracle: the oracle, images to probabilities; None where there is none.
+        code_bits: `(params, individual codes)` to their bits `[batch]`; None where codes are not rounded.
     """
 
     encode: Callable
@@ -38,6 +39,7 @@ class Functions(NamedTuple):
     reconstruct: Callable
     predict: Predict
     oracle: Predict | None
+    code_bits: Callable | None = None
 
 
 def make_functions(
@@ -60,7 +62,7 @@ def make_functions(
 
     def told(function: Callable) -> Callable:
         on_devices = compiled(function)
-        if not model.answers:
+        if not model.told:
             return on_devices
         return lambda params, images: on_devices(params, images, predict(images))
 
@@ -72,6 +74,7 @@ def make_functions(
         told(lambda params, *seen: decode(params, *encode(params, *seen))),
         predict,
         oracle,
+        compiled(functools.partial(apply, model, method="code_bits")) if model.individual_code_rounded else None,
     )
 
 
@@ -172,6 +175,17 @@ class Evaluator:
             "reconstruction_ssim": float(alike.mean()),
         }
 
+    def _code_bits(self, params: Any) -> dict[str, float]:
+        """Bits of an individual code, in the mean over the split, where codes are rounded."""
+        encode, code_bits = self._functions.encode, self._functions.code_bits
+        if code_bits is None:
+            return {}
+        bits = self._map(
+            lambda rows: code_bits(params, encode(params, self._source.take(rows))[0].code),
+            np.arange(len(self._source)),
+        )
+        return {"individual_code_bits": float(bits.mean())}
+
     @functools.cached_property
     def _oracle_agreement(self) -> dict[str, float]:
         """Share of the split's images that the oracle, if there is one, gives the classifier's class."""
@@ -212,4 +226,4 @@ class Evaluator:
             self._predictions,
             self._seed,
         )
-        return {**self._scores(params, swaps), **leakage}
+        return {**self._scores(params, swaps), **leakage, **self._code_bits(params)}

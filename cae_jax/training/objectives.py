@@ -68,6 +68,7 @@ class Weights:
         consistency: cross-entropy of the donor's class in the classifier's answer to swaps.
         fidelity: divergence of the classifier's answer to a reconstruction from that to the image.
         leakage: dependence of individual codes on the class.
+        bits: bits of an individual code, where it is rounded.
         discriminator_class: cross-entropy of the class of real images, in the discriminator's loss.
         gradient_penalty: R1 penalty at real images, in the discriminator's loss.
     """
@@ -84,6 +85,7 @@ class Weights:
     consistency: float
     fidelity: float
     leakage: float
+    bits: float
     discriminator_class: float
     gradient_penalty: float
 
@@ -117,6 +119,7 @@ class Generated(NamedTuple):
     class_code: jax.Array
     reconstructions: jax.Array
     swaps: Swaps | None  # None while warming up
+    bits: jax.Array | None = None  # of the individual codes, where `weights.bits` is not 0
 
 
 def interleave(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -140,6 +143,7 @@ def generate(
     weights: Weights,
     params: Params,
     x: jax.Array,
+    key: jax.Array,
     noise: jax.Array | float = 0.0,
     swap: bool = True,
 ) -> Generated:
@@ -153,6 +157,7 @@ def generate(
         weights: weights of the losses; swaps are encoded again, and cycled, only if a loss on that has a weight.
         params: parameters of the generator.
         x: samples, `[2P, height, width, channels]` in [-1, 1].
+        key: PRNG key of the noise that individual codes have in place of rounding, where they are rounded.
         noise: noise that is added to the swaps.
         swap: whether to draw swaps.
     """
@@ -164,14 +169,15 @@ def generate(
 
     decode = run("decode")
 
-    def encode(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        if not model.answers:
-            return run("encode")(images)
-        return run("encode")(images, jax.lax.stop_gradient(networks.seen(images)))
+    def encode(images: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        answers = jax.lax.stop_gradient(networks.seen(images)) if model.told else None
+        return run("encode")(images, answers, key)
 
-    individual_code, class_code = encode(x)
+    key, key_of_swaps = jax.random.split(key)
+    individual_code, class_code = encode(x, key)
+    bits = run("code_bits")(individual_code) if weights.bits else None
     if not swap:
-        return Generated(individual_code, class_code, decode(individual_code, class_code), None)
+        return Generated(individual_code, class_code, decode(individual_code, class_code), None, bits)
     both = decode(interleave(individual_code, individual_code), interleave(class_code, exchange(class_code)))
     reconstructions, swaps = deinterleave(both)
     changes = swaps - reconstructions
@@ -181,10 +187,10 @@ def generate(
     swaps += noise
     made = Swaps(changes, swaps)
     if weights.class_code or weights.individual_code or weights.cycle:
-        made = made._replace(**dict(zip(("individual_code", "class_code"), encode(swaps), strict=True)))
+        made = made._replace(**dict(zip(("individual_code", "class_code"), encode(swaps, key_of_swaps), strict=True)))
     if weights.cycle:
         made = made._replace(cycles=decode(made.individual_code, class_code))
-    return Generated(individual_code, class_code, reconstructions, made)
+    return Generated(individual_code, class_code, reconstructions, made, bits)
 
 
 def _of_class(real_fake: jax.Array, classes: jax.Array) -> jax.Array:
@@ -302,6 +308,8 @@ def generator_loss(
         per_sample["proximity"] = losses.proximity_loss(swaps.changes)
     if weights.leakage:
         per_sample["leakage"] = losses.dependence_loss(generated.individual_code, labels)
+    if generated.bits is not None:
+        per_sample["bits"] = generated.bits
     if weights.neighbourhood:
         per_sample["neighbourhood"] = losses.neighbourhood_loss(generated.class_code, labels)
     if networks.predict is not None:

@@ -160,8 +160,8 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Terms]:
         taught = networks.taught(state.student) if isinstance(state, TaughtState) else networks
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
-        discriminator_key, generator_key, noise_key, augment_key = keys
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 5)
+        discriminator_key, generator_key, noise_key, augment_key, code_key = keys
         x = samples(batch, augment, augment_key, networks.model.stride)
         labels = batch["labels"].reshape(-1)
         if relabel and taught.predict is not None:
@@ -173,7 +173,7 @@ def make_train_step(
         if swap_noise:
             noise = 2.0 * swap_noise * jax.random.normal(noise_key, x.shape)
         generated, pull_back = jax.vjp(
-            lambda params: generate(taught, weights, params, x, noise, swap), state.generator
+            lambda params: generate(taught, weights, params, x, code_key, noise, swap), state.generator
         )
 
         (discriminator_total, discriminator_terms), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(

@@ -192,7 +192,7 @@ class Tutor:
         def draw(state: TaughtState, batch: dict[str, jax.Array]) -> jax.Array:
             key = jax.random.fold_in(state.key, state.step)
             x = samples(batch, augment, key, networks.model.stride)
-            made = generate(networks.taught(state.student), UNWEIGHTED, state.generator, x)
+            made = generate(networks.taught(state.student), UNWEIGHTED, state.generator, x, jax.random.fold_in(key, 1))
             assert made.swaps is not None
             seen = interleave(made.swaps.images, x)
             return image_ranges.from_model(seen, networks.image_size).clip(0.0, 1.0)

@@ -18,7 +18,8 @@ def build_model(config: Config, image_shape: tuple[int, int, int], num_classes: 
     """Builds the generator for images of a height, width and channels; raises `ConfigError` as `check_model` does."""
     check_model(config, image_shape)
     sizes = config.model.to_dict()
-    sizes["answers"] = num_classes if sizes["answers"] else 0
+    for name in ("answers", "individual_answers"):
+        sizes[name] = num_classes if sizes[name] else 0
     for name in ("keep_residual", "residual"):  # of swaps, not of the networks
         sizes.pop(name)
     return CAE(channels=image_shape[2], **sizes)
