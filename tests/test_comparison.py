@@ -80,10 +80,10 @@ def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_aga
     text = (tmp_path / "benchmark.md").read_text()
     assert "control: random map" in text
     leakage = json.loads((trained[0] / "metrics.json").read_text())["individual_code_leakage"]
-    assert f"| individual code leakage (best of two probes) | {leakage:.3f} |" in text
+    assert f"| individual code leakage (strongest of four probes) | {leakage:.3f} |" in text
     summary = (tmp_path / "summary.md").read_text()
     assert summary.splitlines()[0] == "| | AOPC ↑ | LeRF−MoRF ↑ | insertion ↑ | ROAD ↓ | seconds ↓ |"
-    assert f"| individual code leakage (best of two probes) | {leakage:.3f} |" in summary
+    assert f"| individual code leakage (strongest of four probes) | {leakage:.3f} |" in summary
 
     def refuse(setting):
         raise AssertionError("run again")

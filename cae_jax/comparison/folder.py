@@ -26,7 +26,7 @@ MODEL = {
     "swap_oracle_rate": "the same, by the oracle",
     "reconstruction_keep_rate": "reconstructions that keep their class",
     "class_code_knn_accuracy": "class code accuracy (kNN)",
-    "individual_code_leakage": "individual code leakage (best of two probes)",
+    "individual_code_leakage": "individual code leakage (strongest of four probes)",
     "individual_code_leakage_chance": "leakage at chance",
 }
 """Scores of the model itself, on the whole test split, by key of `metrics.json`."""
