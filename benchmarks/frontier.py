@@ -30,6 +30,7 @@ PROBES = {"linear": "o", "mlp": "D", "convolutional": "s", "svm": "^"}  # with t
 COLUMNS = (
     "swap_flip_rate",
     "swap_oracle_rate",
+    "swap_svm_rate",
     "reconstruction_keep_rate",
     "reconstruction_l1",
     "class_code_knn_accuracy",
@@ -37,7 +38,7 @@ COLUMNS = (
 )
 PANELS = {  # what is drawn over reconstruction L1, each score with its marker
     "leakage": {f"individual_code_leakage_{probe}": marker for probe, marker in PROBES.items()},
-    "rate": {"swap_flip_rate": "o", "swap_oracle_rate": "s", "reconstruction_keep_rate": "^"},
+    "rate": {"swap_flip_rate": "o", "swap_oracle_rate": "s", "swap_svm_rate": "D", "reconstruction_keep_rate": "^"},
 }
 
 
