@@ -26,18 +26,19 @@ SETTINGS = {
     }
     for channels, weight in ((8, 0), (8, 4), (8, 10), (8, 20), (4, 10), (16, 10))
 }
+PROBES = {"linear": "o", "mlp": "D", "convolutional": "s", "svm": "^"}  # with their markers
 COLUMNS = (
     "swap_flip_rate",
     "swap_oracle_rate",
+    "swap_svm_rate",
     "reconstruction_keep_rate",
     "reconstruction_l1",
     "class_code_knn_accuracy",
-    "individual_code_leakage_linear",
-    "individual_code_leakage_convolutional",
+    *(f"individual_code_leakage_{probe}" for probe in PROBES),
 )
 PANELS = {  # what is drawn over reconstruction L1, each score with its marker
-    "leakage": {"individual_code_leakage_linear": "o", "individual_code_leakage_convolutional": "s"},
-    "rate": {"swap_flip_rate": "o", "swap_oracle_rate": "s", "reconstruction_keep_rate": "^"},
+    "leakage": {f"individual_code_leakage_{probe}": marker for probe, marker in PROBES.items()},
+    "rate": {"swap_flip_rate": "o", "swap_oracle_rate": "s", "swap_svm_rate": "D", "reconstruction_keep_rate": "^"},
 }
 
 

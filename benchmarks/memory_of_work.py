@@ -81,7 +81,8 @@ def evaluation(count: int) -> tuple[float, float]:
     train, test = _Images(count, shape), _Images(count, shape)
     functions = Functions(encode, encode, draw, lambda _, images: np.asarray(images), predict, predict)
     evaluator = Evaluator(functions, train, train.labels, test, test.labels, seed=0)
-    probes.fit_convolutional_probe = functools.partial(probes.fit_convolutional_probe, steps=4)  # as large, but quick
+    for fit in (probes.fit_convolutional_probe, probes.fit_mlp_probe):  # as large, but quick
+        setattr(probes, fit.__name__, functools.partial(fit, steps=4))
     before = _peak()
     evaluator.evaluate(None, 2 * count)
     return before, _peak()

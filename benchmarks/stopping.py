@@ -8,12 +8,13 @@ Explains test images toward random other classes, once for each confidence, and 
 import argparse
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from rich.console import Console
 
+from cae_jax.classifiers import Classify, svm_judge
 from cae_jax.cli import console as program
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
@@ -23,21 +24,19 @@ from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import load_oracle
 
 CONFIDENCES = (0.9, 0.99, "typical")
-Judge = Callable[[np.ndarray], np.ndarray]
-"""Images `[N, height, width, channels]` in [0, 1] to probabilities `[N, K]`."""
 
 
-def row_of(found: Explanation, judges: Mapping[str, Judge]) -> dict[str, float]:
+def row_of(found: Explanation, judges: Mapping[str, Classify]) -> dict[str, float]:
     """The figures of one confidence, by name: what was reached, and of that, the judges' agreement and the distance.
 
     Args:
         found: explanations.
-        judges: by name; each agrees where the target is its most probable class.
+        judges: images `[N, height, width, channels]` in [0, 1] to classes `[N]`, by name.
     """
     walked = np.isin(found.status, (Ending.FLIPPED, Ending.WEAK, Ending.NOT_FLIPPED))
     reached = found.status == Ending.FLIPPED
     images, targets = found.counterfactual[reached], found.target[reached]
-    agreement = {name: float((judge(images).argmax(-1) == targets).mean()) for name, judge in judges.items()}
+    agreement = {name: float((judge(images) == targets).mean()) for name, judge in judges.items()}
     return {
         "of all": float(reached.mean()),
         "of the reconstructed": float(reached.sum() / max(walked.sum(), 1)),
@@ -63,7 +62,10 @@ def main() -> int:
         images = np.asarray(to_unit(source.take(np.sort(rng.permutation(len(source))[: options.images]))))
         targets = (explainer.predict(images).argmax(-1) + rng.integers(1, classes, len(images))) % classes
         answer = jax.jit(oracle.predict)
-        judges = {"oracle": lambda images: map_batches(answer, images)}
+        judges: dict[str, Classify] = {"oracle": lambda images: map_batches(answer, images).argmax(-1)}
+        config = explainer.record.config
+        if svm := svm_judge(explainer.dataset.train, config.evaluation.svm_images, config.seed):
+            judges["SVM"] = svm
         for number, confidence in enumerate(CONFIDENCES):
             row = row_of(explainer.explain(images, targets, confidence=confidence), judges)
             if not number:

@@ -66,6 +66,7 @@ def scored_briefly():
     """Scores and describes models within it by few swaps, few decoded images and probes of few steps."""
     fewer = (
         (probes, "fit_convolutional_probe", {"steps": 40}),
+        (probes, "fit_mlp_probe", {"steps": 40}),
         (manifold, "pervasiveness", {"swaps": 10}),
         (manifold, "coherency", {"codes": 5, "individuals": 5}),
         (manifold, "smoothness", {"codes": 20}),

@@ -96,6 +96,7 @@ def test_shipped_configs_pass_as_they_are(name):
         ("train.log_every", -20, "train.log_every must be 1 or more, not -20"),
         ("train.ema_decay", 1.0, "train.ema_decay must be 0 or more and below 1, not 1.0"),
         ("evaluation.swaps", 0, "evaluation.swaps must be 1 or more, not 0"),
+        ("evaluation.svm_images", -1, "evaluation.svm_images must be 0 or more (0 leaves the second judge out)"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(key, value, message):

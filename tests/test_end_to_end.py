@@ -75,13 +75,16 @@ def test_a_run_leaves_what_it_promises(trained):
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert metrics == json.loads(json.dumps(result))
     promised = (
-        "classifier_accuracy oracle_accuracy swap_flip_rate swap_oracle_rate reconstruction_keep_rate "
-        "reconstruction_l1 class_code_knn_accuracy individual_code_leakage individual_code_leakage_chance "
-        "train_seconds steps images_per_second data_source seed versions"
+        "classifier_accuracy oracle_accuracy svm_accuracy swap_flip_rate swap_oracle_rate swap_svm_rate "
+        "oracle_agreement svm_agreement reconstruction_keep_rate reconstruction_l1 class_code_knn_accuracy "
+        "individual_code_leakage individual_code_leakage_linear individual_code_leakage_mlp "
+        "individual_code_leakage_convolutional individual_code_leakage_svm individual_code_leakage_chance "
+        "individual_code_leakage_svm_images train_seconds steps images_per_second data_source seed versions"
     )
     assert set(promised.split()) <= set(metrics)
     assert metrics["classifier_accuracy"] > 0.3
-    assert all(0 <= metrics[name] <= 1 for name in promised.split()[:9])
+    assert metrics["svm_accuracy"] > 0.5  # of 400 digits
+    assert all(0 <= metrics[name] <= 1 for name in promised.split()[:17])
     assert metrics["steps"] == 6
     assert metrics["data_source"] == str(DIGITS)
     lines = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
@@ -323,12 +326,14 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
 
 def test_the_oracle_can_be_left_out(trained, tmp_path):
     config = small_config(
-        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.steps": "2"}
+        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.steps": "2"},
+        **{"evaluation.svm_images": "0"},
     )
     console = Console(file=io.StringIO(), width=200)
     result = loop.train(config, tmp_path / "alone", console)
     assert result["oracle_accuracy"] is None
     assert not {"swap_oracle_rate", "oracle_agreement"} & set(result)
+    assert not [name for name in result if "svm" in name and "leakage" not in name]
     assert not (tmp_path / "alone" / "oracle").exists()
     assert "oracle" not in console.file.getvalue().replace("oracle_accuracy", "")
     Explainer.load(tmp_path / "alone").save_package(tmp_path / "package")

@@ -14,7 +14,7 @@ from cae_jax.training.evaluation import Evaluator, Functions
 LABELS = np.arange(20, dtype=np.int32) % 2
 
 
-def scores_of(decode):
+def scores_of(decode, svm=None):
     """Of a model on images that are grey, of a brightness for each class, with a corner of their own."""
     images = np.full((20, 4, 4, 1), 40, np.uint8) + 120 * LABELS[:, None, None, None].astype(np.uint8)
     images[:, 0, 0, 0] = np.arange(20)
@@ -34,8 +34,20 @@ def scores_of(decode):
         lambda params, images: images,
         predict,
         predict,
+        svm,
     )
     return Evaluator(functions, source, LABELS, source, LABELS, seed=0).validate(None)
+
+
+def test_the_second_judge_says_of_swaps_and_images_what_it_sees_beside_the_oracle():
+    sees = lambda images: np.asarray(images[:, 3, 3, 0] > (76.5 if images.dtype == np.uint8 else 0.3), np.int32)  # noqa: E731
+    scores = scores_of(only_a_pixel, sees)
+    assert scores["swap_svm_rate"] == scores["swap_oracle_rate"] == scores["svm_agreement"] == 1.0
+    blind = scores_of(only_a_pixel, lambda images: np.zeros(len(images), np.int32))
+    assert blind["svm_agreement"] == blind["svm_accuracy"] == np.mean(LABELS == 0)
+    assert 0.3 < blind["swap_svm_rate"] < 0.7
+    assert blind["swap_oracle_rate"] == 1.0
+    assert not {"swap_svm_rate", "svm_agreement", "svm_accuracy"} & set(scores_of(only_a_pixel))
 
 
 def only_a_pixel(individual, code):

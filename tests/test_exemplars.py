@@ -95,6 +95,6 @@ def test_leakage_is_of_what_the_encoder_says_not_of_exemplars_carried_along():
 
     kept, plain = scores("exemplar"), scores("")
     leakage = [name for name in plain if name.startswith("individual_code_leakage")]
-    assert len(leakage) == 5
+    assert len(leakage) == 8
     assert {name: kept[name] for name in leakage} == {name: plain[name] for name in leakage}
     assert kept["swap_probability"] != plain["swap_probability"]

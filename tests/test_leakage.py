@@ -1,5 +1,6 @@
 """What leaks into individual codes, and how much memory it takes to find out."""
 
+import functools
 import tracemalloc
 
 import numpy as np
@@ -9,7 +10,13 @@ from sklearn.preprocessing import StandardScaler
 
 from cae_jax.data import ArraySource
 from cae_jax.metrics import individual_code_leakage, leakage
-from cae_jax.metrics.probes import fit_convolutional_probe, fit_linear_probe
+from cae_jax.metrics.probes import (
+    fit_convolutional_probe,
+    fit_linear_probe,
+    fit_mlp_probe,
+    fit_standard,
+    fit_svm_probe,
+)
 from cae_jax.parallel import batching
 
 
@@ -42,7 +49,7 @@ def leakage_of(encode, train, test, seed=0):
 
 
 @pytest.mark.usefixtures("whole_probe")
-def test_leakage_is_the_better_of_two_probes_against_what_is_right_by_chance():
+def test_leakage_is_the_strongest_of_four_probes_against_what_is_right_by_chance():
     train, test = classes_of(300), classes_of(200, 1)
     found = leakage_of(telling, train, test)
     assert found["individual_code_leakage"] > 0.99
@@ -51,20 +58,47 @@ def test_leakage_is_the_better_of_two_probes_against_what_is_right_by_chance():
     assert hidden["individual_code_leakage_chance"] == chance
     assert hidden["individual_code_leakage"] < chance + 0.12  # deviation 0.035
     for names in (found, hidden):
-        assert names["individual_code_leakage"] == max(
-            names["individual_code_leakage_linear"], names["individual_code_leakage_convolutional"]
+        probes = [names[f"individual_code_leakage_{probe}"] for probe in ("linear", "mlp", "convolutional", "svm")]
+        assert names["individual_code_leakage"] == max(probes)
+        assert names["individual_code_leakage_images"] == names["individual_code_leakage_svm_images"] == 300
+
+
+@pytest.mark.usefixtures("whole_probe")
+def test_each_of_the_probes_is_asked_about_every_held_out_image(monkeypatch):
+    train, test = classes_of(300), classes_of(200, 1)
+    answers = {"linear": 0, "mlp": 1, "convolutional": 2, "svm": 3}  # a class that there is not is never right
+    for name, answer in answers.items():
+        monkeypatch.setattr(
+            leakage.probes,
+            f"fit_{name}_probe",
+            lambda *_, answer=answer, **__: lambda codes: np.full(len(codes), answer),
         )
-        assert names["individual_code_leakage_images"] == 300
+    found = leakage_of(telling, train, test)
+    for name, answer in answers.items():
+        assert found[f"individual_code_leakage_{name}"] == np.mean(test == answer)
+
+
+def test_the_support_vector_machine_is_fitted_to_a_sample_of_bounded_size_that_is_said(monkeypatch):
+    sizes = []
+
+    def fit(rows, labels):
+        sizes.append((len(rows), len(labels)))
+        return fit_svm_probe(rows, labels)
+
+    monkeypatch.setattr(leakage, "SVM_CODES", 120)
+    monkeypatch.setattr(leakage.probes, "fit_svm_probe", fit)
+    found = leakage_of(telling, classes_of(300), classes_of(200, 1))
+    assert sizes == [(120, 120)]
+    assert found["individual_code_leakage_svm_images"] == 120
+    assert found["individual_code_leakage_images"] == 300
+    assert found["individual_code_leakage_svm"] > 0.95
 
 
 @pytest.fixture
 def whole_probe(monkeypatch):
-    """The probe of `conftest.py` takes ten steps."""
-    monkeypatch.setattr(
-        leakage.probes,
-        "fit_convolutional_probe",
-        lambda *rows, seed: fit_convolutional_probe(*rows, seed=seed, steps=80),
-    )
+    """The networks' probes take 80 steps."""
+    for fit in (fit_convolutional_probe, fit_mlp_probe):
+        monkeypatch.setattr(leakage.probes, fit.__name__, functools.partial(fit, steps=80))
 
 
 def test_codes_that_do_not_fit_are_sampled_by_seed(monkeypatch):
@@ -104,14 +138,51 @@ def test_a_linear_probe_of_few_long_codes_is_the_same_regression(classes):
     plain = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(codes.reshape(40, -1)), labels)
     expected = plain.predict(scaler.transform(held_out.reshape(300, -1)))
     assert len(set(expected)) == classes
-    assert (fit_linear_probe(codes, labels)(held_out) == expected).mean() > 0.99
+    rows, standard = fit_standard(codes)
+    assert rows.shape[1] <= 40
+    assert (fit_linear_probe(rows, labels)(standard(held_out)) == expected).mean() > 0.99
+
+
+def test_rows_of_few_long_codes_are_as_far_apart_as_the_standardised_codes():
+    codes = np.random.default_rng(0).normal(3.0, 2.0, size=(20, 4, 4, 8)).astype(np.float32)
+    rows, standard = fit_standard(codes)
+    plain = StandardScaler().fit_transform(codes.reshape(20, -1))
+    apart = lambda rows: np.linalg.norm(rows[:, None] - rows, axis=-1)  # noqa: E731
+    np.testing.assert_allclose(apart(rows), apart(plain), atol=1e-3)
+    np.testing.assert_allclose(standard(codes), rows, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_codes_that_are_all_the_same_tell_every_probe_the_most_frequent_class(size):
+    codes = np.full((30, size, size, 8), 0.1, np.float32)
+    labels = np.repeat([0, 1, 1], 10)
+    rows, standard = fit_standard(codes)
+    fitted = fit_linear_probe(rows, labels), fit_svm_probe(rows, labels), fit_mlp_probe(rows, labels, seed=0, steps=60)
+    for probe in fitted:
+        np.testing.assert_array_equal(probe(standard(codes[:3])), 1)
+
+
+def test_a_perceptron_and_a_support_vector_machine_read_what_a_linear_probe_cannot():
+    def draw(count, seed):
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (count, 2))
+        codes = np.random.default_rng(seed + 1).normal(size=(count, 2, 2, 2)).astype(np.float32) * 0.3
+        codes[:, 0, 0] += signs
+        return codes, (signs.prod(-1) > 0).astype(np.int32)
+
+    (codes, labels), (held_out, truth) = draw(300, 0), draw(300, 2)
+    rows, standard = fit_standard(codes)
+    right = lambda probe: (probe(standard(held_out)) == truth).mean()  # noqa: E731
+    assert right(fit_linear_probe(rows, labels)) < 0.65
+    assert right(fit_svm_probe(rows, labels)) > 0.9
+    assert right(fit_mlp_probe(rows, labels, seed=0, steps=100)) > 0.9
 
 
 def test_the_codes_of_a_call_are_all_that_is_held_besides_the_sample(monkeypatch):
     each = 64 * 64 * 16 * 4
     monkeypatch.setattr(batching, "MOST_ROWS", 4)
     monkeypatch.setattr(leakage, "SAMPLE_BYTES", 16 * each)
-    monkeypatch.setattr(leakage.probes, "fit_convolutional_probe", lambda *_, seed: lambda codes: np.zeros(len(codes)))
+    for probe in ("convolutional", "mlp"):
+        monkeypatch.setattr(leakage.probes, f"fit_{probe}_probe", lambda *_, seed: lambda codes: np.zeros(len(codes)))
 
     def encode(images):
         return np.broadcast_to(images[:, :1, :1].astype(np.float32), (len(images), 64, 64, 16)).copy()

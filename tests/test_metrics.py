@@ -9,6 +9,7 @@ from cae_jax.metrics import (
     knn_accuracy,
     linear_probe_accuracy,
     majority_share,
+    mlp_probe_accuracy,
 )
 
 
@@ -64,6 +65,7 @@ def make_codes(separable, count, seed):
 
 PROBES = {
     "linear": linear_probe_accuracy,
+    "perceptron": lambda *arrays: mlp_probe_accuracy(*arrays, seed=0, steps=40),
     "convolutional": lambda *arrays: convolutional_probe_accuracy(*arrays, seed=0, steps=40),
     "neighbours": lambda c, y, d, z: knn_accuracy(c.reshape(len(c), -1), y, d.reshape(len(d), -1), z),
 }

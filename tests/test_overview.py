@@ -209,8 +209,7 @@ def test_leakage_is_that_of_the_evaluation_whether_or_not_the_exemplar_is_carrie
     assert carries == [True, False]
     carried = describe_probes(encode_splits(keeping, ("train", "test")), 0)
     assert carried["individual_code_leakage"] == pytest.approx(found["individual_code_leakage"], abs=0.02)
-    names = {"individual_code_linear_leakage": "linear", "individual_code_convolutional_leakage": "convolutional"}
-    for here, there in names.items():
-        assert found[here] == pytest.approx(trained[1][f"individual_code_leakage_{there}"], abs=0.02)
-    assert found["individual_code_leakage"] == pytest.approx(trained[1]["individual_code_leakage"], abs=0.02)
-    assert found["chance"] == trained[1]["individual_code_leakage_chance"]
+    leakage = {name: value for name, value in trained[1].items() if name.startswith("individual_code_leakage")}
+    assert len(leakage) == 8
+    for name, value in leakage.items():
+        assert found[name] == pytest.approx(value, abs=0.02)

@@ -30,7 +30,7 @@ def test_judges_are_asked_about_what_was_reached_and_rates_are_of_all():
         tried=np.ones(count, int),
         confident=np.ones(count, int),
     )
-    strict = lambda images: np.eye(2)[(images[:, 0, 0, 0] > 0.9).astype(int)]  # noqa: E731
+    strict = lambda images: (images[:, 0, 0, 0] > 0.9).astype(int)  # noqa: E731
     row = row_of(found, {"strict": strict})
     assert row["of all"] == 0.6
     assert row["of the reconstructed"] == 0.75

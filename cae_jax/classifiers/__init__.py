@@ -24,6 +24,7 @@ from cae_jax.classifiers.foreign import Foreign, Reference, load_foreign, wrap_f
 from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_classifier, make_logits, make_predict
 from cae_jax.classifiers.outputs import make_head
 from cae_jax.classifiers.preparation import Preparation
+from cae_jax.classifiers.support_vectors import Classify, svm_judge
 from cae_jax.classifiers.taps import last_convolution, make_tap
 from cae_jax.classifiers.torch_models import read_tensors, write_tensors
 
@@ -31,6 +32,7 @@ __all__ = [
     "ASKED",
     "Classifier",
     "ClassifierError",
+    "Classify",
     "Contract",
     "Foreign",
     "Identity",
@@ -58,6 +60,7 @@ __all__ = [
     "read_identity",
     "read_tensors",
     "same_answers",
+    "svm_judge",
     "with_sound_gradients",
     "wrap_function",
     "write_tensors",

@@ -18,22 +18,24 @@ INTROS = {
     "attributions": "Which pixels made the classifier answer as it did? Cells of pixels are removed in the order of "
     "the map, most or least relevant first, and the answer's probability is watched.",
     "counterfactuals": "What would the image look like in another class? Each image has the same target for all "
-    "methods; an oracle that no method has seen says whether it is of that class.",
+    "methods; two judges that no method has seen, an oracle and an SVM, say whether it is of that class.",
 }
 
 MODEL = {
     "swap_flip_rate": "pervasiveness: swaps that take the donor's class",
     "swap_oracle_rate": "the same, by the oracle",
+    "swap_svm_rate": "the same, by the SVM",
     "reconstruction_keep_rate": "reconstructions that keep their class",
     "class_code_knn_accuracy": "class code accuracy (kNN)",
-    "individual_code_leakage": "individual code leakage (best of two probes)",
+    "individual_code_leakage": "individual code leakage (strongest of four probes)",
     "individual_code_leakage_chance": "leakage at chance",
 }
 """Scores of the model itself, on the whole test split, by key of `metrics.json`."""
 
 
 def _model_table(setting: Setting) -> str:
-    rows = [f"| {text} | {setting.model_scores[key]:.3f} |" for key, text in MODEL.items()]
+    scores = setting.model_scores
+    rows = [f"| {text} | {scores[key]:.3f} |" for key, text in MODEL.items() if key in scores]
     return "\n".join(["| the CAE itself | |", "|---|---|", *rows])
 
 

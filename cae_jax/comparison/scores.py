@@ -108,7 +108,7 @@ class CounterfactualScores:
 
     def __call__(self, found: Counterfactuals) -> dict[str, Score]:
         """Returns the scores of counterfactuals, by name; each KID is a single value of all images together."""
-        task, (protocol, judge, truth) = self._task, self._judge
+        task, (protocol, judge, svm, truth) = self._task, self._judge
         images, targets = np.asarray(found.images, np.float32), task.targets
         answers, oracle = task.explainer.predict(images), map_batches(judge.predict, images)
         rows = np.arange(len(images))
@@ -124,6 +124,8 @@ class CounterfactualScores:
             "COUT": _higher(metrics.cout(task.classifier.predict, task.images, images, task.classes, targets)),
             "shift": _higher(found.shifts),
         }
+        if svm is not None:
+            scores["SVM"] = _higher(svm(images) == targets)
         if truth is not None:
             true_images = truth.counterfactuals[rows, targets] / np.float32(255.0)
             scores["truth L1"] = lower(metrics.distance_to_truth(images, true_images))

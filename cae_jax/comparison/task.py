@@ -78,11 +78,13 @@ class Judge(NamedTuple):
     Attributes:
         protocol: settings of the scores.
         oracle: oracle, an independent classifier.
+        svm: second judge, images to classes; None if the run left it out.
         truth: true masks, counterfactuals and planted shortcuts; None if the data set does not have them.
     """
 
     protocol: Protocol
     oracle: WhiteBox
+    svm: classifiers.Classify | None
     truth: Truth | None
 
 
@@ -206,6 +208,8 @@ def open_setting(config: Config, workdir: pathlib.Path, console: Console) -> Set
     )
     truth = true_answers(data, protocol.split, rows) if data.startswith("phantom/") else None
     oracle = load_oracle(workdir)
-    judge = Judge(protocol, _own(oracle.params, oracle.facts), truth)
+    own = explainer.record.config
+    svm = classifiers.svm_judge(explainer.dataset.train, own.evaluation.svm_images, own.seed)
+    judge = Judge(protocol, _own(oracle.params, oracle.facts), svm, truth)
     scored = workdir / "metrics.json"
     return Setting(task, judge, rows, json.loads(scored.read_text()) if scored.exists() else {})

@@ -101,6 +101,7 @@ RULES = {
     "train.log_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,
     "evaluation.swaps": POSITIVE,
+    "evaluation.svm_images": NOT_NEGATIVE._replace(words="0 or more (0 leaves the second judge out)"),
 }
 
 

@@ -131,7 +131,10 @@ def official() -> Config:
                 "log_every": 20,  # steps
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
-            "evaluation": {"swaps": 10_000},  # random swaps that a run is scored by at its end
+            "evaluation": {
+                "swaps": 10_000,  # random swaps that a run is scored by at its end
+                "svm_images": 5000,  # training images, at most, that the second judge learns; 0 leaves it out
+            },
         },
         type_safe=False,  # `config.conform` looks at types, once for all keys, and in sentences
     )

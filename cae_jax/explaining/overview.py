@@ -88,11 +88,7 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
         "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
         "class_code_linear_accuracy": metrics.linear_probe_accuracy(*class_codes),
         "class_code_mlp_accuracy": metrics.mlp_probe_accuracy(*class_codes, seed=seed),
-        "individual_code_leakage": leakage["individual_code_leakage"],
-        "individual_code_linear_leakage": leakage["individual_code_leakage_linear"],
-        "individual_code_convolutional_leakage": leakage["individual_code_leakage_convolutional"],
-        "individual_code_leakage_images": leakage["individual_code_leakage_images"],
-        "chance": leakage["individual_code_leakage_chance"],
+        **leakage,
     }
 
 

@@ -32,8 +32,10 @@ VERSION = 3  # version 2 had no answers to the training images themselves, versi
 SHOWN = (
     ("classifier_accuracy", "the classifier is right"),
     ("oracle_accuracy", "the oracle, a classifier that training never saw, is right"),
+    ("svm_accuracy", "the SVM, a second judge, which is no network, is right"),
     ("swap_flip_rate", "the classifier gives a swap its donor's class"),
     ("swap_oracle_rate", "so does the oracle"),
+    ("swap_svm_rate", "so does the SVM"),
     ("reconstruction_keep_rate", "reconstructions keep their class"),
     ("reconstruction_l1", "distance of reconstructions from images, in [0, 1]"),
     ("reconstruction_ssim", "structural similarity of reconstructions and images; 1 for equal ones"),

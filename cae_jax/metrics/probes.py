@@ -6,7 +6,6 @@ import, so it is imported when the first probe is fitted.
 """
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from cae_jax.parallel.batching import map_batches
 Predict = Callable[[np.ndarray], np.ndarray]
 """A fitted probe: codes `[M, ...]` to classes `[M]`."""
 
-MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of the convolutional probe
+MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of a network
 MOST_CELLS = 16  # greatest side of what its dense layers see; larger feature maps are average-pooled to that before
 
 
@@ -51,30 +50,29 @@ def _one_class(labels: np.ndarray) -> Predict | None:
     return (lambda codes: np.full(len(codes), labels[0])) if (labels == labels[0]).all() else None
 
 
-def fit_linear_probe(codes: np.ndarray, labels: np.ndarray) -> Predict:
-    """Fits logistic regression to standardised codes `[N, ...]`, flattened, and labels `[N]`.
+def fit_standard(codes: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Standardises codes `[N, ...]`, flattened, each number by itself, for probes that see them as rows of numbers.
 
-    Where a code has more numbers than there are codes, the regression is fitted to the codes' coordinates in the
-    subspace that they span. The predictions are the same, since the L2 penalty leaves no weights outside of it; and
-    memory grows with the number of codes, not with the number of classes times the size of a code.
+    Where a code has more numbers than there are codes, rows are the codes' coordinates in the subspace that they span.
+    Distances between codes are the same there, and so is what a penalised linear model learns, which leaves no weights
+    outside of it; and memory grows with the number of codes, not with the size of a code.
+
+    Returns:
+        Rows of these codes, `[N, at most N]`, and the function from codes `[M, ...]` to their rows.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if constant := _one_class(labels):
-        return constant
-    regression = LogisticRegression(C=0.1, max_iter=300)
     flat = codes.reshape(len(codes), -1)
     if flat.shape[1] <= len(flat):
-        model = make_pipeline(StandardScaler(), regression).fit(flat, labels)
-        return lambda held_out: np.asarray(model.predict(held_out.reshape(len(held_out), -1)))
+        scaler = StandardScaler().fit(flat)
+        return scaler.transform(flat), lambda others: scaler.transform(others.reshape(len(others), -1))
     products = functools.partial(_products, others=flat, moments=_moments(flat))
-    squares, axes = np.linalg.eigh(products(flat))
-    there = squares > squares[-1] * len(flat) * np.finfo(np.float32).eps
-    axes = axes[:, there] / np.sqrt(squares[there])
-    regression.fit(products(flat) @ axes, labels)
-    return lambda held_out: np.asarray(regression.predict(products(held_out.reshape(len(held_out), -1)) @ axes))
+    among = products(flat)
+    squares, axes = np.linalg.eigh(among)
+    least = max(squares[-1] * len(flat) * np.finfo(np.float32).eps, np.finfo(np.float32).tiny)
+    there = slice(min(np.searchsorted(squares, least), len(flat) - 1), None)  # one axis where all codes are the same
+    axes = axes[:, there] / np.sqrt(np.maximum(squares[there], least))
+    return among @ axes, lambda others: products(others.reshape(len(others), -1)) @ axes
 
 
 def _blocks(size: int) -> list[slice]:
@@ -82,11 +80,13 @@ def _blocks(size: int) -> list[slice]:
 
 
 def _moments(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of every column of codes `[N, D]`; a variance of 0 is returned as 1."""
+    """Mean and variance of every column of codes `[N, D]`; a variance of 0, but for rounding, is returned as 1."""
     blocks = _blocks(codes.shape[1])
     means = [codes[:, block].mean(0, dtype=np.float64) for block in blocks]
     variances = np.concatenate([codes[:, block].var(0, dtype=np.float64) for block in blocks])
-    return np.concatenate(means), np.where(variances > 0, variances, 1.0)
+    mean = np.concatenate(means)
+    rounding = np.square(len(codes) * np.finfo(np.float64).eps * mean)
+    return mean, np.where(variances > rounding, variances, 1.0)
 
 
 def _products(codes: np.ndarray, others: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -99,34 +99,88 @@ def _products(codes: np.ndarray, others: np.ndarray, moments: tuple[np.ndarray, 
     return total
 
 
+def fit_linear_probe(rows: np.ndarray, labels: np.ndarray) -> Predict:
+    """Fits logistic regression to rows of `fit_standard`, `[N, D]`, and labels `[N]`."""
+    from sklearn.linear_model import LogisticRegression
+
+    return _one_class(labels) or LogisticRegression(C=0.1, max_iter=300).fit(rows, labels).predict
+
+
+def fit_svm_probe(rows: np.ndarray, labels: np.ndarray) -> Predict:
+    """Fits a support vector machine with a Gaussian kernel to rows of `fit_standard`, `[N, D]`, and labels `[N]`.
+
+    Its kernel is a matrix `[N, N]`, computed once. The kernel's width follows the codes' total variance, the number of
+    their numbers that vary.
+    """
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.svm import SVC
+
+    if constant := _one_class(labels):
+        return constant
+    variance = rows.var(0).sum()
+    kernel = functools.partial(rbf_kernel, gamma=2.0 / variance if variance else 1.0)
+    return SVC(C=3.0, kernel=kernel).fit(rows, labels).predict
+
+
 def linear_probe_accuracy(
     codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray
 ) -> float:
-    """Accuracy of `fit_linear_probe` on the held-out codes."""
-    return float((fit_linear_probe(codes, labels)(held_out_codes) == held_out_labels).mean())
+    """Accuracy of `fit_linear_probe` on the held-out codes, standardised as `codes` are."""
+    rows, standard = fit_standard(codes)
+    return float((fit_linear_probe(rows, labels)(standard(held_out_codes)) == held_out_labels).mean())
 
 
 def mlp_probe_accuracy(
-    codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray, held_out_labels: np.ndarray, *, seed: int
+    codes: np.ndarray,
+    labels: np.ndarray,
+    held_out_codes: np.ndarray,
+    held_out_labels: np.ndarray,
+    *,
+    seed: int,
+    steps: int = 400,
 ) -> float:
-    """Accuracy of a multilayer perceptron on the held-out codes.
+    """Accuracy of `fit_mlp_probe` on the held-out codes, standardised as `codes` are."""
+    rows, standard = fit_standard(codes)
+    predict = fit_mlp_probe(rows, labels, seed=seed, steps=steps)
+    return float((predict(standard(held_out_codes)) == held_out_labels).mean())
 
-    It has one hidden layer of 64 units and is fitted to standardised codes `[N, size]`, with `seed` as the seed of its
-    training.
+
+def _fit_network(
+    network: nn.Module, codes: np.ndarray, labels: np.ndarray, standard: Predict, rate: float, seed: int, steps: int
+) -> Predict:
+    """Fits a network from standardised codes to logits, by `rate` as the greatest learning rate."""
+    batch = max(min(128, MOST_BYTES // codes[0].nbytes), 1)
+    params = network.init(jax.random.key(seed), jnp.asarray(standard(codes[:1])))
+    optimizer = optax.adamw(optax.cosine_decay_schedule(rate, steps), weight_decay=1e-2)
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        logits: Any = network.apply(params, x)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(len(codes), size=batch) for _ in range(steps))
+    batches = ((standard(codes[rows]), labels[rows]) for rows in drawn)
+    params = descend(loss, optimizer, (params, optimizer.init(params)), batches)
+    answer = jax.jit(lambda rows: network.apply(params, rows).argmax(-1))
+    return lambda held_out: map_batches(
+        lambda rows: answer(standard(rows)), held_out, batch_size=min(batch, len(held_out))
+    )
+
+
+def fit_mlp_probe(rows: np.ndarray, labels: np.ndarray, *, seed: int, steps: int = 400) -> Predict:
+    """Fits a network with one hidden layer of 256 units to rows of `fit_standard`.
+
+    Args:
+        rows: rows of numbers, `[N, D]`.
+        labels: their classes, `[N]`.
+        seed: seed of the initial parameters and of the batches.
+        steps: number of training steps.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=60, random_state=seed))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the probe is defined by 60 passes
-        model.fit(codes, labels)
-    return float(model.score(held_out_codes, held_out_labels))
+    network = nn.Sequential([nn.Dense(256), nn.relu, nn.Dense(int(labels.max()) + 1)])
+    return _fit_network(network, rows, labels, lambda rows: rows.astype(np.float32), 5e-3, seed, steps)
 
 
-class _Probe(nn.Module):
+class _Convolutional(nn.Module):
     num_classes: int
 
     @nn.compact
@@ -148,25 +202,9 @@ def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int,
         seed: seed of the initial parameters and of the batches.
         steps: number of training steps.
     """
-    batch = max(min(128, MOST_BYTES // codes[0].nbytes), 1)
     mean, deviation = codes.mean((0, 1, 2)), codes.std((0, 1, 2)) + 1e-6
     standard = lambda rows: ((rows - mean) / deviation).astype(np.float32)  # noqa: E731
-    probe = _Probe(int(labels.max()) + 1)
-    params = probe.init(jax.random.key(seed), jnp.asarray(standard(codes[:1])))
-    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
-
-    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        logits: Any = probe.apply(params, x)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-    rng = np.random.default_rng(seed)
-    drawn = (rng.integers(len(codes), size=batch) for _ in range(steps))
-    batches = ((standard(codes[rows]), labels[rows]) for rows in drawn)
-    params = descend(loss, optimizer, (params, optimizer.init(params)), batches)
-    answer = jax.jit(lambda rows: probe.apply(params, rows).argmax(-1))
-    return lambda held_out: map_batches(
-        lambda rows: answer(standard(rows)), held_out, batch_size=min(batch, len(held_out))
-    )
+    return _fit_network(_Convolutional(int(labels.max()) + 1), codes, labels, standard, 2e-3, seed, steps)
 
 
 def convolutional_probe_accuracy(

@@ -85,9 +85,10 @@ class Checkpointer:
         with self._monitor.busy(f"validating step {step}"):
             scores = self._evaluator.validate(state.ema)
         self._monitor.write(step, "validation", scores)
-        oracle = f" (oracle {scores['swap_oracle_rate']:.3f})" if "swap_oracle_rate" in scores else ""
+        judges = {"oracle": "swap_oracle_rate", "SVM": "swap_svm_rate"}
+        said = ", ".join(f"{name} {scores[key]:.3f}" for name, key in judges.items() if key in scores)
         line = (
-            f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip{oracle}, "
+            f"step {step}: of swaps {scores['swap_flip_rate']:.3f} flip{f' ({said})' if said else ''}, "
             f"of reconstructions {scores['reconstruction_keep_rate']:.3f} keep their class, L1 "
             f"{scores['reconstruction_l1']:.3f}, class code kNN {scores['class_code_knn_accuracy']:.3f}"
         )

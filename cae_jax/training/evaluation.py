@@ -1,4 +1,4 @@
-"""Scores a generator on a split, by the classifier and by an oracle that training never saw."""
+"""Scores a generator on a split, by the classifier and by two judges that training never saw: oracle and SVM."""
 
 import functools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax import metrics
-from cae_jax.classifiers import classes_of
+from cae_jax.classifiers import Classify, classes_of
 from cae_jax.models import CAE, apply, make_codec
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import on_host, take
@@ -30,6 +30,7 @@ class Functions(NamedTuple):
         reconstruct: `(params, images)` to their reconstructions, without anything kept from the exemplars.
         predict: the classifier, images to probabilities.
         oracle: the oracle, images to probabilities; None where there is none.
+        svm: the second judge, numpy images to classes; None where there is none.
         code_bits: `(params, individual codes)` to their bits `[batch]`; None where codes are not rounded.
     """
 
@@ -39,11 +40,17 @@ class Functions(NamedTuple):
     reconstruct: Callable
     predict: Predict
     oracle: Predict | None
+    svm: Classify | None = None
     code_bits: Callable | None = None
 
 
 def make_functions(
-    model: CAE, image_size: tuple[int, int], predict: Predict, oracle: Predict | None, residual: str = ""
+    model: CAE,
+    image_size: tuple[int, int],
+    predict: Predict,
+    oracle: Predict | None,
+    residual: str = "",
+    svm: Classify | None = None,
 ) -> Functions:
     """Compiles a model's functions; the parameters are an argument of each, so that all checkpoints share them.
 
@@ -53,6 +60,7 @@ def make_functions(
         predict: the classifier as `make_answer` returns it.
         oracle: the oracle as `make_answer` returns it, or None.
         residual: what swaps keep of the exemplars, a name in `models.RESIDUALS`; empty for nothing.
+        svm: the second judge, or None.
     """
     encode, decode = make_codec(model, image_size, residual or "exemplar")
 
@@ -74,6 +82,7 @@ def make_functions(
         told(lambda params, *seen: decode(params, *encode(params, *seen))),
         predict,
         oracle,
+        svm,
         compiled(functools.partial(apply, model, method="code_bits")) if model.individual_code_rounded else None,
     )
 
@@ -132,7 +141,7 @@ class Evaluator:
         order = np.argsort(exemplars, kind="stable")  # so that a batch has few distinct exemplars, each encoded once
         exemplars, donors = exemplars[order], donors[order]
         wanted = self._predictions[donors]
-        width, oracle = most_in_a_batch(exemplars, self._rows), self._functions.oracle
+        width, oracle, svm = most_in_a_batch(exemplars, self._rows), self._functions.oracle, self._functions.svm
 
         def answers(exemplar, donor, target):
             rows, place = np.unique(exemplar, return_inverse=True)
@@ -144,16 +153,18 @@ class Evaluator:
             distances = [abs(image - before).mean((1, 2, 3)) for image in (swaps, other)]
             probabilities = np.asarray(self._functions.predict(swaps))
             by_oracle = classes_of(np.asarray(oracle(swaps))) == target if oracle else np.zeros(len(target), bool)
+            by_svm = svm(np.asarray(swaps)) == target if svm else np.zeros(len(target), bool)
             own = np.nan_to_num(np.take_along_axis(probabilities, target[:, None], axis=-1)[:, 0])
-            return classes_of(probabilities) == target, by_oracle, own, *distances
+            return classes_of(probabilities) == target, by_oracle, by_svm, own, *distances
 
-        hits, by_oracle, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
+        hits, by_oracle, by_svm, probabilities, changed, apart = self._map(answers, exemplars, donors, wanted)
         used, place, times = np.unique(donors, return_inverse=True, return_counts=True)
         of_donors = np.bincount(place, hits) / times  # swaps with one donor share its class code: count them as one
         return {
             "swap_flip_rate": float(hits.mean()),
             **_balanced("swap_flip_rate", of_donors, self._predictions[used]),
             **({"swap_oracle_rate": float(by_oracle.mean())} if oracle else {}),
+            **({"swap_svm_rate": float(by_svm.mean())} if svm else {}),
             "swap_probability": float(probabilities.mean()),
             "swap_change": float(changed.mean() / max(apart.mean(), np.finfo(np.float32).tiny)),
         }
@@ -187,14 +198,24 @@ class Evaluator:
         return {"individual_code_bits": float(bits.mean())}
 
     @functools.cached_property
-    def _oracle_agreement(self) -> dict[str, float]:
-        """Share of the split's images that the oracle, if there is one, gives the classifier's class."""
-        oracle = self._functions.oracle
-        if oracle is None:
-            return {}
-        answers = lambda rows: classes_of(np.asarray(oracle(image_ranges.to_unit(self._source.take(rows)))))  # noqa: E731
-        classes = self._map(answers, np.arange(len(self._source)))
-        return {"oracle_agreement": float((classes == self._predictions).mean())}
+    def _judged(self) -> dict[str, np.ndarray]:
+        """Classes that the judges there are, oracle and SVM, give the split's images, `[N]` by name."""
+        oracle, svm, judges = self._functions.oracle, self._functions.svm, {}
+        if oracle is not None:
+            judges["oracle"] = lambda rows: classes_of(
+                np.asarray(oracle(image_ranges.to_unit(self._source.take(rows))))
+            )
+        if svm is not None:
+            judges["svm"] = lambda rows: svm(self._source.take(rows))
+        return {name: self._map(judge, np.arange(len(self._source))) for name, judge in judges.items()}
+
+    def _agreement(self) -> dict[str, float]:
+        """Share of the split's images that each judge gives the classifier's class, and how often the SVM is right."""
+        judged = self._judged
+        scores = {f"{name}_agreement": float((classes == self._predictions).mean()) for name, classes in judged.items()}
+        if "svm" in judged:
+            scores["svm_accuracy"] = float((judged["svm"] == self._source.labels).mean())
+        return scores
 
     def _scores(self, params: Any, swaps: int, rows: np.ndarray | None = None) -> dict[str, float]:
         """All scores but those of probes; neighbours are sought among the training images `rows`, or all of them."""
@@ -205,13 +226,13 @@ class Evaluator:
         return {
             **self._swaps(params, class_codes, swaps),
             **self._reconstructions(params),
-            **self._oracle_agreement,
+            **self._agreement(),
             "class_code_knn_accuracy": float(hits.mean()),
             **_balanced("class_code_knn_accuracy", hits, self._predictions),
         }
 
     def validate(self, params: Any) -> dict[str, float]:
-        """Scores quickly, during training. The oracle's rate is only reported: nothing may be chosen by it."""
+        """Scores quickly, during training. The judges' rates are only reported: nothing may be chosen by them."""
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
         return self._scores(on_this_process(params), VALIDATION_SWAPS, rows)
 

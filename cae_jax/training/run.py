@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.text import Text
 
-from cae_jax.classifiers import predicted_classes, with_sound_gradients
+from cae_jax.classifiers import predicted_classes, svm_judge, with_sound_gradients
 from cae_jax.config.check import asked_in_steps, check_devices, check_differentiable, check_images, check_settings
 from cae_jax.config.reading import Config, ConfigError
 from cae_jax.config.settings import file_settings
@@ -313,6 +313,7 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
     if student:
         tutor = Tutor(student, classifier.answer, networks, make_augment(**config.augment.to_dict()))
     answers = classifier.answer, oracle and oracle.answer
-    functions = make_functions(networks.model, shape[:2], *answers, networks.residual)
+    svm = svm_judge(dataset.train, config.evaluation.svm_images, config.seed)
+    functions = make_functions(networks.model, shape[:2], *answers, networks.residual, svm)
     store = CheckpointStore(workdir / "checkpoints")
     return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor, build)
