@@ -6,9 +6,11 @@ strips/             a picture of each row
 explanations.npz    all arrays
 explanations.json   all numbers, totals first
 index.html          one self-contained page
+sheet/              a contact sheet, where one was asked for: a PDF, and each of its pages as PNG
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import shutil
@@ -20,16 +22,19 @@ import numpy as np
 
 from cae_jax.counterfactual import find_shortfalls
 from cae_jax.errors import InputError
-from cae_jax.explaining.inputs import Failure
+from cae_jax.explaining.inputs import Failure, FromFiles
 from cae_jax.file_names import safe_names
+from cae_jax.options import ExplainOptions
 from cae_jax.report import ExplanationPage, class_name, draw_explanation
+from cae_jax.report.contact_sheet import Entry, explanation_entry, explanation_heads, write_contact_sheet
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.files import reading_npz, write_npz, write_npz_in_parts, write_whole
 from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.lock import FILE as LOCK
 
-REQUEST = "request.json"
-OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html")
+REQUEST, SHEET = "request.json", "sheet"
+MOST_ON_SHEET = 500  # explanations on a contact sheet
+OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html", SHEET)
 JOINT = "_to_"  # between the image's and the class's name in the file name of a picture
 FIELDS = tuple(field.name for field in dataclasses.fields(Explanation))
 
@@ -260,18 +265,30 @@ class ResultFolder:
         """The rows of `explanations.json`, once `finish` has written it."""
         return json.loads((self.path / "explanations.json").read_text())["explanations"]
 
-    def finish(self, parts: int, facts: dict[str, str], verdict: str = "") -> list[dict[str, Any]]:
+    def finish(
+        self,
+        parts: int,
+        facts: dict[str, str],
+        verdict: str = "",
+        sheet: bool = False,
+        pictures: FromFiles | None = None,
+    ) -> list[dict[str, Any]]:
         """Merges all parts that exist into the page, the JSON file and the `.npz` file.
 
         Args:
             parts: number of parts of the whole job.
             facts: facts shown on the page, by name.
             verdict: why the model is not to be relied on; '' if nothing is known against it.
+            sheet: whether to draw a contact sheet, too, once no part is missing; an older one is drawn again.
+            pictures: the whole pictures, for the page.
 
         Returns:
             The rows of the JSON.
         """
-        page = ExplanationPage(self._class_names, facts, verdict)
+        saliency = self._request.get("options", {}).get("saliency", ExplainOptions.saliency)
+        numbers = {name: row for row, name in enumerate(self._request["names"])}
+        whole_picture = (lambda name: pictures.picture(numbers[name])) if pictures else (lambda name: None)
+        page = ExplanationPage(self._class_names, facts, verdict, saliency, whole_picture)
         rows: list[dict[str, Any]] = []
         fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []
@@ -303,7 +320,24 @@ class ResultFolder:
         write_whole(self.path / "index.html", page.render(failures, missing, fewer))
         if rows:
             self._write_arrays(len(rows), names, whole)
+        folder = self.path / SHEET
+        sheet = sheet or folder.exists()
+        shutil.rmtree(folder, ignore_errors=True)
+        if sheet and rows and not missing:
+            folder.mkdir()
+            shown = min(len(rows), MOST_ON_SHEET)
+            endings = {ending: counts[ending.name] for ending in Ending}
+            heads = explanation_heads(endings, shown, facts, verdict, saliency, len(failures))
+            write_contact_sheet(itertools.islice(self._entries(parts), shown), folder, *heads)
         return rows
+
+    def _entries(self, parts: int) -> Iterator[Entry]:
+        """The rows of the contact sheet."""
+        for part in filter(None, map(self.read, range(parts))):
+            for explanation in part.explanations:
+                for row, index in enumerate(explanation.image_index):
+                    image, name = part.images[index], part.names[index]
+                    yield explanation_entry(explanation, row, image, self._class_names, name)
 
     def _write_arrays(self, rows: int, names: list[str], whole: list[tuple[int, int, list[pathlib.Path]]]) -> None:
         """Writes all arrays to one file, with only one record at a time in memory."""
