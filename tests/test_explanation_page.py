@@ -124,7 +124,7 @@ def test_the_map_is_laid_on_the_whole_picture_where_the_image_lies_on_it(browser
 
 def test_the_page_says_what_endings_and_the_colours_of_its_kind_of_map_mean(page, browser, tmp_path):
     assert page.locator("tr", has_text="WEAK").locator("td.why").inner_text().startswith("On the way the classifier")
-    assert "blue became darker" in page.locator(".legend").nth(1).inner_text()
+    assert "blue: became darker" in page.locator(".legend").nth(1).inner_text()
     report = ExplanationPage(NAMES, {}, saliency="input")
     (tmp_path / "input.html").write_text(report.render())
     other, _, _ = watch(browser)

@@ -132,7 +132,9 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     if fewer := summary["fewer_answers"]:
         requests = "1 request has" if len(fewer) == 1 else f"{len(fewer)} requests have"
         console.print(f"{fewer[0]['asked']} different answers were asked for; {requests} fewer, and the page says why")
-    console.print(Text(printable(f"open {out / 'index.html'}")), soft_wrap=True)
+    sheet = out / "sheet" / "contact_sheet.pdf"
+    also = f" and {sheet}" if sheet.exists() else ""
+    console.print(Text(printable(f"open {out / 'index.html'}{also}")), soft_wrap=True)
 
 
 def explain(options: argparse.Namespace, console) -> None:

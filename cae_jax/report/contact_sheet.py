@@ -80,7 +80,7 @@ def explanation_heads(
         failures: number of images that could not be explained.
     """
     count, colours = sum(endings.values()), MAPS[saliency]
-    blue = f"; blue {colours.blue}" if colours.blue else ""
+    blue = f"; blue: {colours.blue}" if colours.blue else ""
     relied = [f"Not to be relied on: {verdict}"] if verdict else []
     first = [
         f"{count} explanations",
@@ -89,7 +89,7 @@ def explanation_heads(
         *([f"{failures} images could not be explained; explanations.json says why."] if failures else []),
         *([f"The first {shown} are drawn; all {count} are in explanations.json."] if shown < count else []),
         *(f"{ending.name} {number}: {ENDINGS[ending]}" for ending, number in endings.items() if number),
-        f"Map: red {colours.red}{blue}. {CAUTION}",
+        f"The map. Red: {colours.red}{blue}. {CAUTION}",
     ]
     return first, [f"{count} explanations, continued", *relied]
 
@@ -137,7 +137,7 @@ class _Page:
     def _entry(self, entry: Entry, draw: bool = True) -> float:
         """Draws an entry; returns the y where it ends."""
         left = MARGIN + self._column * (self._width + 2 * GAP)
-        top = self._write(left, self._y, entry.title, TITLE, self._width, draw) + 1
+        top = self._write(left, self._y, entry.title, TITLE, self._width, draw) + 2
         room = (self._width - (FOUR - 1) * GAP) / FOUR
         height, width = entry.tiles[0].shape[:2]
         scale = min(room / width, TALLEST / height)

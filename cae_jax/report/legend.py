@@ -5,8 +5,8 @@ from typing import NamedTuple
 from cae_jax.types import Ending
 
 ENDINGS = {
-    Ending.FLIPPED: "On the way the classifier changed its answer and became sure of the new one; there is the "
-    "counterfactual.",
+    Ending.FLIPPED: "On the way the classifier changed its answer and became sure of the new one; the image there is "
+    "the counterfactual.",
     Ending.WEAK: "On the way the classifier changed its answer, but never became sure of the new one; there is no map.",
     Ending.NOT_FLIPPED: "The classifier kept its answer all the way. Nothing was found that changes it, which does not "
     "mean that nothing would.",
