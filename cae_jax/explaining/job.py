@@ -24,7 +24,7 @@ from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
-from cae_jax.types import Ending
+from cae_jax.types import Ending, Picture
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
 
@@ -68,6 +68,14 @@ def _renew(
     again = [row for row in rows if names[row] in failed]
     if again and make(again).names:
         folder.write(number, make(rows))
+
+
+def _whole_pictures(inputs: Inputs) -> Callable[[str], Picture | None]:
+    """The whole picture that an image was made of, by the image's name; None of inputs that are no files."""
+    if not isinstance(inputs, FromFiles):
+        return lambda name: None
+    rows = {name: row for row, name in enumerate(inputs.names)}
+    return lambda name: inputs.picture(rows[name])
 
 
 def explain_to_folder(
@@ -141,10 +149,8 @@ def explain_to_folder(
             folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite and is_first())
             if is_first():
                 _forget_changed(folder, inputs)
-        pictures = inputs if isinstance(inputs, FromFiles) else None
-        finish = functools.partial(
-            folder.finish, facts=facts, verdict=explainer.verdict, sheet=sheet, pictures=pictures
-        )
+        whole = _whole_pictures(inputs)
+        finish = functools.partial(folder.finish, facts=facts, verdict=explainer.verdict, sheet=sheet, whole=whole)
         written = _fill(folder, inputs.names, make, finish, report)
     if not written:
         first = folder.read(0)
