@@ -135,7 +135,8 @@ def test_two_images_are_compared_and_what_is_seen_is_saved(address, atlas, tmp_p
                 page.get_by_role("button", name=save).or_(page.get_by_title(save)).click()
             assert download.value.suggested_filename == name
             download.value.save_as(tmp_path / name)
-            assert Image.open(tmp_path / name).width > 600
+            with Image.open(tmp_path / name) as picture:
+                assert picture.width > 600
     assert not errors
     assert {url.split("/")[2] for url in requests if url.startswith("http")} == {address.split("/")[2]}
 
