@@ -29,9 +29,9 @@ def click_seconds(url: str, chromium: str, clicks: int) -> list[float]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.goto(url)
-        page.wait_for_selector("figure img", timeout=60_000)
-        page.get_by_text("a click moves the code").click()
-        picture = page.locator("figure img").nth(1)
+        page.wait_for_selector(".pictures img", timeout=60_000)
+        page.get_by_text("click: move the code").click()
+        picture = page.locator(".pictures img").nth(1)
         seconds = []
         for x, y in rng.uniform((60, 40), (580, 500), (clicks, 2)):
             page.wait_for_timeout(600)  # or it is a double click

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -52,6 +52,27 @@ _MESSAGES = {
     Ending.NO_REFERENCE: "no training image is confidently of the target class, so there is nowhere to go",
     Ending.NO_ANSWER: "the classifier has no finite answer to the image, or to one on its path",
 }
+
+
+class Box(NamedTuple):
+    """A rectangle on a picture, in its pixels; it may reach beyond the picture's edges."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+class Picture(NamedTuple):
+    """The whole picture that an image was made of.
+
+    Attributes:
+        pixels: `[height, width, channels]` uint8, as it is in the file.
+        place: where the image lies on it.
+    """
+
+    pixels: np.ndarray
+    place: Box
 
 
 @dataclass(frozen=True)

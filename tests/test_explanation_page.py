@@ -6,7 +6,7 @@ from browser import chromium, watch
 from test_report import NAMES, make_explanation
 
 from cae_jax.report import ExplanationPage
-from cae_jax.types import Ending
+from cae_jax.types import Box, Ending, Picture
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,57 @@ def test_an_image_and_its_counterfactual_are_laid_over_each_other_by_a_slider_an
     assert page.locator("#blink").get_attribute("aria-pressed") == "false"
     page.locator(".card img").nth(3).click()
     assert "image 3" in dialog.inner_text()
+
+
+def test_the_map_is_laid_on_the_whole_picture_where_the_image_lies_on_it(browser, tmp_path):
+    wide = Picture(np.full((300, 600, 3), 90, np.uint8), Box(0, 150, 300, 300))  # its middle
+    tall = Picture(np.full((80, 40, 1), 90, np.uint8), Box(0, -20, 80, 80))  # padded at both sides
+    report = ExplanationPage(NAMES, {"model": "toy"}, whole={"image 0": wide, "image 1": tall}.get)
+    report.add(
+        make_explanation(), np.random.default_rng(1).random((len(Ending), 8, 8, 1)), [f"image {i}" for i in range(7)]
+    )
+    (tmp_path / "index.html").write_text(report.render())
+    page, requests, errors = watch(browser)
+    page.goto((tmp_path / "index.html").as_uri())
+    box = lambda of: page.locator(of).bounding_box()  # noqa: E731
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    assert box(".stage")["width"] == pytest.approx(box(".stage")["height"], abs=1)
+    page.get_by_role("button", name="whole picture").click()
+    stage, image = box(".stage"), box("#map")
+    assert stage["width"] == pytest.approx(2 * stage["height"], abs=1)
+    assert box("#before") == stage
+    assert image["x"] - stage["x"] == pytest.approx(stage["width"] / 4, abs=1)
+    assert [image["width"], image["height"]] == pytest.approx([stage["height"]] * 2, abs=1)
+    assert page.locator("#map").evaluate("e => e.style.opacity") == "0.7"
+    assert "image/png" in page.locator("#map").evaluate("e => e.style.backgroundImage")
+    page.keyboard.press("w")
+    assert box("#map") == box(".stage")
+    page.keyboard.press("w")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")  # the second image
+    stage, image = box(".stage"), box("#after")
+    assert stage["height"] == pytest.approx(2 * stage["width"], abs=1)
+    assert image["x"] == pytest.approx(stage["x"] - stage["width"] / 2, abs=1)
+    assert image["width"] == pytest.approx(2 * stage["width"], abs=1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")  # the third, of no file
+    assert not page.locator("#whole").is_visible()
+    assert box("#map") == box(".stage")
+    assert all(request.startswith(("file:", "data:")) for request in requests)
+    assert errors == []
+
+
+def test_the_page_says_what_endings_and_the_colours_of_its_kind_of_map_mean(page, browser, tmp_path):
+    assert page.locator("tr", has_text="WEAK").locator("td.why").inner_text().startswith("On the way the classifier")
+    assert "blue: became darker" in page.locator(".legend").nth(1).inner_text()
+    report = ExplanationPage(NAMES, {}, saliency="input")
+    (tmp_path / "input.html").write_text(report.render())
+    other, _, _ = watch(browser)
+    other.goto((tmp_path / "input.html").as_uri())
+    assert "blue" not in other.locator(".legend").nth(1).inner_text()
 
 
 def test_a_dark_page_is_dark_and_a_printed_one_has_no_buttons(page):

@@ -14,7 +14,11 @@ from browser import serving
 def test_the_place_of_an_image_leads_back_to_it(atlas, projection):
     row = 7
     place = atlas.coordinates[projection][row]
-    assert atlas.nearest_image(projection, place) == row
+    everything = range(len(atlas.explainer.record.class_names))
+    assert atlas.nearest_image(projection, place, everything) == row
+    others = sorted(set(everything) - {atlas.codes.predictions[row]})
+    assert atlas.codes.predictions[atlas.nearest_image(projection, place, others)] in others
+    assert atlas.nearest_image(projection, place, []) is None
     code = atlas.codes.class_codes[row]
     np.testing.assert_allclose(atlas.place_of(projection, code), place, atol=1e-2)
     np.testing.assert_allclose(atlas.code_at(projection, place, code), code, atol=1e-2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cae_jax.data import Format, ImageError, resize
+from cae_jax.data import Format, ImageError, place_of, resize
 from cae_jax.data.image_files import bring_array, read_image_file
 
 RNG = np.random.default_rng(0)
@@ -84,6 +84,32 @@ def test_cropping_scales_the_shorter_side_first(tmp_path):
     assert read_image_file(file, Format(size=(20, 20))).shape == (20, 20, 1)
     ramp = np.tile(np.arange(80, dtype=np.float32), (40, 1))[..., None]
     np.testing.assert_allclose(resize(ramp, (20, 20), "crop")[10, :, 0], np.arange(20) * 2 + 20.5, atol=0.01)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("shape", [(28, 28), (31, 57), (64, 45), (15, 90), (200, 201)])
+@pytest.mark.parametrize("size", [(28, 28), (21, 35)])
+def test_the_place_of_an_image_on_its_picture_is_where_its_pixels_come_from(shape, size, fit):
+    picture = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in shape), indexing="ij"), -1).astype(np.float32)
+    image, place = resize(picture, size, fit), place_of(shape, size, fit)
+    for axis, (start, extent) in enumerate(((place.top, place.height), (place.left, place.width))):
+        inside = start + (np.arange(size[axis]) + 0.5) * extent / size[axis]
+        # at the picture's edges filters are cut off, and what is padded comes from nowhere
+        margin = max(extent / size[axis], 1.0)
+        sure = (inside > margin) & (inside < shape[axis] - margin)
+        assert sure.any()
+        found = image[:, :, axis].max(1 - axis)  # of padding, 0
+        tenth = extent / size[axis] / 10  # of an image's pixel; Pillow's filter, of whole pixels, is off by up to 0.07
+        np.testing.assert_allclose(found[sure], inside[sure], atol=tenth)
+        edges = start, start + extent
+        if fit == "pad":
+            assert edges[0] <= 0
+            assert edges[1] >= shape[axis]
+        else:
+            assert edges[0] >= 0
+            assert edges[1] <= shape[axis] + 1e-9
+    if fit == "stretch":
+        assert place == (0, 0, *shape)
 
 
 def animated(folder):

@@ -218,3 +218,47 @@ def test_two_jobs_do_not_share_a_folder(folder, tmp_path):
     with hold(tmp_path / "out", "--out"), pytest.raises(ConfigError, match=r"at work in .*name another --out"):
         explain(folder, tmp_path / "out")
     assert explain(folder, tmp_path / "out")[0] == ALL
+
+
+def test_a_contact_sheet_is_drawn_when_asked_for_and_follows_the_results(folder, tmp_path, monkeypatch):
+    from cae_jax.explaining import outputs
+
+    monkeypatch.setattr(outputs, "MOST_ON_SHEET", 3)
+    sheet, drawn = tmp_path / "out" / "sheet", []
+    original = outputs.write_contact_sheet
+
+    def write(entries, *rest):
+        entries = list(entries)
+        drawn.append(([entry.title.split(":")[0] for entry in entries], rest[1][0]))
+        original(entries, *rest)
+
+    monkeypatch.setattr(outputs, "write_contact_sheet", write)
+    explain(folder, tmp_path / "out")
+    assert not sheet.exists()
+    explain(folder, tmp_path / "out", sheet=True)
+    assert drawn == [(["0.png", "1.png", "2.png"], "5 explanations")]
+    assert sorted(file.name for file in sheet.iterdir()) == ["contact_sheet.pdf", "page_001.png"]
+    paint(folder / "3.png", 200)
+    (sheet / "page_002.png").write_bytes(b"of an older sheet")
+    explain(folder, tmp_path / "out")
+    assert len(drawn) == 2
+    assert not (sheet / "page_002.png").exists()
+
+
+def test_the_page_has_the_whole_pictures_of_files_of_another_size(folder, tmp_path, caplog):
+    Image.fromarray(np.full((3 * SIDE, 5 * SIDE), 90, np.uint8)).save(folder / "1.png")
+    Image.fromarray(np.full((2 * SIDE, 7 * SIDE), 90, np.uint8)).save(folder / "2.png")
+    wanted = Format(size=(SIDE, SIDE), channels=1)
+    whole = FileInputs(folder, wanted).picture(1)
+    assert whole.pixels.shape == (3 * SIDE, 5 * SIDE, 1)
+    assert whole.place == pytest.approx((0, 2.5 * SIDE - 1.5 * SIDE, 3 * SIDE, 3 * SIDE), abs=2)
+    assert FileInputs(folder, wanted).picture(0) is None  # of the trained size
+    with pytest.warns(UserWarning, match=r"1\.png is 24×40 and is resized"):
+        explain(folder, tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count("data:image/jpeg") == 2
+    assert page.count(' data-whole="') == 2
+    inputs = FileInputs(folder, wanted)
+    (folder / "1.png").unlink()
+    assert inputs.picture(1) is None
+    assert "1.png does not exist; its page shows the image alone" in caplog.text

@@ -76,6 +76,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=folder, metavar="DIR", help="where to write (default: in explained/ of the workdir)"
     )
+    parser.add_argument(
+        "--sheet", action="store_true", help="draw a contact sheet, too: a PDF and its pages as PNG, in sheet/"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another job in --out")
     add_distributed(parser)
 
@@ -98,7 +101,8 @@ def _images(options: argparse.Namespace, explainer):
         return FileInputs(options.input, explainer.image_format, options.limit)
     source, listing = explainer.dataset.split(options.split), explainer.dataset.listing
     rows = options.index or list(range(min(options.limit or 8, len(source))))
-    return SplitInputs(source, options.split, rows[: options.limit], listing and listing.root)
+    files = (listing.root, explainer.image_format) if listing else ()
+    return SplitInputs(source, options.split, rows[: options.limit], *files)
 
 
 def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
@@ -128,7 +132,9 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     if fewer := summary["fewer_answers"]:
         requests = "1 request has" if len(fewer) == 1 else f"{len(fewer)} requests have"
         console.print(f"{fewer[0]['asked']} different answers were asked for; {requests} fewer, and the page says why")
-    console.print(Text(printable(f"open {out / 'index.html'}")), soft_wrap=True)
+    sheet = out / "sheet" / "contact_sheet.pdf"
+    also = f" and {sheet}" if sheet.exists() else ""
+    console.print(Text(printable(f"open {out / 'index.html'}{also}")), soft_wrap=True)
 
 
 def explain(options: argparse.Namespace, console) -> None:
@@ -151,6 +157,7 @@ def explain(options: argparse.Namespace, console) -> None:
             reference=read_image(options.reference, explainer.image_format) if options.reference else None,
             reference_name=options.reference.name if options.reference else "",
             overwrite=options.overwrite,
+            sheet=options.sheet,
             report=lambda images: progress.advance(task, images),
             **{name: getattr(options, name) for name in OPTIONS},
         )

@@ -3,7 +3,7 @@
 from cae_jax.data.augment import Augment, make_augment
 from cae_jax.data.dataset import Dataset
 from cae_jax.data.folders import image_files, images_below, kinds_in_words
-from cae_jax.data.image_files import SUFFIXES, Format, ImageError, read_pixels, resize
+from cae_jax.data.image_files import SUFFIXES, Format, ImageError, place_of, read_pixels, resize
 from cae_jax.data.kept_listing import LISTING, DataChanged, Keeping, listing_bytes
 from cae_jax.data.open_listing import FileSettings
 from cae_jax.data.opening import DataUnavailable, in_order, open_dataset
@@ -42,6 +42,7 @@ __all__ = [
     "make_augment",
     "open_dataset",
     "pair_batches",
+    "place_of",
     "read_pixels",
     "resize",
     "stratified_split",

@@ -19,6 +19,7 @@ from cae_jax.data.pictures import (
     without_alpha,
 )
 from cae_jax.errors import UserError
+from cae_jax.types import Box
 
 SUFFIXES = (*PICTURE_SUFFIXES, *DICOM_SUFFIXES)
 FITS = ("crop", "pad", "stretch")
@@ -90,6 +91,29 @@ def _in_channels(pixels: np.ndarray, wanted: Format, name: object) -> np.ndarray
     return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
+def _scaling(shape: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What `resize` scales a picture to, and the row and column of that at which its image begins."""
+    (height, width), (rows, columns) = shape, size
+    if fit == "stretch" or height * columns == width * rows:
+        return size, (0, 0)
+    scale = (max if fit == "crop" else min)(rows / height, columns / width)
+    scaled = (max(round(height * scale), 1), max(round(width * scale), 1))
+    return scaled, (int((scaled[0] - rows) / 2), int((scaled[1] - columns) / 2))
+
+
+def place_of(shape: tuple[int, int], size: tuple[int, int], fit: str) -> Box:
+    """Where an image that `resize` made lies on the picture that it was made of; what is padded lies outside of it.
+
+    Args:
+        shape: height and width of the picture.
+        size: height and width of the image.
+        fit: see `Format`.
+    """
+    scaled, (top, left) = _scaling(shape, size, fit)
+    down, across = shape[0] / scaled[0], shape[1] / scaled[1]
+    return Box(top * down, left * across, size[0] * down, size[1] * across)
+
+
 def resize(pixels: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
     """Brings `[height, width, channels]`, uint8 or float32, to a height and width.
 
@@ -98,22 +122,16 @@ def resize(pixels: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
         size: height and width.
         fit: see `Format`.
     """
-    (height, width), (rows, columns) = pixels.shape[:2], size
-    if fit == "stretch" or height * columns == width * rows:
-        scaled = size
-    else:
-        scale = (max if fit == "crop" else min)(rows / height, columns / width)
-        scaled = (max(round(height * scale), 1), max(round(width * scale), 1))
+    rows, columns = size
+    scaled, (top, left) = _scaling(pixels.shape[:2], size, fit)
     planes = [
         Image.fromarray(pixels[..., channel]).resize((scaled[1], scaled[0]), Image.Resampling.BILINEAR)
         for channel in range(pixels.shape[-1])
     ]
     whole = np.stack([np.asarray(plane) for plane in planes], axis=-1)
     if fit == "crop":
-        top, left = (scaled[0] - rows) // 2, (scaled[1] - columns) // 2
         return whole[top : top + rows, left : left + columns]
-    above, before = (rows - scaled[0]) // 2, (columns - scaled[1]) // 2
-    return np.pad(whole, ((above, rows - scaled[0] - above), (before, columns - scaled[1] - before), (0, 0)))
+    return np.pad(whole, ((-top, rows - scaled[0] + top), (-left, columns - scaled[1] + left), (0, 0)))
 
 
 def bring_to_size(pixels: np.ndarray, wanted: Format, name: object) -> np.ndarray:

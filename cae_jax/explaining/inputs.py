@@ -20,12 +20,13 @@ from cae_jax.data import (
     image_names,
     images_below,
     kinds_in_words,
+    place_of,
     read_pixels,
     resize,
 )
 from cae_jax.errors import InputError
 from cae_jax.images import unit_images
-from cae_jax.types import ImageSource
+from cae_jax.types import ImageSource, Picture
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +207,26 @@ class Inputs(Protocol):
         ...
 
 
+@runtime_checkable
+class FromFiles(Protocol):
+    """Inputs that know the whole pictures of their images."""
+
+    def picture(self, row: int) -> Picture | None:
+        """The picture that an image was made of; None where the image is all of it, or there is no file of it."""
+        ...
+
+
+def read_whole(path: pathlib.Path, wanted: Format) -> Picture | None:
+    """Reads the picture that an image was made of; None where the image has its size, or where it cannot be read."""
+    try:
+        pixels = read_pixels(path, wanted)
+    except ImageError as error:
+        log.warning("%s; its page shows the image alone", error)
+        return None
+    size, shape = wanted.size, pixels.shape[:2]
+    return None if size is None or size == shape else Picture(pixels, place_of(shape, size, wanted.fit))
+
+
 def _digest_or_none(path: pathlib.Path) -> str:
     try:
         return file_digest(path)
@@ -223,6 +244,10 @@ class FileInputs:
     def digests(self, rows: Sequence[int]) -> list[str]:
         """SHA-256 of each file; '' for a file that cannot be opened."""
         return [_digest_or_none(self._files[row]) for row in rows]
+
+    def picture(self, row: int) -> Picture | None:
+        """The whole picture of an image, as `FromFiles.picture` has it."""
+        return read_whole(self._files[row], self._format)
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """Reads the images of some rows: images, rows that could be read, and failures, as `Inputs.read` does."""
@@ -246,7 +271,14 @@ class FileInputs:
 class SplitInputs:
     """Rows of a data set's split, as `Inputs`; named by their files or, where they have none, by their positions."""
 
-    def __init__(self, source: ImageSource, split: str, rows: Sequence[int], root: pathlib.Path | None = None):
+    def __init__(
+        self,
+        source: ImageSource,
+        split: str,
+        rows: Sequence[int],
+        root: pathlib.Path | None = None,
+        wanted: Format | None = None,
+    ):
         """Checks the rows.
 
         Args:
@@ -254,6 +286,7 @@ class SplitInputs:
             split: name of the split.
             rows: positions in the split.
             root: folder that files' names are relative to; None for whole paths.
+            wanted: what the source brings its files to; None where they are no image files.
 
         Raises:
             InputError: for a position that the split does not have.
@@ -263,13 +296,17 @@ class SplitInputs:
                 raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
         self._source, self._rows = source, np.asarray(rows, np.int64)
         start = f"{root.absolute().as_posix()}/" if root else ""
-        names = map(pathlib.Path, image_names(source, rows, split))
-        self.names = [name.as_posix().removeprefix(start) for name in names]
+        self._files, self._format = list(map(pathlib.Path, image_names(source, rows, split))), wanted
+        self.names = [file.as_posix().removeprefix(start) for file in self._files]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
         """SHA-256 of the pixels of each image."""
         images = self._source.take(self._rows[np.asarray(rows)])
         return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
+
+    def picture(self, row: int) -> Picture | None:
+        """The whole picture of an image, as `FromFiles.picture` has it."""
+        return read_whole(self._files[row], self._format) if self._format else None
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[Failure]]:
         """Reads the images of some rows: images, rows that could be read, and failures, as `Inputs.read` does."""

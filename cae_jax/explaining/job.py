@@ -19,12 +19,12 @@ import numpy as np
 from cae_jax.classifiers import array_digest
 from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import IMAGES, Explainer, check_reference
-from cae_jax.explaining.inputs import Failure, Inputs
+from cae_jax.explaining.inputs import Failure, FromFiles, Inputs
 from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
-from cae_jax.types import Ending
+from cae_jax.types import Ending, Picture
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
 
@@ -70,6 +70,14 @@ def _renew(
         folder.write(number, make(rows))
 
 
+def _whole_pictures(inputs: Inputs) -> Callable[[str], Picture | None]:
+    """The whole picture that an image was made of, by the image's name; None of inputs that are no files."""
+    if not isinstance(inputs, FromFiles):
+        return lambda name: None
+    rows = {name: row for row, name in enumerate(inputs.names)}
+    return lambda name: inputs.picture(rows[name])
+
+
 def explain_to_folder(
     explainer: Explainer,
     inputs: Inputs,
@@ -79,6 +87,7 @@ def explain_to_folder(
     reference: np.ndarray | None = None,
     reference_name: str = "",
     overwrite: bool = False,
+    sheet: bool = False,
     report: Callable[[int], object] = lambda images: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
@@ -95,6 +104,7 @@ def explain_to_folder(
         reference: image `[height, width, channels]` that all paths lead to, or None.
         reference_name: name of the reference.
         overwrite: whether to replace the results of another job.
+        sheet: whether to draw a contact sheet, too: a PDF and PNG files of its pages, in the folder `sheet`.
         report: function called after each part with its number of images.
         **options: fields of `ExplainOptions`.
 
@@ -139,7 +149,8 @@ def explain_to_folder(
             folder = ResultFolder(path, request, inputs.names, explainer.record.class_names, overwrite and is_first())
             if is_first():
                 _forget_changed(folder, inputs)
-        finish = functools.partial(folder.finish, facts=facts, verdict=explainer.verdict)
+        whole = _whole_pictures(inputs)
+        finish = functools.partial(folder.finish, facts=facts, verdict=explainer.verdict, sheet=sheet, whole=whole)
         written = _fill(folder, inputs.names, make, finish, report)
     if not written:
         first = folder.read(0)

@@ -6,14 +6,16 @@ strips/             a picture of each row
 explanations.npz    all arrays
 explanations.json   all numbers, totals first
 index.html          one self-contained page
+sheet/              a contact sheet, where one was asked for: a PDF, and each of its pages as PNG
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +24,17 @@ from cae_jax.counterfactual import find_shortfalls
 from cae_jax.errors import InputError
 from cae_jax.explaining.inputs import Failure
 from cae_jax.file_names import safe_names
+from cae_jax.options import ExplainOptions
 from cae_jax.report import ExplanationPage, class_name, draw_explanation
-from cae_jax.types import Ending, Explanation
+from cae_jax.report.contact_sheet import Entry, explanation_entry, explanation_heads, write_contact_sheet
+from cae_jax.types import Ending, Explanation, Picture
 from cae_jax.workdir.files import reading_npz, write_npz, write_npz_in_parts, write_whole
 from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.lock import FILE as LOCK
 
-REQUEST = "request.json"
-OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html")
+REQUEST, SHEET = "request.json", "sheet"
+MOST_ON_SHEET = 500  # explanations on a contact sheet
+OURS = (REQUEST, "parts", "strips", "explanations.npz", "explanations.json", "index.html", SHEET)
 JOINT = "_to_"  # between the image's and the class's name in the file name of a picture
 FIELDS = tuple(field.name for field in dataclasses.fields(Explanation))
 
@@ -260,23 +265,33 @@ class ResultFolder:
         """The rows of `explanations.json`, once `finish` has written it."""
         return json.loads((self.path / "explanations.json").read_text())["explanations"]
 
-    def finish(self, parts: int, facts: dict[str, str], verdict: str = "") -> list[dict[str, Any]]:
+    def finish(
+        self,
+        parts: int,
+        facts: dict[str, str],
+        verdict: str = "",
+        sheet: bool = False,
+        whole: Callable[[str], Picture | None] = lambda name: None,
+    ) -> list[dict[str, Any]]:
         """Merges all parts that exist into the page, the JSON file and the `.npz` file.
 
         Args:
             parts: number of parts of the whole job.
             facts: facts shown on the page, by name.
             verdict: why the model is not to be relied on; '' if nothing is known against it.
+            sheet: whether to draw a contact sheet, too, once no part is missing; an older one is drawn again.
+            whole: the whole picture of an image by its name, for the page; see `ExplanationPage`.
 
         Returns:
             The rows of the JSON.
         """
-        page = ExplanationPage(self._class_names, facts, verdict)
+        saliency = self._request.get("options", {}).get("saliency", ExplainOptions.saliency)
+        page = ExplanationPage(self._class_names, facts, verdict, saliency, whole)
         rows: list[dict[str, Any]] = []
         fewer: list[dict[str, Any]] = []
         failures: list[Failure] = []
         names: list[str] = []
-        whole: list[tuple[int, int, list[pathlib.Path]]] = []  # part, number of images before it, its records
+        read: list[tuple[int, int, list[pathlib.Path]]] = []  # part, number of images before it, its records
         for number in range(parts):
             if (found := self._read(number)) is None:
                 continue
@@ -286,7 +301,7 @@ class ResultFolder:
                 written = self._rows(explanation, part.names)
                 fewer += self._fewer(explanation, written)
                 rows += written
-            whole.append((number, len(names), paths))
+            read.append((number, len(names), paths))
             failures += part.failures
             names += part.names
         missing = self._count - len(names) - len(failures)
@@ -302,8 +317,23 @@ class ResultFolder:
         write_whole(self.path / "explanations.json", json.dumps(summary, indent=1))
         write_whole(self.path / "index.html", page.render(failures, missing, fewer))
         if rows:
-            self._write_arrays(len(rows), names, whole)
+            self._write_arrays(len(rows), names, read)
+        folder = self.path / SHEET
+        sheet = sheet or folder.exists()
+        shutil.rmtree(folder, ignore_errors=True)
+        if sheet and rows and not missing:
+            endings = {ending: counts[ending.name] for ending in Ending}
+            heads = explanation_heads(endings, min(len(rows), MOST_ON_SHEET), facts, verdict, saliency, len(failures))
+            folder.mkdir()
+            write_contact_sheet(itertools.islice(self._entries(parts), MOST_ON_SHEET), folder, *heads)
         return rows
+
+    def _entries(self, parts: int) -> Iterator[Entry]:
+        """The rows of the contact sheet."""
+        for part in filter(None, map(self.read, range(parts))):
+            for explanation in part.explanations:
+                for row, index in enumerate(explanation.image_index):
+                    yield explanation_entry(explanation, row, part.images[index], self._class_names, part.names[index])
 
     def _write_arrays(self, rows: int, names: list[str], whole: list[tuple[int, int, list[pathlib.Path]]]) -> None:
         """Writes all arrays to one file, with only one record at a time in memory."""

@@ -24,10 +24,12 @@ from cae_jax.errors import InputError
 from cae_jax.explaining import Explainer, SplitCodes, encode_splits
 from cae_jax.options import ExplainOptions
 from cae_jax.parallel import rows
+from cae_jax.report.html import data_uri
 
 POINTS = 32  # waypoints of any path, so that the search compiles once
 NEIGHBOURS = 5  # of a place in t-SNE, which has no way back to codes but by its points
 RECENT = 64  # individual codes that are kept for what is asked next
+THUMBNAIL, AT_ONCE = 56, 256  # greatest side of a picture under the mouse; images read together to make them
 
 _along = jax.jit(along_path)
 
@@ -72,6 +74,7 @@ class Atlas:
         coordinates: by name of the projection, `[N, 2]`.
         components: principal components of the class codes.
         graph: the topology graph.
+        thumbnails: small PNGs of the images as data URIs.
     """
 
     explainer: Explainer
@@ -79,6 +82,7 @@ class Atlas:
     coordinates: dict[str, np.ndarray]
     components: manifold.PrincipalComponents
     graph: manifold.TopologyGraph
+    thumbnails: Sequence[str]
     _strategy: Strategy = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,9 +91,12 @@ class Atlas:
         self._codes = KDTree(self.codes.class_codes)
         self._individual = functools.lru_cache(RECENT)(lambda row: self.codes.individual(np.asarray([row])))
 
-    def nearest_image(self, projection: str, place: Sequence[float] | np.ndarray) -> int:
-        """The row of the image drawn nearest to a place."""
-        return int(self._places[projection].query(place)[1])
+    def nearest_image(self, projection: str, place: Sequence[float] | np.ndarray, classes: Sequence[int]) -> int | None:
+        """The row of the image drawn nearest to a place, of those with an answer among `classes`; None without one."""
+        rows = np.flatnonzero(np.isin(self.codes.predictions, classes))
+        if not len(rows):
+            return None
+        return int(rows[np.linalg.norm(self.coordinates[projection][rows] - place, axis=1).argmin()])
 
     def code_at(self, projection: str, place: Sequence[float] | np.ndarray, base: np.ndarray) -> np.ndarray:
         """The class code `[size]` at a place: for PCA, like `base` in the directions that are not drawn."""
@@ -151,6 +158,11 @@ class Atlas:
         return np.asarray(_along(path.waypoints[None], np.asarray([shift], np.float32)))[0]
 
 
+def _thumbnails(codes: SplitCodes) -> list[str]:
+    parts = (range(start, min(start + AT_ONCE, len(codes))) for start in range(0, len(codes), AT_ONCE))
+    return [data_uri(image, THUMBNAIL) for part in parts for image in codes.take(np.asarray(part))]
+
+
 def make_atlas(explainer: Explainer, splits: tuple[str, ...] = ("test",), limit: int = 5000, seed: int = 0) -> Atlas:
     """Encodes images and lays them out.
 
@@ -180,6 +192,6 @@ def make_atlas(explainer: Explainer, splits: tuple[str, ...] = ("test",), limit:
         "PCA": components.project(codes.class_codes).astype(np.float32),
         "t-SNE": manifold.tsne(codes.class_codes, seed),
     }
-    atlas = Atlas(explainer, codes, coordinates, components, graph)
+    atlas = Atlas(explainer, codes, coordinates, components, graph, _thumbnails(codes))
     atlas.view(0, atlas.along(atlas.toward_image(0, 1, over_graph=True), 0.5))  # compiles before anyone waits for it
     return atlas

@@ -1,7 +1,9 @@
 """The live page of one browser: its widgets, and what happens when they are used."""
 
 import html
+import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,19 +12,21 @@ from bokeh.layouts import column, row
 from bokeh.models import (
     Button,
     ColumnDataSource,
+    CustomJS,
     Div,
-    HoverTool,
-    PointDrawTool,
     RadioButtonGroup,
     Select,
     Slider,
     Spinner,
-    TapTool,
 )
 from bokeh.plotting import figure
+from PIL import Image, ImageOps
 
 from cae_jax.errors import InputError
-from cae_jax.explorer.atlas import Atlas, Path
+from cae_jax.explorer.atlas import Atlas, Path, View
+from cae_jax.explorer.plot import ManifoldPlot
+from cae_jax.images import to_uint8
+from cae_jax.report.contact_sheet import DPI, Entry, sheet_pages
 from cae_jax.report.html import class_colour, data_uri
 from cae_jax.report.strips import saliency_tile
 
@@ -30,7 +34,11 @@ FRAME = 80  # milliseconds between two images of a played path
 FRAMES = 48
 PICTURE = 150  # pixels a picture is drawn large
 CLASS, STRAIGHT, GRAPH = range(3)
-CHOOSE, MOVE = range(2)
+CHOOSE, CHOOSE_OTHER, MOVE = range(3)
+DOWNLOAD = """
+const link = document.createElement("a");
+Object.assign(link, { href: cb_obj.tags[0], download: "pictures.png" }).click();
+"""
 
 
 class ExplorerPage:
@@ -41,8 +49,11 @@ class ExplorerPage:
         self._names = atlas.explainer.record.class_names
         self._row, self._code = 0, atlas.codes.class_codes[0]
         self._path: Path | None = None
+        self._said = ""  # of the path
         self._playing = None
         self._quiet = False  # while widgets are set by us, not by the person
+        self._shown: Mapping[str, np.ndarray] = {}  # pictures by their captions
+        self._pair: Mapping[str, np.ndarray] = {}
         self._make_widgets()
         self._connect()
         document.title = "Explorer of class codes"
@@ -52,51 +63,25 @@ class ExplorerPage:
     def _make_widgets(self) -> None:
         atlas, last = self._atlas, len(self._atlas.codes.names) - 1
         self._projection = Select(title="projection", value="PCA", options=list(atlas.coordinates), width=110)
-        self._click = RadioButtonGroup(labels=["a click chooses the image", "a click moves the code"], active=CHOOSE)
+        clicks = ["click: the image", "click: the second image", "click: move the code"]
+        self._click = RadioButtonGroup(labels=clicks, active=CHOOSE)
         self._image = Spinner(title="image", low=0, high=last, value=0, width=90, name="image")
         self._aim = RadioButtonGroup(labels=["to a class", "straight to an image", "over the graph"], active=CLASS)
         self._target = Select(title="class", value=self._names[-1], options=list(self._names), width=110)
-        self._other = Spinner(title="second image", low=0, high=last, value=min(1, last), width=110, disabled=True)
+        self._other = Spinner(title="second image", low=0, high=last, value=min(1, last), width=110)
         self._shift = Slider(title="shift", start=0.0, end=1.0, step=0.005, value=0.0, width=330, name="shift")
         self._play = Button(label="play", width=90, name="play")
-        self._pictures, self._note = Div(name="pictures", width=500), Div(name="note", width=480)
-        self._points: Any = ColumnDataSource(self._point_columns())
-        self._marker: Any = ColumnDataSource({"x": [0.0], "y": [0.0]})
-        self._line: Any = ColumnDataSource({"x": [], "y": []})
+        self._download = Button(label="download these pictures", width=200, name="download")
+        self._pictures, self._note = Div(css_classes=["pictures"], width=500), Div(name="note", width=480)
+        self._compared = Div(css_classes=["compared"], width=720)
+        self._plot = ManifoldPlot(atlas, self._projection.value)
         self._bars: Any = ColumnDataSource({"name": list(self._names), "value": [0.0] * len(self._names)})
-        self._map = self._make_map()
         ranges: Any = {"x_range": list(self._names), "y_range": (0.0, 1.0)}
         self._bar_plot: Any = figure(**ranges, width=480, height=150, tools="", toolbar_location=None)
         colours = [class_colour(i) for i in range(len(self._names))]
         self._bars.data["colour"] = colours
         self._bar_plot.vbar("name", top="value", width=0.8, color="colour", source=self._bars)
         self._bar_plot.xgrid.visible = False
-
-    def _point_columns(self) -> dict:
-        codes, xy = self._atlas.codes, self._atlas.coordinates[self._projection.value]
-        return {
-            "x": xy[:, 0],
-            "y": xy[:, 1],
-            "name": codes.names.tolist(),
-            "colour": [class_colour(int(c)) for c in codes.predictions],
-            "answer": [self._names[c] for c in codes.predictions],
-        }
-
-    def _make_map(self) -> Any:
-        plot: Any = figure(width=640, height=560, tools="pan,wheel_zoom,reset", active_scroll="wheel_zoom", name="map")
-        plot.grid.visible = False
-        dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.6, source=self._points, name="points")
-        dots.nonselection_glyph = None
-        plot.line("x", "y", color="#141414", line_width=2, source=self._line)
-        marker = plot.scatter(
-            "x", "y", size=16, marker="star", color="#ffd400", line_color="#141414", source=self._marker, name="star"
-        )
-        marker.nonselection_glyph = None
-        plot.add_tools(HoverTool(renderers=[dots], limit=1, tooltips=[("image", "@name"), ("answer", "@answer")]))
-        draw = PointDrawTool(renderers=[marker], add=False)
-        plot.add_tools(draw, TapTool(renderers=[]))
-        plot.toolbar.active_tap = draw  # it is what drags the star
-        return plot
 
     def _layout(self):
         controls = column(
@@ -108,9 +93,10 @@ class ExplorerPage:
             self._note,
             self._pictures,
             self._bar_plot,
+            self._download,
         )
         verdict = self._atlas.explainer.verdict
-        whole = row(self._map, controls)
+        whole = row(column(self._plot.figure, self._compared), controls)
         if not verdict:
             return whole
         notice = f"<b>Not to be relied on:</b> {html.escape(verdict)}"
@@ -118,25 +104,31 @@ class ExplorerPage:
         return column(Div(text=notice, name="verdict", styles=style), whole)
 
     def _connect(self) -> None:
-        self._map.on_event("tap", lambda event: self._clicked((event.x, event.y)))
-        self._marker.on_change("data", lambda attr, old, new: self._dragged())
+        self._plot.figure.on_event("tap", lambda event: self._clicked((event.x, event.y)))
+        self._plot.star.on_change("data", lambda attr, old, new: self._dragged())
         self._projection.on_change("value", lambda attr, old, new: self._project())
         self._image.on_change("value", lambda attr, old, new: self._choose_image(self._image.value))
         self._aim.on_change("active", lambda attr, old, new: self._find_path())
         self._target.on_change("value", lambda attr, old, new: self._find_path())
-        self._other.on_change("value", lambda attr, old, new: self._find_path())
+        self._other.on_change("value", lambda attr, old, new: self._choose_other())
         self._shift.on_change("value", lambda attr, old, new: self._slid())
         self._play.on_click(self._toggle)
+        self._download.on_click(self._send_pictures)
+        self._download.js_on_change("tags", CustomJS(code=DOWNLOAD))
 
     def _clicked(self, place: tuple[float, float]) -> None:
-        if self._click.active == CHOOSE:
-            self._image.value = self._atlas.nearest_image(self._projection.value, place)
-        else:
+        if self._click.active == MOVE:
             self._move_to(place)
+            return
+        chosen = self._image if self._click.active == CHOOSE else self._other
+        image = self._atlas.nearest_image(self._projection.value, place, self._plot.visible_classes())
+        if image is not None:
+            chosen.value = image
 
     def _dragged(self) -> None:
-        if not self._quiet and self._marker.data["x"]:
-            self._move_to((self._marker.data["x"][0], self._marker.data["y"][0]))
+        star = self._plot.star.data
+        if not self._quiet and star["x"]:
+            self._move_to((star["x"][0], star["y"][0]))
 
     def _move_to(self, place: tuple[float, float]) -> None:
         self._stop()
@@ -144,14 +136,14 @@ class ExplorerPage:
         self._show()
 
     def _project(self) -> None:
-        self._points.data = self._point_columns()
+        self._plot.project(self._projection.value)
         self._draw_path()
+        self._draw_pair()
         self._show()
 
     def _choose_image(self, number: float | None) -> None:
         """Takes another image; what is no image number is put right."""
-        last = len(self._atlas.codes.names) - 1
-        self._row = min(max(round(number or 0), 0), last)
+        self._row = self._nearest_number(number)
         if self._image.value != self._row:
             self._image.value = self._row
             return
@@ -159,22 +151,37 @@ class ExplorerPage:
             self._quiet = True
             self._target.value = next(name for name in self._names if name != self._target.value)
             self._quiet = False
+        self._compare()
         self._find_path()
+
+    def _nearest_number(self, number: float | None) -> int:
+        return min(max(round(number or 0), 0), len(self._atlas.codes.names) - 1)
+
+    def _choose_other(self) -> None:
+        """Takes another second image; what is no image number is put right."""
+        row = self._nearest_number(self._other.value)
+        if self._other.value != row:
+            self._other.value = row
+            return
+        self._compare()
+        if self._aim.active != CLASS:
+            self._find_path()
 
     def _find_path(self) -> None:
         if self._quiet:
             return
         self._stop()
-        self._target.disabled, self._other.disabled = self._aim.active != CLASS, self._aim.active == CLASS
+        self._target.disabled = self._aim.active != CLASS
         try:
             if self._aim.active == CLASS:
                 self._path = self._atlas.toward_class(self._row, self._names.index(self._target.value))
             else:
-                other = min(max(round(self._other.value or 0), 0), len(self._atlas.codes.names) - 1)
+                other = self._nearest_number(self._other.value)
                 self._path = self._atlas.toward_image(self._row, other, self._aim.active == GRAPH)
-            self._note.text = self._describe(self._path)
+            self._said = self._describe(self._path)
         except InputError as error:
-            self._path, self._note.text = None, html.escape(str(error))
+            self._path, self._said = None, str(error)
+        self._note.text = html.escape(self._said)
         self._draw_path()
         self._code = self._atlas.codes.class_codes[self._row]
         self._set_shift(0.0)
@@ -186,12 +193,16 @@ class ExplorerPage:
         if math.isnan(path.flip_shift):
             return "The answer does not become the class at the path's end."
         typical = "never" if math.isnan(path.shift) else f"at {path.shift:.3f}"
-        return f"The answer flips at shift <b>{path.flip_shift:.3f}</b>; it is as sure as of typical images {typical}."
+        return f"The answer flips at shift {path.flip_shift:.3f}; it is as sure as of typical images {typical}."
 
     def _draw_path(self) -> None:
-        places = [] if self._path is None else self._path.waypoints
-        xy = np.asarray([self._atlas.place_of(self._projection.value, code) for code in places]).reshape(-1, 2)
-        self._line.data = {"x": xy[:, 0], "y": xy[:, 1]}
+        codes = [] if self._path is None else self._path.waypoints
+        places = [self._atlas.place_of(self._projection.value, code) for code in codes]
+        self._plot.draw_path(np.asarray(places).reshape(-1, 2))
+
+    def _draw_pair(self) -> None:
+        rows = [self._row, self._nearest_number(self._other.value)]
+        self._plot.draw_pair(self._atlas.coordinates[self._projection.value][rows])
 
     def _slid(self) -> None:
         if not self._quiet and self._path is not None:
@@ -227,19 +238,61 @@ class ExplorerPage:
         codes = self._atlas.codes
         view = self._atlas.view(self._row, self._code)
         x, y = (float(v) for v in self._atlas.place_of(self._projection.value, self._code))
-        self._quiet, self._marker.data = True, {"x": [x], "y": [y]}
+        self._quiet, self._plot.star.data = True, {"x": [x], "y": [y]}
         self._quiet = False
         self._bars.data["value"] = [float(p) for p in view.probabilities]
-        answer = self._names[int(view.probabilities.argmax())]
         (own,) = codes.take(np.asarray([self._row]))
-        tiles = {
+        self._shown = {
             f"{codes.names[self._row]}: {self._names[codes.predictions[self._row]]}": own,
-            f"with this code: {answer}": view.image,
+            f"with this code: {self._answer(view)}": view.image,
             "red added, blue removed": saliency_tile(view.saliency, view.image),
         }
-        self._pictures.text = "".join(
-            f'<figure style="display:inline-block;margin:0 8px 0 0;font:12px sans-serif"><img alt="" '
-            f'style="width:{PICTURE}px;image-rendering:pixelated;display:block" src="{data_uri(tile)}">'
-            f"{html.escape(caption)}</figure>"
-            for caption, tile in tiles.items()
-        )
+        self._pictures.text = _figures(self._shown)
+
+    def _answer(self, view: View) -> str:
+        number = int(view.probabilities.argmax())
+        return f"{self._names[number]} ({view.probabilities[number]:.3f})"
+
+    def _compare(self) -> None:
+        """Draws the image and the second one, and each with the other's class code."""
+        codes, one, two = self._atlas.codes, self._row, self._nearest_number(self._other.value)
+        images = codes.take(np.asarray([one, two]))
+        swaps = [self._atlas.view(a, codes.class_codes[b]) for a, b in ((one, two), (two, one))]
+        answers = [f"{codes.names[row]}: {self._names[codes.predictions[row]]}" for row in (one, two)]
+        self._pair = {
+            f"1 · {answers[0]}": images[0],
+            f"2 · {answers[1]}": images[1],
+            f"1 with the class code of 2: {self._answer(swaps[0])}": swaps[0].image,
+            f"2 with the class code of 1: {self._answer(swaps[1])}": swaps[1].image,
+        }
+        self._compared.text = _figures(self._pair)
+        self._draw_pair()
+
+    def _send_pictures(self) -> None:
+        """Has the browser save the pictures that it shows, as one."""
+        aim = self._target.value if self._aim.active == CLASS else f"image {self._other.value}"
+        title = f"To {aim}, shift {self._shift.value:.3f}. {self._said}"
+        entries = [_entry(title, self._shown), _entry("Class codes exchanged", self._pair)]
+        buffer = io.BytesIO()
+        verdict = self._atlas.explainer.verdict
+        (page,) = sheet_pages(entries, [f"Not to be relied on: {verdict}"] if verdict else [], [], columns=1)
+        page.savefig(buffer, dpi=DPI)
+        picture = Image.open(buffer).convert("RGB")
+        picture = ImageOps.expand(picture.crop(ImageOps.invert(picture).getbbox()), DPI // 6, "white")
+        self._download.tags = [data_uri(np.asarray(picture)), self._download.tags[1] + 1 if self._download.tags else 0]
+
+
+def _figures(tiles: Mapping[str, np.ndarray]) -> str:
+    """HTML of pictures side by side, by their captions."""
+    return "".join(
+        f'<figure style="display:inline-block;vertical-align:top;width:{PICTURE}px;margin:0 8px 0 0;'
+        f'font:12px sans-serif;overflow-wrap:anywhere"><img alt="" style="width:{PICTURE}px;image-rendering:pixelated;'
+        f'display:block" src="{data_uri(tile)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+        for caption, tile in tiles.items()
+    )
+
+
+def _entry(title: str, tiles: Mapping[str, np.ndarray]) -> Entry:
+    pixels = [tile if tile.dtype == np.uint8 else to_uint8(tile) for tile in tiles.values()]
+    rgb = [np.broadcast_to(tile, (*tile.shape[:2], 3)) for tile in pixels]
+    return Entry(title, rgb, list(tiles))

@@ -1,19 +1,29 @@
 """Draws explanations as one self-contained HTML page: a card for each row, below a table of totals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cae_jax.file_names import printable
-from cae_jax.report.html import fill_in, tiles_uri
-from cae_jax.report.strips import answer_name, class_name, explanation_tiles, resize_tiles
-from cae_jax.types import Ending, Explanation
+from cae_jax.options import ExplainOptions
+from cae_jax.report.html import data_uri, fill_in, tiles_uri
+from cae_jax.report.legend import CAUTION, ENDINGS, MAPS
+from cae_jax.report.strips import answer_name, class_name, explanation_tiles, resize_tiles, saliency_veil
+from cae_jax.types import Box, Ending, Explanation, Picture
 
 MOST_CARDS = 1000
 MOST_FEWER = 50  # requests listed, of those with fewer answers than asked for
 TILE = 128  # largest side of a picture in the page
+MOST_WHOLE, WHOLE = 100, 800  # whole pictures in the page, and the largest side of one
+
+
+def inset(place: Box, height: int, width: int) -> str:
+    """How far a rectangle lies within the edges of a picture, in CSS: top, right, bottom, left."""
+    top, left = place.top / height, place.left / width
+    edges = (top, 1 - left - place.width / width, 1 - top - place.height / height, left)
+    return " ".join(f"{100 * edge:.4f}%" for edge in edges)
 
 
 def totals(endings: np.ndarray, shifts: np.ndarray) -> list[dict[str, Any]]:
@@ -54,15 +64,21 @@ class ExplanationPage:
         class_names: K names of classes.
         facts: facts shown under the title, by name.
         verdict: why the model is not to be relied on; '' if nothing is known against it.
+        saliency: kind of the maps, of `ExplainOptions`.
+        whole: the whole picture of an image, by its name; None where there is no more of it than the image.
     """
 
     class_names: Sequence[str]
     facts: Mapping[str, str]
     verdict: str = ""
+    saliency: str = ExplainOptions.saliency
+    whole: Callable[[str], Picture | None] = lambda name: None
 
     def __post_init__(self) -> None:
         self.class_names = list(map(printable, self.class_names))
         self._cards: list[dict[str, Any]] = []
+        self._wholes: list[dict[str, Any]] = []
+        self._tried: dict[str, dict[str, Any] | None] = {}
         self._endings: list[np.ndarray] = []
         self._shifts: list[np.ndarray] = []
 
@@ -89,8 +105,11 @@ class ExplanationPage:
         tiles = explanation_tiles(explanation, row, images[index])
         if tiles.shape[1] > TILE:
             tiles = resize_tiles(tiles, TILE)
+        whole = self._whole(names[index])
         captions = [f"{s:.2f}" for s in explanation.path_shifts]
         return {
+            "whole": whole and whole["number"],
+            "veil": whole and data_uri(saliency_veil(explanation.saliency[row]), WHOLE),
             "name": printable(names[index]),
             "prediction": class_name(self.class_names, prediction),
             "target": self.class_names[target] if target >= 0 else "none",
@@ -105,6 +124,22 @@ class ExplanationPage:
             "answers": [answer_name(self.class_names, p) for p in probabilities],
             "bars": [np.nan_to_num((p[prediction], p[max(target, 0)])).tolist() for p in probabilities],
         }
+
+    def _whole(self, name: str) -> dict[str, Any] | None:
+        """What the page's script needs to show a whole picture; None where there is none, or there are many already."""
+        if name not in self._tried and len(self._wholes) < MOST_WHOLE:
+            self._tried[name] = None
+            if picture := self.whole(name):
+                height, width = picture.pixels.shape[:2]
+                shown = {
+                    "number": len(self._wholes),
+                    "picture": data_uri(picture.pixels, WHOLE, "JPEG"),
+                    "ratio": f"{width} / {height}",
+                    "inset": inset(picture.place, height, width),
+                }
+                self._wholes.append(shown)
+                self._tried[name] = shown
+        return self._tried.get(name)
 
     def render(
         self, failures: Iterable[tuple[str, str]] = (), missing: int = 0, fewer: Sequence[Mapping[str, Any]] = ()
@@ -124,8 +159,13 @@ class ExplanationPage:
             facts={name: printable(value) for name, value in self.facts.items()},
             verdict=printable(self.verdict),
             cards=self._cards,
+            wholes=self._wholes,
+            most_whole=MOST_WHOLE,
             count=len(endings),
             totals=totals(endings, shifts),
+            meaning=ENDINGS,
+            colours=MAPS[self.saliency],
+            caution=CAUTION,
             failures=[tuple(map(printable, failure)) for failure in failures],
             missing=missing,
             fewer=[

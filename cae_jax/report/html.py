@@ -24,24 +24,25 @@ def fill_in(template: str, **values: Any) -> str:
     return environment.from_string(source).render(**values)
 
 
-def _uri(picture: Image.Image) -> str:
+def _uri(picture: Image.Image, kind: str = "PNG") -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, kind)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def data_uri(image: np.ndarray, side: int | None = None) -> str:
-    """Encodes an image as a PNG in a data URI.
+def data_uri(image: np.ndarray, side: int | None = None, kind: str = "PNG") -> str:
+    """Encodes an image as a data URI.
 
     Args:
-        image: `[height, width, channels]`, uint8 or float in [0, 1].
+        image: `[height, width, 1, 3 or 4]`, uint8 or float in [0, 1]; the fourth channel is the opacity.
         side: greatest height and width in pixels, to which a larger image is reduced; None for no limit.
+        kind: 'PNG', or 'JPEG' for large photographs.
     """
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if side and max(picture.size) > side:
         picture.thumbnail((side, side))
-    return _uri(picture)
+    return _uri(picture, kind)
 
 
 def tiles_uri(tiles: Sequence[np.ndarray] | np.ndarray) -> str:

@@ -62,14 +62,20 @@ def _alphabets() -> frozenset[int]:
     return frozenset(FT2Font(str(WIDE)).get_charmap())
 
 
-def lettered(text: str, size: int) -> tuple[str, Font]:
-    """Returns a text as it can be drawn, and the font for it; a character without a glyph becomes its escape."""
+def lettered(text: str, size: int, wide: bool = False) -> tuple[str, Font]:
+    """Returns a text as it can be drawn, and the font for it; a character without a glyph becomes its escape.
+
+    Args:
+        text: any text.
+        size: size of the letters in pixels.
+        wide: whether to use the font with most alphabets, `WIDE`, for ASCII too.
+    """
     text = printable(text)
-    plain, wide = _fonts(size)
-    if text.isascii():
+    plain, all_alphabets = _fonts(size)
+    if text.isascii() and not wide:
         return text, plain
     escape = lambda c: c if ord(c) in _alphabets() else c.encode("unicode_escape").decode()  # noqa: E731
-    return "".join(map(escape, text)), wide
+    return "".join(map(escape, text)), all_alphabets
 
 
 def _pieces(words: Iterable[str], font: Font, width: float) -> Iterable[str]:
@@ -82,9 +88,12 @@ def _pieces(words: Iterable[str], font: Font, width: float) -> Iterable[str]:
         yield word
 
 
-def wrapped(text: str, size: int, width: float) -> tuple[list[str], Font]:
-    """Breaks a text into lines of at most `width` pixels; returns the lines and their font. Nothing is left out."""
-    text, font = lettered(text, size)
+def wrapped(text: str, size: int, width: float, wide: bool = False) -> tuple[list[str], Font]:
+    """Breaks a text into lines of at most `width` pixels; returns the lines and their font. Nothing is left out.
+
+    `wide` is that of `lettered`.
+    """
+    text, font = lettered(text, size, wide)
     lines = [""]
     for piece in _pieces(text.split(" "), font, width):
         longer = f"{lines[-1]} {piece}" if lines[-1] else piece

@@ -31,6 +31,20 @@ def _to_rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
+def saliency_veil(saliency: np.ndarray) -> np.ndarray:
+    """Draws a saliency map to be laid over a picture: the colours of `saliency_tile`, as opaque as the map is strong.
+
+    Args:
+        saliency: the map, `[height, width]`.
+
+    Returns:
+        `[height, width, 4]` uint8, the last channel the opacity.
+    """
+    strength = np.abs(saliency) / max(float(np.abs(saliency).max()), 1e-6)
+    colour = np.where((saliency > 0)[..., None], np.asarray(RED), np.asarray(BLUE))
+    return np.concatenate([colour.astype(np.uint8), to_uint8(strength)[..., None]], axis=-1)
+
+
 def saliency_tile(saliency: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Draws a saliency map over the pale image: positive values (added, or for the answer) red, negative ones blue.
 
