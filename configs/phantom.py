@@ -26,10 +26,20 @@ def get_config() -> Config:
         width=16,
         individual_downsamplings=2,
         individual_code_channels=32,
+        individual_code_rounded=False,
+        individual_answers=False,
         upsample_kernel=5,
     )
     config.discriminator.update(conditional=True, pooled=False, width=32, downsamplings=4, kernel_init="he")
-    config.loss.update(proximity=20.0, consistency=0.2, fidelity=0.3, leakage=0.0, gradient_penalty=0.0)
+    config.loss.update(
+        individual_code=1.0,
+        proximity=20.0,
+        consistency=0.2,
+        fidelity=0.3,
+        leakage=0.0,
+        bits=0.0,
+        gradient_penalty=0.0,
+    )
     config.optimizer.update(generator_rate=1e-3, discriminator_rate=5e-4, clip=1.0)
     config.train.update(steps=9600, batch_size=4, warmup_steps=600, swap_noise=0.02, checkpoint_every=800)
     return config

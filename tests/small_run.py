@@ -34,6 +34,7 @@ SMALL = {
     "discriminator.downsamplings": "2",
     "discriminator.hidden": "16",
     "train.steps": "6",
+    "train.warmup_steps": "0",
     "train.batch_size": "4",
     "train.checkpoint_every": "2",
     "train.log_every": "1",

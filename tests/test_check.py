@@ -246,7 +246,7 @@ def _zeros():
 
 
 def test_what_a_step_asks_the_classifier_for_is_named():
-    assert asked_in_steps(presets.default()) == ["loss.consistency", "loss.fidelity"]
+    assert asked_in_steps(presets.default()) == ["loss.consistency", "loss.fidelity", "model.individual_answers"]
     assert asked_in_steps(presets.pictures()) == ["loss.consistency", "loss.fidelity", "model.answers"]
     assert asked_in_steps(presets.official()) == asked_in_steps(presets.black_box()) == []
 
