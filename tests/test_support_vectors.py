@@ -21,6 +21,12 @@ class Counted(ArraySource):
         return super().take(indices)
 
 
+def judge_of(train, most):
+    judge = svm_judge(train, most, 0)
+    assert judge is not None
+    return judge
+
+
 def rings(count, seed, side=12):
     """Pictures of two halves, bright or dark; the class is whether they are alike, which no line tells."""
     rng = np.random.default_rng(seed)
@@ -34,8 +40,7 @@ def rings(count, seed, side=12):
 
 def test_it_learns_what_no_line_tells_apart_and_answers_uint8_and_unit_images_alike():
     train, test = rings(300, 0), rings(100, 1)
-    judge = svm_judge(train, 1000, 0)
-    assert judge is not None
+    judge = judge_of(train, 1000)
     images = test.take(np.arange(100))
     assert (judge(images) == test.labels).mean() > 0.98
     np.testing.assert_array_equal(judge(images), judge((images / np.float32(255)).astype(np.float32)))
@@ -44,20 +49,20 @@ def test_it_learns_what_no_line_tells_apart_and_answers_uint8_and_unit_images_al
 
 def test_it_is_fitted_once_to_no_more_images_than_said_and_only_when_it_is_asked():
     train, images = rings(2000, 0), rings(10, 1).take(np.arange(10))
-    judge = svm_judge(train, 700, 0)
+    judge = judge_of(train, 700)
     assert not train.read
     first = judge(images)
     judge(images)
     assert sum(train.read) == 700
     assert max(train.read) <= CHUNK
-    np.testing.assert_array_equal(svm_judge(train, 700, 0)(images), first)
+    np.testing.assert_array_equal(judge_of(train, 700)(images), first)
 
 
 def test_it_can_be_left_out_and_knows_what_to_say_of_a_single_class():
     train = rings(20, 0)
     assert svm_judge(train, 0, 0) is None
     one = ArraySource(train.take(np.arange(20)), np.full(20, 3, np.int32))
-    assert svm_judge(one, 100, 0)(train.take(np.arange(4))).tolist() == [3] * 4
+    assert judge_of(one, 100)(train.take(np.arange(4))).tolist() == [3] * 4
 
 
 @pytest.mark.parametrize(("size", "values"), [((32, 20), 640), ((64, 64), 32 * 32), ((100, 65), 25 * 17), ((1, 1), 1)])

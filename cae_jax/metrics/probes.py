@@ -65,7 +65,8 @@ def fit_standard(codes: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], 
     flat = codes.reshape(len(codes), -1)
     if flat.shape[1] <= len(flat):
         scaler = StandardScaler().fit(flat)
-        return scaler.transform(flat), lambda others: scaler.transform(others.reshape(len(others), -1))
+        standard = lambda others: np.asarray(scaler.transform(others.reshape(len(others), -1)))  # noqa: E731
+        return standard(flat), standard
     products = functools.partial(_products, others=flat, moments=_moments(flat))
     among = products(flat)
     squares, axes = np.linalg.eigh(among)
@@ -118,8 +119,9 @@ def fit_svm_probe(rows: np.ndarray, labels: np.ndarray) -> Predict:
     if constant := _one_class(labels):
         return constant
     variance = rows.var(0).sum()
-    kernel = functools.partial(rbf_kernel, gamma=2.0 / variance if variance else 1.0)
-    return SVC(C=3.0, kernel=kernel).fit(rows, labels).predict
+    kernel = functools.partial(rbf_kernel, Y=rows, gamma=2.0 / variance if variance else 1.0)
+    machine = SVC(C=3.0, kernel="precomputed").fit(kernel(rows), labels)
+    return lambda held_out: machine.predict(kernel(held_out))
 
 
 def linear_probe_accuracy(
