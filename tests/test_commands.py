@@ -27,7 +27,6 @@ from cae_jax.counterfactual import STRATEGIES
 from cae_jax.options import CHOICES, OPTIONS, option_help
 from cae_jax.types import Ending
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
     **{f"{name}.py": main.PROGRAMS[name] for name in ("train", "explain")},

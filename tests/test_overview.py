@@ -21,8 +21,6 @@ from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.overview import _probes as describe_probes
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
-
 
 @pytest.fixture
 def explainer(trained_explainer):

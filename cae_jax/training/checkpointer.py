@@ -83,7 +83,7 @@ class Checkpointer:
         if not self.due(step) or "score" in facts:
             return
         with self._monitor.busy(f"validating step {step}"):
-            scores = self._evaluator.validate(state.ema)
+            scores = self._evaluator.validate(state.ema, run.config.evaluation.swaps)
         self._monitor.write(step, "validation", scores)
         oracle = f" (oracle {scores['swap_oracle_rate']:.3f})" if "swap_oracle_rate" in scores else ""
         line = (
