@@ -1,27 +1,43 @@
 """Strictness for our own functions, quick compilation, compiled functions kept between runs.
 
-Tests compile more than they compute, so the compiler is told to be quick: without its last optimisations, with the
-emitters that take less than half of the time for the same program, and in one thread, since tests run side by side.
+Tests compile more than they compute, so the compiler is told to be quick: with emitters that take less than half of the
+time for the same program, in one thread, since tests run side by side, and without optimisations.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 
-QUICK = (
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
+QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["OMP_NUM_THREADS"] = "1"  # of scikit-learn: on cores that other tests use, threads spin for each other
 
 import jax
 import pytest
 from filelock import FileLock
 
+jax.config.update("jax_disable_most_optimizations", True)
 CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(scope="session")
+def optimised():
+    """A context in which the compiler optimises: for what computes longer than it compiles."""
+
+    @contextlib.contextmanager
+    def context():
+        jax.config.update("jax_disable_most_optimizations", False)
+        try:
+            yield
+        finally:
+            jax.config.update("jax_disable_most_optimizations", True)
+
+    return context
 
 
 @pytest.fixture
