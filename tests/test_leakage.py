@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cae_jax.data import ArraySource
 from cae_jax.metrics import individual_code_leakage, leakage
-from cae_jax.metrics.probes import fit_linear_probe
+from cae_jax.metrics.probes import fit_convolutional_probe, fit_linear_probe
 from cae_jax.parallel import batching
 
 
@@ -38,9 +38,10 @@ def silent(images):
 
 
 def leakage_of(encode, train, test, seed=0):
-    return individual_code_leakage(encode, source_of(train, 1), train, source_of(test, 2), test, seed, most_steps=80)
+    return individual_code_leakage(encode, source_of(train, 1), train, source_of(test, 2), test, seed)
 
 
+@pytest.mark.usefixtures("whole_probe")
 def test_leakage_is_the_better_of_two_probes_against_what_is_right_by_chance():
     train, test = classes_of(300), classes_of(200, 1)
     found = leakage_of(telling, train, test)
@@ -54,6 +55,16 @@ def test_leakage_is_the_better_of_two_probes_against_what_is_right_by_chance():
             names["individual_code_leakage_linear"], names["individual_code_leakage_convolutional"]
         )
         assert names["individual_code_leakage_images"] == 300
+
+
+@pytest.fixture
+def whole_probe(monkeypatch):
+    """The probe of `conftest.py` takes ten steps."""
+    monkeypatch.setattr(
+        leakage.probes,
+        "fit_convolutional_probe",
+        lambda *rows, seed: fit_convolutional_probe(*rows, seed=seed, steps=80),
+    )
 
 
 def test_codes_that_do_not_fit_are_sampled_by_seed(monkeypatch):
@@ -100,9 +111,7 @@ def test_the_codes_of_a_call_are_all_that_is_held_besides_the_sample(monkeypatch
     each = 64 * 64 * 16 * 4
     monkeypatch.setattr(batching, "MOST_ROWS", 4)
     monkeypatch.setattr(leakage, "SAMPLE_BYTES", 16 * each)
-    monkeypatch.setattr(
-        leakage.probes, "fit_convolutional_probe", lambda *_, seed, steps: lambda codes: np.zeros(len(codes))
-    )
+    monkeypatch.setattr(leakage.probes, "fit_convolutional_probe", lambda *_, seed: lambda codes: np.zeros(len(codes)))
 
     def encode(images):
         return np.broadcast_to(images[:, :1, :1].astype(np.float32), (len(images), 64, 64, 16)).copy()

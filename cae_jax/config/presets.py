@@ -128,7 +128,7 @@ def official() -> Config:
                 "log_every": 20,  # steps
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
-            "evaluation": {"swaps": 10_000},  # random swaps at the end; few also shorten its other scores
+            "evaluation": {"swaps": 10_000},  # random swaps at the end; a validation draws at most 1,000
         },
         type_safe=False,  # `config.conform` looks at types, once for all keys, and in sentences
     )

@@ -82,10 +82,9 @@ class Overview(NamedTuple):
 def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
     """Accuracies of probes that predict the class from codes, fitted to the training and scored on the test split."""
     train, test = codes.of("train"), codes.of("test")
-    swaps = codes.explainer.record.config.evaluation.swaps
     class_codes = (train.class_codes, train.predictions, test.class_codes, test.predictions)
     encode = lambda images: codes.explainer.encode(images)[0].code  # noqa: E731
-    leakage = metrics.individual_code_leakage(encode, train, train.predictions, test, test.predictions, seed, swaps)
+    leakage = metrics.individual_code_leakage(encode, train, train.predictions, test, test.predictions, seed)
     return {
         "class_code_knn_accuracy": metrics.knn_accuracy(*class_codes),
         "class_code_linear_accuracy": metrics.linear_probe_accuracy(*class_codes),
@@ -175,8 +174,7 @@ def describe(
 ) -> Overview:
     """Analyses the class codes of a data set.
 
-    The config's `evaluation.swaps` bounds how many images are decoded for each of the method's claims, and for how long
-    the convolutional probe is trained.
+    The config's `evaluation.swaps` bounds how many images are decoded for each of the method's claims.
 
     Args:
         explainer: explainer that encoded them.

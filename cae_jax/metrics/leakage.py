@@ -11,7 +11,6 @@ from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.types import ImageSource
 
 SAMPLE_BYTES = 512 * 2**20  # limit for the codes that a probe is fitted to, and for its weights while it is fitted
-STEPS = 400  # training steps of the convolutional probe
 FITTING = 24 * 8  # bytes that fitting needs for each weight: the solver keeps ten steps and gradients in float64
 
 
@@ -42,7 +41,6 @@ def individual_code_leakage(
     source: ImageSource,
     predictions: np.ndarray,
     seed: int,
-    most_steps: int = STEPS,
 ) -> dict[str, float]:
     """Measures how well two probes, one linear and one convolutional, predict the class from individual codes.
 
@@ -57,7 +55,6 @@ def individual_code_leakage(
         source: held-out images.
         predictions: classifier's class of each held-out image, `[M]`.
         seed: seed of the sample and of the convolutional probe.
-        most_steps: limit of the convolutional probe's training steps.
 
     Returns:
         Numbers by name: `individual_code_leakage`, the higher accuracy of the two probes, in [0, 1]; with the suffixes
@@ -75,8 +72,7 @@ def individual_code_leakage(
         part = slice(start, start + together)
         codes[part] = map_batches(codes_of(train), sample[part], batch_size=rows, spread=True)
     known = train_predictions[sample]
-    steps = min(STEPS, most_steps)
-    fitted = probes.fit_linear_probe(codes, known), probes.fit_convolutional_probe(codes, known, seed=seed, steps=steps)
+    fitted = probes.fit_linear_probe(codes, known), probes.fit_convolutional_probe(codes, known, seed=seed)
 
     def ask(batch: np.ndarray) -> list[np.ndarray]:
         held_out = codes_of(source)(batch)

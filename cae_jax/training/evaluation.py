@@ -207,10 +207,7 @@ class Evaluator:
         return self._scores(on_this_process(params), min(VALIDATION_SWAPS, most), rows)
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
-        """Scores in full: `swaps` random swaps, all reconstructions, kNN on class codes, probes of individual codes.
-
-        With few swaps, the convolutional probe is trained briefly too: it takes no more steps than there are swaps.
-        """
+        """Scores in full: `swaps` random swaps, all reconstructions, kNN on class codes, probes of individual codes."""
         params = on_this_process(params)
         leakage = metrics.individual_code_leakage(
             lambda images: self._functions.encode(params, images)[0].code,
@@ -219,6 +216,5 @@ class Evaluator:
             self._source,
             self._predictions,
             self._seed,
-            swaps,
         )
         return {**self._scores(params, swaps), **leakage}
