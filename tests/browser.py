@@ -4,9 +4,17 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 
 import pytest
 from playwright.sync_api import sync_playwright
+
+WHERE = """([figure, glyphs, index]) => {
+  const plot = Bokeh.documents[0].get_model_by_name(figure), view = Bokeh.index.find_one(plot);
+  const data = plot.renderers.find(renderer => renderer.name === glyphs).data_source.data;
+  const box = view.el.getBoundingClientRect();
+  return [box.x + view.frame.x_scale.compute(data.x[index]), box.y + view.frame.y_scale.compute(data.y[index])];
+}"""  # where a glyph of a figure is on the screen
 
 
 @contextlib.contextmanager
@@ -67,3 +75,16 @@ def watch(browser):
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     return page, requests, errors
+
+
+def picture(page):
+    return page.locator(".pictures img").nth(1).get_attribute("src")
+
+
+def changed(page, before, read=picture):
+    """Waits until something is not what it was."""
+    end = time.monotonic() + 60
+    while read(page) == before:
+        assert time.monotonic() < end, "nothing changed on the page"
+        page.wait_for_timeout(20)
+    return read(page)

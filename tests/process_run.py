@@ -13,14 +13,13 @@ from cae_jax.parallel.processes import is_first, start
 def main(address: str, workdir: pathlib.Path) -> None:
     start(address)
 
-    from small_run import scored_briefly, small_config
+    from small_run import small_config
 
     from cae_jax import Explainer
     from cae_jax.explaining import SplitInputs, encode_splits, explain_to_folder
     from cae_jax.training import loop
 
-    with scored_briefly():
-        loop.train(small_config(), workdir, Console(quiet=not is_first(), width=200))
+    loop.train(small_config(), workdir, Console(quiet=not is_first(), width=200))
     explainer = Explainer.load(workdir)
     inputs = SplitInputs(explainer.dataset.train, "train", list(range(70)))
     rows = explain_to_folder(explainer, inputs, "any", workdir / "explained")

@@ -1,19 +1,14 @@
 """The shipped config, shrunk, on a few real digits. Fixtures of it are in `conftest.py`."""
 
-import contextlib
-import functools
 import pathlib
 
 import numpy as np
-import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from cae_jax import manifold
 from cae_jax.config.reading import apply_overrides, find_config, load_config
 from cae_jax.data import SPLITS, open_dataset
-from cae_jax.metrics import probes
-from cae_jax.training import evaluation, loop
+from cae_jax.training import loop
 from cae_jax.workdir.files import write_npz
 
 DIGITS = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "digits_400_60_60.npz"
@@ -62,27 +57,8 @@ def small_config(**changes: str):
     return apply_overrides(load_config(find_config("mnist")), SMALL | changes)
 
 
-@contextlib.contextmanager
-def scored_briefly():
-    """Scores and describes models within it by few swaps, few decoded images and probes of few steps."""
-    fewer = (
-        (probes, "fit_convolutional_probe", {"steps": 40}),
-        (probes, "fit_mlp_probe", {"steps": 40}),
-        (manifold, "pervasiveness", {"swaps": 10}),
-        (manifold, "coherency", {"codes": 5, "individuals": 5}),
-        (manifold, "smoothness", {"codes": 20}),
-        (manifold, "path_roughness", {"paths": 3}),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "VALIDATION_SWAPS", 64)
-        for module, name, counts in fewer:
-            patch.setattr(module, name, functools.partial(getattr(module, name), **counts))
-        yield
-
-
 def train_small(workdir):
     """A short run: its metrics and what it printed."""
     console = Console(record=True, width=200)
-    with scored_briefly():
-        result = loop.train(small_config(), workdir, console)
+    result = loop.train(small_config(), workdir, console)
     return result, console.export_text()

@@ -1,19 +1,12 @@
 """The manifold page and the explorer in a real browser: hover, click, drag, slide, play, compare, download."""
 
 import functools
-import time
 
 import numpy as np
 import pytest
-from browser import chromium, serving, watch
+from browser import WHERE, changed, chromium, picture, serving, watch
 from PIL import Image
 
-WHERE = """([figure, glyphs, index]) => {
-  const plot = Bokeh.documents[0].get_model_by_name(figure), view = Bokeh.index.find_one(plot);
-  const data = plot.renderers.find(renderer => renderer.name === glyphs).data_source.data;
-  const box = view.el.getBoundingClientRect();
-  return [box.x + view.frame.x_scale.compute(data.x[index]), box.y + view.frame.y_scale.compute(data.y[index])];
-}"""
 STAR = ["map", "star", 0]
 
 
@@ -36,19 +29,6 @@ def opened(browser, address):
     return page, requests, errors
 
 
-def picture(page):
-    return page.locator(".pictures img").nth(1).get_attribute("src")
-
-
-def changed(page, before, read=picture):
-    """Waits until something is not what it was."""
-    end = time.monotonic() + 60
-    while read(page) == before:
-        assert time.monotonic() < end, "nothing changed on the page"
-        page.wait_for_timeout(20)
-    return read(page)
-
-
 def clicked(page, place, read=picture):
     """Clicks until something is not what it was: on a busy machine the page may take a click for a long press."""
     before, clicks = read(page), 0
@@ -58,28 +38,6 @@ def clicked(page, place, read=picture):
         page.wait_for_timeout(2000)
         clicks += 1
     return read(page)
-
-
-def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(trained_explainer, tmp_path):
-    from cae_jax.explaining import describe_to_folder
-
-    describe_to_folder(trained_explainer, tmp_path, limit=200)
-    read = "() => Array.from(Bokeh.documents[0].get_model_by_name('points').data_source.data['{}'].slice(0, 5))"
-    with chromium() as browser:
-        page, requests, errors = watch(browser)
-        page.goto((tmp_path / "index.html").as_uri())
-        page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")
-        place, colours = page.evaluate(read.format("x")), page.evaluate(read.format("colour"))
-        page.get_by_label("projection").select_option("t-SNE")
-        page.get_by_label("colour").select_option("confidence")
-        changed(page, place, lambda page: page.evaluate(read.format("x")))
-        assert page.evaluate(read.format("colour")) != colours
-        x, y = page.evaluate(WHERE, ["manifold", "points", 0])
-        page.mouse.move(x + 3, y)
-        page.mouse.move(x, y)
-        assert (page.locator(".bk-Tooltip img").first.get_attribute("src") or "").startswith("data:image/png")
-    assert not errors
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
 
 
 def test_a_click_moves_the_code_and_a_click_chooses_an_image(address):

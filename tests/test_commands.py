@@ -27,7 +27,6 @@ from cae_jax.counterfactual import STRATEGIES
 from cae_jax.options import CHOICES, OPTIONS, option_help
 from cae_jax.types import Ending
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
     **{f"{name}.py": main.PROGRAMS[name] for name in ("train", "explain")},
@@ -58,18 +57,19 @@ NOT_RUN = {
     r"configs/bench_(synthetic|shortcut|chest_xray|brain_tumor)\.py": "trains for long",
     r"configs/folder\.py|my_config|runs/(folder|oct)|--out runs/oct": "is followed in test_docs.py, or like what is",
 }
+# What a new run takes from the short one and leaves out; all that is compiled into the step is as it is there.
+NEW = {"classifier.path": "runs/mnist/classifier", "oracle.path": "runs/mnist/oracle", "train.checkpoint_every": "6"}
 TINY = {
     "train.py": [f"--config.{key}={value}" for key, value in SMALL.items()],
     **{name: ["--limit", "2", "--confidence", "0.11", "--overwrite"] for name in ("explain.py", "cae explain")},
     "cae manifold": ["--limit", "60"],
     "benchmarks.search": ["--num", "4", "--sample", "2"],
     "cae compare": [
-        *(f"--config.train.{key}={value}" for key, value in SMALL.items()),
+        *(f"--config.train.{key}={value}" for key, value in (SMALL | NEW).items()),
         *(f"--config.protocol.{key}={value}" for key, value in {"images": 4, "steps": 4, "patch": 7}.items()),
         *("--config.protocol.bootstrap=20", "--config.protocol.road_shares=0.2", "--config.protocol.confidence=0.11"),
     ],
 }
-NEW = [f"--config.{name}.path=runs/mnist/{name}" for name in ("classifier", "oracle")] + ["--config.train.steps=2"]
 
 
 def commands():
@@ -166,7 +166,7 @@ def prepared(name, arguments):
     """The same command on tiny settings; what follows wins. A new run takes its classifiers from the short one."""
     tiny = TINY.get(name, [])
     if name == "train.py" and not workdir_of(PROGRAMS[name].parse(arguments)).exists():
-        tiny = [*tiny, *NEW]
+        tiny = [*tiny, *(f"--config.{key}={value}" for key, value in NEW.items())]
     if name == "benchmarks.search" and "--memory" in arguments:
         tiny = [*tiny, "--memory", "8"]
     if name == "cae compare" and not any("methods" in word for word in arguments):

@@ -17,7 +17,6 @@ from small_run import SMALL
 
 from cae_jax.cli.main import PROGRAMS
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = pathlib.Path(__file__).parent / "data"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ from cae_jax.workdir import checkpoints
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
 from cae_jax.workdir.classifier_store import IDENTITY, load_classifier
 
-pytestmark = pytest.mark.usefixtures("scored_briefly", "compiled_once")
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture(scope="module")

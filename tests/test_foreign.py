@@ -124,7 +124,6 @@ def black_box_config(reference, **changes):
     return config
 
 
-@pytest.mark.usefixtures("scored_briefly")
 def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(folder, own, digits, monkeypatch):
     config = black_box_config(make_reference("onnx", folder, own.params))
     console = Console(record=True, width=200)

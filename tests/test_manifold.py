@@ -348,3 +348,25 @@ def test_what_does_not_vary_correlates_with_nothing():
     varying, constant = np.arange(9.0)[:, None], np.full((9, 1), 0.1)
     both = np.concatenate([varying, constant], axis=1)
     np.testing.assert_allclose(rank_correlations(both, both), [[1, 0], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("claim", "images"), [(pervasiveness, 4), (coherency, 30), (smoothness, 1), (path_roughness, 33)]
+)
+def test_claims_decode_no_more_images_than_they_may_but_one_draw_a_class(claim, images):
+    codes, predictions = make_sides()
+
+    def asked(most):
+        count = 0
+
+        def answer(rows, codes):
+            nonlocal count
+            count += len(rows)
+            return by_sign(rows, codes)
+
+        claim(CodeSpace(answer, codes, predictions, CLASSES), 0, most=most)
+        return count
+
+    assert asked(1) <= CLASSES * images
+    assert 50 < asked(150) <= 150
+    assert asked(10**9) == asked(200_000)

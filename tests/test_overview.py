@@ -1,4 +1,4 @@
-"""Codes of a data set as a table, and the global explanation as a folder."""
+"""Codes of a data set as a table, and the global explanation as a folder, with its page in a real browser."""
 
 import json
 
@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from browser import WHERE, changed, chromium, watch
 
 from cae_jax.counterfactual import along_path
 from cae_jax.explaining import (
@@ -20,8 +21,6 @@ from cae_jax.explaining import (
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.overview import _probes as describe_probes
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
-
-pytestmark = pytest.mark.usefixtures("scored_briefly")
 
 
 @pytest.fixture
@@ -153,22 +152,48 @@ def test_the_waypoints_of_a_graph_lead_the_search(explainer, codes):
     np.testing.assert_allclose(found.counterfactual, drawn, atol=1e-3)
 
 
-def test_a_folder_holds_page_numbers_and_codes_and_the_same_seed_finds_the_same(explainer, tmp_path):
-    stages = []
-    overview = describe_to_folder(explainer, tmp_path, limit=150, report=lambda *stage: stages.append(stage))
-    assert {file.name for file in tmp_path.iterdir()} == {"index.html", "manifold.json", "codes.parquet"}
-    found = json.loads((tmp_path / "manifold.json").read_text())
+@pytest.fixture(scope="module")
+def described(trained_explainer, tmp_path_factory):
+    """A folder with a description, the overview that it is of, and the stages that were told."""
+    folder, stages = tmp_path_factory.mktemp("described"), []
+    overview = describe_to_folder(trained_explainer, folder, limit=150, report=lambda *stage: stages.append(stage))
+    return folder, overview, stages
+
+
+def test_a_folder_holds_page_numbers_and_codes_and_the_same_seed_finds_the_same(explainer, described):
+    folder, overview, stages = described
+    assert {file.name for file in folder.iterdir()} == {"index.html", "manifold.json", "codes.parquet"}
+    found = json.loads((folder / "manifold.json").read_text())
     assert found["numbers"]["nodes"] == len(overview.graph) == len(found["graph"]["nodes"])
-    names = pyarrow.parquet.read_table(tmp_path / "codes.parquet")["image"].to_pylist()
+    names = pyarrow.parquet.read_table(folder / "codes.parquet")["image"].to_pylist()
     node = found["graph"]["nodes"][0]
     assert node["names"] == [names[row] for row in node["members"]]
     assert np.shape(found["correlations"])[1] == len(PROPERTIES)
-    assert (tmp_path / "index.html").stat().st_size > 1e6
+    assert (folder / "index.html").stat().st_size > 1e6
     again = describe(explainer, encode_splits(explainer, ("train", "validation", "test"), 150))
     assert again.numbers == pytest.approx(overview.numbers, abs=1e-6)
     assert again.graph.to_dict() == overview.graph.to_dict()
     np.testing.assert_array_equal(again.pervasiveness, overview.pervasiveness)
     assert [done for _, done, _ in stages] == list(range(stages[-1][2] + 1))
+
+
+def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(described):
+    read = "() => Array.from(Bokeh.documents[0].get_model_by_name('points').data_source.data['{}'].slice(0, 5))"
+    with chromium() as browser:
+        page, requests, errors = watch(browser)
+        page.goto((described[0] / "index.html").as_uri())
+        page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")
+        place, colours = page.evaluate(read.format("x")), page.evaluate(read.format("colour"))
+        page.get_by_label("projection").select_option("t-SNE")
+        page.get_by_label("colour").select_option("confidence")
+        changed(page, place, lambda page: page.evaluate(read.format("x")))
+        assert page.evaluate(read.format("colour")) != colours
+        x, y = page.evaluate(WHERE, ["manifold", "points", 0])
+        page.mouse.move(x + 3, y)
+        page.mouse.move(x, y)
+        assert (page.locator(".bk-Tooltip img").first.get_attribute("src") or "").startswith("data:image/png")
+    assert not errors
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
 
 
 def test_one_class_is_no_decision(explainer, codes):

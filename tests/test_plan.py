@@ -12,8 +12,6 @@ from cae_jax.config.reading import ConfigError
 from cae_jax.training import loop, plan
 from cae_jax.training.plan import Speed, choose_steps
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
-
 
 def forty_minutes(**changes):
     config = presets.pictures()

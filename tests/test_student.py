@@ -20,7 +20,6 @@ from cae_jax.training import loop, student, unfinished
 from cae_jax.training.student import Student, answer_loss, learn_or_load, make_views
 from cae_jax.workdir.classifier_store import LoadedClassifier
 
-pytestmark = pytest.mark.usefixtures("scored_briefly")
 STILL = make_augment(0, 0.0, False)
 QUIET = Console(quiet=True)
 

@@ -132,7 +132,7 @@ def official() -> Config:
                 "checkpoint_every": 5000,  # steps; each checkpoint is validated and drawn
             },
             "evaluation": {
-                "swaps": 10_000,  # random swaps that a run is scored by at its end
+                "swaps": 10_000,  # random swaps at the end; a validation draws at most 1,000
                 "svm_images": 5000,  # training images, at most, that the second judge learns; 0 leaves it out
             },
         },
@@ -143,8 +143,8 @@ def official() -> Config:
 def default() -> Config:
     """Ours: explains the classifier rather than the labels, trained in minutes. Reasons: `docs/experiments.md`.
 
-    A warm-up, in which networks learn to draw before they learn to swap, and individual codes of whole numbers, relative
-    to the class, that few bits are enough for: what they need not tell, such as the class, costs too much.
+    A warm-up, in which networks learn to draw before they learn to swap; and individual codes of whole numbers,
+    relative to the class, whose bits cost something, so that they do not tell what need not be told.
     """
     config = official()
     config.labels = "classifier"

@@ -28,6 +28,7 @@ STEPS = 9  # images along each direction
 REACH = 2.5  # how far images go to either side, in standard deviations
 EXEMPLARS = 3  # exemplars drawn along each direction
 ROWS = 64  # images whose properties are measured at once
+DECODED = 20  # images decoded for one of the claims, at most, for each swap of `evaluation.swaps`
 WAYS = 6  # paths through the graph that are drawn
 WAY_CHECKS = 300  # paths whose waypoints are decoded and classified
 STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
@@ -93,12 +94,15 @@ def _probes(codes: SplitCodes, seed: int) -> dict[str, float]:
 
 
 def _claims(
-    answer: manifold.Answer, test: SplitCodes, classes: int, seed: int
+    answer: manifold.Answer, test: SplitCodes, classes: int, seed: int, most: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measures the method's claims on held-out images: numbers of each class, `[K]`, and the pervasiveness `[K, K]`."""
+    """Measures the method's claims on held-out images: numbers of each class, `[K]`, and the pervasiveness `[K, K]`.
+
+    Each claim is measured on `most` decoded images at most.
+    """
     space = manifold.CodeSpace(answer, test.class_codes, test.predictions, classes)
-    table = manifold.pervasiveness(space, seed)
-    share, spread = manifold.coherency(space, seed)
+    table = manifold.pervasiveness(space, seed, most=most)
+    share, spread = manifold.coherency(space, seed, most=most)
     others = np.where(np.eye(classes, dtype=bool), np.nan, table)
     present = ~np.isnan(others).all(0)
     toward = np.full(classes, np.nan)
@@ -107,8 +111,8 @@ def _claims(
         "pervasiveness": toward,
         "coherency": share,
         "spread of probability": spread,
-        "smoothness": manifold.smoothness(space, seed),
-        "changes per unit of length": manifold.path_roughness(space, seed),
+        "smoothness": manifold.smoothness(space, seed, most=most),
+        "changes per unit of length": manifold.path_roughness(space, seed, most=most),
     }
     return per_class, table
 
@@ -166,6 +170,8 @@ def describe(
 ) -> Overview:
     """Analyses the class codes of a data set.
 
+    The config's `evaluation.swaps` bounds how many images are decoded for each of the method's claims.
+
     Args:
         explainer: explainer that encoded them.
         codes: encoded images, with rows of the splits 'train' and 'test'.
@@ -191,7 +197,8 @@ def describe(
     report(STAGES[0])
     numbers = _probes(codes, seed)
     report(STAGES[1])
-    per_class, table = _claims(answer, test, classes, seed)
+    most = DECODED * explainer.record.config.evaluation.swaps
+    per_class, table = _claims(answer, test, classes, seed, most)
     report(STAGES[2])
     try:
         graph = manifold.build_topology(

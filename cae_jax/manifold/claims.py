@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 ROWS = 4096  # rows classified at once, to save memory: each has a probability for every class
+MOST = 200_000  # decoded images for one measure of all classes
 
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Takes row numbers of individual codes `[M]` and class codes `[M, size]`; returns the classifier's probabilities for
@@ -29,6 +30,16 @@ class CodeSpace(NamedTuple):
     predictions: np.ndarray
     classes: int
 
+    def draws(self, wanted: int, images: int, most: int) -> int:
+        """How many draws a class gets: as many as wanted, or as `most` images of all classes allow, but at least one.
+
+        Args:
+            wanted: Number of draws for each class.
+            images: Number of decoded images that a draw takes.
+            most: Limit of all decoded images together.
+        """
+        return max(min(wanted, most // (images * self.classes)), 1)
+
     def by_class(self, measure: Callable[[int], float | tuple[float, ...] | None], values: int = 1) -> np.ndarray:
         """Evaluates a measure for each class.
 
@@ -46,7 +57,7 @@ class CodeSpace(NamedTuple):
         return found
 
 
-def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 200_000) -> np.ndarray:
+def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = MOST) -> np.ndarray:
     """How often a swap takes the donor's class, for each pair of classes.
 
     Args:
@@ -77,7 +88,9 @@ def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 
     return table
 
 
-def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int = 30) -> tuple[np.ndarray, np.ndarray]:
+def coherency(
+    space: CodeSpace, seed: int, *, codes: int = 30, individuals: int = 30, most: int = MOST
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether a class code gives the same class to many individuals.
 
     Args:
@@ -85,6 +98,7 @@ def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int 
         seed: Seed of the draw.
         codes: Number of class codes drawn from each class.
         individuals: Number of individual codes that each class code is decoded with.
+        most: Limit of all decoded images together. To keep it, fewer class codes are drawn, but at least one.
 
     Returns:
         Two arrays `[K]`, NaN where a class has no image: the share of decoded images that are classified as the class
@@ -92,6 +106,7 @@ def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int 
         averaged over the class codes.
     """
     rng = np.random.default_rng(seed)
+    codes = space.draws(codes, individuals, most)
 
     def measure(c: int) -> tuple[float, float] | None:
         members = np.flatnonzero(space.predictions == c)
@@ -106,7 +121,7 @@ def coherency(space: CodeSpace, seed: int, *, codes: int = 30, individuals: int 
     return share, spread
 
 
-def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int = 5) -> np.ndarray:
+def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int = 5, most: int = MOST) -> np.ndarray:
     """Whether points between class codes of one class are of that class, too.
 
     As in SMOTE (Chawla et al. 2002), a point is drawn on the line between a random code and one of its nearest
@@ -117,12 +132,14 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
         seed: Seed of the draw.
         codes: Number of points drawn for each class.
         neighbours: Number of nearest neighbours that the other end is drawn from.
+        most: Limit of all points together. To keep it, fewer are drawn for each class, but at least one.
 
     Returns:
         For each class, the share of points that are classified as that class, `[K]` in [0, 1]; NaN where a class has
         fewer than 2 images.
     """
     rng = np.random.default_rng(seed)
+    codes = space.draws(codes, 1, most)
 
     def measure(c: int) -> float | None:
         own = space.class_codes[space.predictions == c]
@@ -139,7 +156,7 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
     return space.by_class(measure)[0]
 
 
-def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int = 32) -> np.ndarray:
+def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int = 32, most: int = MOST) -> np.ndarray:
     """How often the predicted class changes along straight lines between codes of two classes, per unit of length.
 
     The one change that every such line needs is counted, too. So the measure is never 0, and on a smooth manifold it is
@@ -151,12 +168,14 @@ def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int =
         paths: Number of lines from each class to random codes of other classes; a line is decoded with the individual
             code of its start.
         steps: Number of steps along a line.
+        most: Limit of all decoded images together. To keep it, fewer lines are drawn, but at least one from each class.
 
     Returns:
         For each class, the number of changes of the predicted class per unit of length in class-code space, `[K]`; NaN
         where the class has no image, or all other classes have none.
     """
     rng, class_codes = np.random.default_rng(seed), space.class_codes
+    paths = space.draws(paths, steps + 1, most)
 
     def measure(c: int) -> float | None:
         members, others = np.flatnonzero(space.predictions == c), np.flatnonzero(space.predictions != c)

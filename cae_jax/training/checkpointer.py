@@ -83,7 +83,7 @@ class Checkpointer:
         if not self.due(step) or "score" in facts:
             return
         with self._monitor.busy(f"validating step {step}"):
-            scores = self._evaluator.validate(state.ema)
+            scores = self._evaluator.validate(state.ema, run.config.evaluation.swaps)
         self._monitor.write(step, "validation", scores)
         judges = {"oracle": "swap_oracle_rate", "SVM": "swap_svm_rate"}
         said = ", ".join(f"{name} {scores[key]:.3f}" for name, key in judges.items() if key in scores)

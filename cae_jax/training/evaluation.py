@@ -231,10 +231,15 @@ class Evaluator:
             **_balanced("class_code_knn_accuracy", hits, self._predictions),
         }
 
-    def validate(self, params: Any) -> dict[str, float]:
-        """Scores quickly, during training. The judges' rates are only reported: nothing may be chosen by them."""
+    def validate(self, params: Any, most: int = VALIDATION_SWAPS) -> dict[str, float]:
+        """Scores quickly, during training. The judges' rates are only reported: nothing may be chosen by them.
+
+        Args:
+            params: parameters of the generator.
+            most: number of swaps that the whole evaluation draws; validation draws no more than that.
+        """
         rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
-        return self._scores(on_this_process(params), VALIDATION_SWAPS, rows)
+        return self._scores(on_this_process(params), min(VALIDATION_SWAPS, most), rows)
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:
         """Scores in full: `swaps` random swaps, all reconstructions, kNN on class codes, probes of individual codes."""

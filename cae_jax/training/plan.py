@@ -76,9 +76,9 @@ def measure(run: Run) -> Speed:
 
     warmup = steps(trainer.warmup_step, warmup_pairs(train.batch_size), teach=False) if trainer.warmup_step else 0.0
     each = steps(trainer.step, train.batch_size, teach=True)
-    evaluator = run.evaluator("validation")
-    evaluator.validate(state.ema)
-    return Speed(each, warmup, _timed(lambda: evaluator.validate(state.ema)), compiling)
+    evaluator, swaps = run.evaluator("validation"), run.config.evaluation.swaps
+    evaluator.validate(state.ema, swaps)
+    return Speed(each, warmup, _timed(lambda: evaluator.validate(state.ema, swaps)), compiling)
 
 
 def choose_steps(config: Config, spent: float, speed: Speed) -> Config:
@@ -95,7 +95,7 @@ def choose_steps(config: Config, spent: float, speed: Speed) -> Config:
     train = config.train
     checkpoints = -(-train.steps // train.checkpoint_every)
     warmups = train.warmup_steps / train.steps
-    scoring = speed.validation * (checkpoints + config.evaluation.swaps / VALIDATION_SWAPS)
+    scoring = speed.validation * (checkpoints + max(config.evaluation.swaps / VALIDATION_SWAPS, 1.0))
     other, each = spent + speed.compiling + scoring, speed.step + warmups * speed.warmup_step
     between = int(((1.0 - RESERVE) * 60.0 * train.minutes - other) / each / checkpoints)
     if between * checkpoints < LEAST:
