@@ -22,7 +22,7 @@ DATA = pathlib.Path(__file__).parent / "data"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FAST = {key: value for key, value in SMALL.items() if key != "data.name"} | {
     "train.steps": "2",
-    "model.individual_downsamplings": "2",
+    "model.individual_downsamplings": "3",
     "model.class_downsamplings": "1",
     "discriminator.downsamplings": "1",
     "discriminator.residual_blocks": "0",

@@ -311,14 +311,15 @@ def test_another_config_is_refused(trained):
 
 
 def test_a_non_finite_loss_stops_with_step_and_term(trained, tmp_path):
-    paths = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
-    config = small_config(**paths, **{"optimizer.generator_rate": "1e30"})
+    run = loop.prepare(small_config(), start(tmp_path / "broken", trained), Console(quiet=True))
+    state = run.trainer.init()
+    huge = state.replace(generator=jax.jit(lambda tree: jax.tree.map(lambda x: x * 1e30, tree))(state.generator))
     with pytest.raises(NonFiniteLoss, match=r"at step \d+ these losses are not finite: .*image"):
-        loop.train(config, tmp_path / "broken", Console(quiet=True))
+        loop.fit(dataclasses.replace(run, trainer=run.trainer._replace(init=lambda: huge)))
 
 
 def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.steps": "2"})
+    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.checkpoint_every": "6"})
     loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
     assert not (tmp_path / "reuse" / "classifier").exists()
     assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
@@ -326,7 +327,7 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
 
 def test_the_oracle_can_be_left_out(trained, tmp_path):
     config = small_config(
-        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.steps": "2"},
+        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.checkpoint_every": "6"},
         **{"evaluation.svm_images": "0"},
     )
     console = Console(file=io.StringIO(), width=200)

@@ -87,6 +87,12 @@ GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER = optax.sgd(RATES["generator"]), op
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
+def generator_terms(made, discriminator, networks, weights, x, labels, key):
+    """The terms of the generator's loss, compiled as one."""
+    terms = lambda made, x, labels: generator_loss(made, discriminator, networks, weights, x, labels, key)[1]  # noqa: E731
+    return quick_jit(terms)(made, x, labels)
+
+
 def make_step(weights, relabel=False, augment=UNCHANGED, swap=True):
     optimizers = GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER
     return make_train_step(
@@ -172,7 +178,7 @@ def test_what_no_weight_asks_for_is_not_made_and_the_rest_is_the_same(state, gen
     np.testing.assert_allclose(fewer.swaps.class_code, made.swaps.class_code, atol=1e-5)
     assert (fewest.swaps.individual_code, fewest.swaps.class_code, fewest.swaps.cycles) == (None, None, None)
     np.testing.assert_allclose(fewest.swaps.images, made.swaps.images, atol=1e-5)
-    _, terms = generator_loss(
+    terms = generator_terms(
         fewest, state.discriminator, NETWORKS, EVERY_TERM.replace(**none), x, jnp.asarray([0, 1, 2, 0]), state.key
     )
     assert GENERATORS - terms.keys() == none.keys()
@@ -275,13 +281,13 @@ def test_the_discriminator_learns_nothing_from_the_losses_of_the_generator_nor_i
     assert largest_change(new.generator, state.generator) == 0.0
 
 
-def test_the_classifier_labels_what_augmentation_left_where_asked(state, batch):
+def test_the_classifier_labels_what_augmentation_left_where_asked(step, state, batch):
     upside_down = batch["images"][:, :, ::-1]
     answers = np.asarray(toy_predict(jnp.asarray(upside_down).reshape(4, 8, 8, 1))).argmax(-1).reshape(2, 2)
     assert (answers != batch["labels"]).any()
-    step = quick_jit(make_step(EVERY_TERM, relabel=True, augment=lambda key, images: images[:, ::-1]))
-    relabelled, _ = step(state, batch)
-    told, _ = quick_jit(make_step(EVERY_TERM))(state, {"images": upside_down, "labels": answers.astype(np.int32)})
+    relabelling = quick_jit(make_step(EVERY_TERM, relabel=True, augment=lambda key, images: images[:, ::-1]))
+    relabelled, _ = relabelling(state, batch)
+    told, _ = step(state, {"images": upside_down, "labels": answers.astype(np.int32)})
     chex.assert_trees_all_close(relabelled.generator, told.generator, atol=1e-6)
     chex.assert_trees_all_close(relabelled.discriminator, told.discriminator, atol=1e-6)
 
@@ -420,13 +426,15 @@ def test_a_conditional_discriminator_is_asked_about_the_class_that_the_image_sho
     params = draw_params(networks.discriminator, 1, x)
     labels, key = batch["labels"].reshape(4), jax.random.key(0)
     donors = labels[[1, 0, 3, 2]]
-    judge = lambda images: networks.discriminator.apply({"params": params}, images)[0]  # noqa: E731
+    judge = quick_jit(lambda images: networks.discriminator.apply({"params": params}, images)[0])
     fake, real = (scipy.special.log_softmax(np.asarray(judge(images)), axis=-1) for images in (made.swaps.images, x))
     assert fake.shape == (4, CLASSES, 2)
     rows = np.arange(4)
-    _, terms = generator_loss(made, params, networks, EVERY_TERM, x, jnp.asarray(labels), key)
+    terms = generator_terms(made, params, networks, EVERY_TERM, x, jnp.asarray(labels), key)
     np.testing.assert_allclose(terms["adversarial"], 2 * -fake[rows, donors, 1].mean(), rtol=1e-4)
-    _, terms = discriminator_loss(params, networks, EVERY_TERM, x, jnp.asarray(labels), made, key)
+    told = jnp.asarray(labels)
+    learn = quick_jit(lambda x, made: discriminator_loss(params, networks, EVERY_TERM, x, told, made, key)[1])
+    terms = learn(x, made)
     np.testing.assert_allclose(terms["discriminator_fake"], 2 * -fake[rows, donors, 0].mean(), rtol=1e-4)
     np.testing.assert_allclose(terms["discriminator_real"], 2 * -real[rows, labels, 1].mean(), rtol=1e-4)
 
@@ -435,9 +443,10 @@ def test_every_loss_of_the_generator_is_of_what_it_says(generated, state, batch)
     x, made = generated
     still = NETWORKS._replace(discriminator=NETWORKS.discriminator.clone(dropout=0.0))
     labels = batch["labels"].reshape(4)
-    _, terms = generator_loss(made, state.discriminator, still, EVERY_TERM, x, jnp.asarray(labels), jax.random.key(0))
+    terms = generator_terms(made, state.discriminator, still, EVERY_TERM, x, jnp.asarray(labels), jax.random.key(0))
     partners = np.asarray([1, 0, 3, 2])
-    real_fake, classes = still.discriminator.apply({"params": state.discriminator}, made.swaps.images)
+    judge = quick_jit(lambda images: still.discriminator.apply({"params": state.discriminator}, images))
+    real_fake, classes = judge(made.swaps.images)
     chosen = scipy.special.log_softmax(np.asarray(classes), axis=-1)[np.arange(4), labels[partners]]
     real = scipy.special.log_softmax(np.asarray(real_fake), axis=-1)[:, 1]
     seen = lambda images: np.asarray(toy_predict(images * 0.5 + 0.5), np.float64)  # noqa: E731

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+WIDTHS = (1.0, 0.5, 0.25)  # of the kernels, in mean squared distances of the batch
+
 
 def _centred(k: Float[Array, "batch batch"]) -> Float[Array, "batch batch"]:
     """Takes the part away that rows and columns have in common; `k` and the result have a diagonal of 0."""
@@ -28,8 +30,9 @@ def dependence_loss(codes: Float[Array, "batch ..."], labels: Int[Array, " batch
 
     It is one number of the whole batch, returned for every sample.
 
-    Zero in the mean where they are independent (it can be below). Gaussian kernel of the codes, its width the batch's
-    mean squared distance; equality of the labels (Gretton et al. 2005; centred alignment: Cortes et al., JMLR 2012).
+    Zero in the mean where they are independent (it can be below). The codes' kernel is the mean of Gaussian ones of
+    several `WIDTHS`, since a wide one sees little but the means of the classes; the labels' is their equality (Gretton
+    et al. 2005; centred alignment: Cortes et al., JMLR 2012).
 
     Args:
         codes: codes of at least 4 images.
@@ -42,7 +45,7 @@ def dependence_loss(codes: Float[Array, "batch ..."], labels: Int[Array, " batch
     distances = squares[:, None] + squares[None, :] - 2.0 * flat @ flat.T
     other = 1.0 - jnp.eye(len(labels), dtype=codes.dtype)
     width = jax.lax.stop_gradient(jnp.maximum((distances * other).sum() / other.sum(), 1e-12))
-    k = jnp.exp(-distances / width) * other
+    k = jnp.stack([jnp.exp(-distances / (share * width)) for share in WIDTHS]).mean(0) * other
     m = (labels[:, None] == labels[None, :]).astype(codes.dtype) * other
     scale = jnp.maximum(_unbiased_hsic(k, k) * _unbiased_hsic(m, m), 1e-12)
     return jnp.broadcast_to(_unbiased_hsic(k, m) * jax.lax.rsqrt(scale), labels.shape)
