@@ -84,7 +84,8 @@ def naive_alignment(codes, labels):
     n = len(labels)
     flat = codes.reshape(n, -1)
     distances = np.square(flat[:, None] - flat[None]).sum(-1)
-    k = np.exp(-distances / (distances.sum() / (n * (n - 1))))
+    width = distances.sum() / (n * (n - 1))
+    k = sum(np.exp(-distances / (share * width)) for share in (1.0, 0.5, 0.25)) / 3.0
     m = (labels[:, None] == labels[None]).astype(float)
 
     def criterion(a, b):
@@ -113,6 +114,13 @@ def test_dependence_is_zero_in_the_mean_of_unrelated_codes_and_near_one_of_separ
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(200) + 1e-3
     apart = noise * 0.01 + jax.nn.one_hot(labels, 5) * 10.0
     assert jax.vmap(losses.dependence_loss)(apart, labels).min() > 0.8
+
+
+def test_dependence_sees_classes_that_differ_in_their_spread_alone():
+    rng = np.random.default_rng(3)
+    labels = jnp.asarray(np.tile([0, 1], (200, 16)), jnp.int32)
+    codes = jnp.asarray(rng.normal(size=(200, 32, 8)), jnp.float32) * jnp.where(labels == 0, 0.3, 2.0)[..., None]
+    assert jax.vmap(losses.dependence_loss)(codes, labels)[:, 0].mean() > 0.3
 
 
 @pytest.mark.parametrize("codes", [np.zeros((6, 4)), np.eye(6)], ids=["equal", "equidistant"])
