@@ -170,7 +170,7 @@ def default() -> Config:
         neighbourhood=1.0,
         consistency=1.0,
         fidelity=1.0,
-        leakage=20.0,
+        leakage=45.0,
         bits=0.01,
         gradient_penalty=0.05,
     )
