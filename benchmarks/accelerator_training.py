@@ -194,9 +194,9 @@ def own_step(case: Case) -> tuple[Callable[[], None], Callable[[], object]]:
 
 def torch_step(case: Case) -> tuple[Callable[[], None], Callable[[], object]]:
     """The same of the published recipe in eager PyTorch, from the same weights; TF32 as in ours."""
-    kind, where, trainer = "tf32" if case.precision == "TF32" else "ieee", beside_jax(), compile_step(case).trainer
-    torch.backends.cuda.matmul.fp32_precision = kind
-    torch.backends.cudnn.conv.fp32_precision = kind  # pyright: ignore[reportAttributeAccessIssue]
+    where, trainer = beside_jax(), compile_step(case).trainer
+    # Not by `fp32_precision`: with a convolution's own, PyTorch refuses to export anything later in this process.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.precision == "TF32"
     torch.backends.cudnn.benchmark = True  # shapes stay the same: let it look for the fastest algorithms
     eager = published(trainer, case.config.discriminator.dropout, where, case.precision == "bfloat16")
     x, labels = for_torch(case.batch, trainer.networks.model.stride, where)

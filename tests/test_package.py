@@ -135,7 +135,11 @@ def changed_table(folder, **changes):
         (lambda f: change_record(f, config__train__steps="many"), "train.steps"),
         (lambda f: change_record(f, config__model__width=10**9), "model.safetensors does not fit its run.json"),
         (lambda f: change_record(f, config__model__individual_norm="x"), "run.json is damaged: there is no such model"),
-        (lambda f: change_record(f, class_names=list("ab")), "classifier.safetensors does not fit its run.json"),
+        (lambda f: change_record(f, class_names=list("ab")), "model.safetensors does not fit its run.json"),
+        (
+            lambda f: replace(f, "classifier.safetensors", b"\2\0\0\0\0\0\0\0{}"),
+            "classifier.safetensors does not fit its",
+        ),
         (lambda f: change_record(f, class_names=[1, 2]), "run.json is damaged: class_names is (1, 2)"),
         (lambda f: change_record(f, image_shape=["a", 28, 1]), "run.json is damaged: image_shape is ('a', 28, 1)"),
         (lambda f: change_record(f, data=None), "run.json is damaged: data is None"),

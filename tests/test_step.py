@@ -33,7 +33,8 @@ from cae_jax.training.step import NORMS, TrainState, make_train_step, norm, upda
 CLASSES = 3
 KEY = jax.random.key(11)  # of noise in place of rounding, where codes are rounded
 RATES = {"generator": 0.01, "discriminator": 0.05}
-GENERATORS = {field.name for field in dataclasses.fields(Weights)} - {"discriminator_class", "gradient_penalty"}
+DISCRIMINATORS = {"discriminator_class", "gradient_penalty"}
+GENERATORS = {field.name for field in dataclasses.fields(Weights)} - DISCRIMINATORS - {"bits"}  # of rounded codes
 EVERY_TERM = make_weights(
     squared=2.0,
     proximity=0.6,
@@ -247,10 +248,11 @@ def test_a_norm_is_finite_where_all_numbers_are():
 def test_without_swaps_nothing_looks_at_any_and_all_networks_learn(state, batch):
     new, terms = quick_jit(make_step(warmup_weights(EVERY_TERM), swap=False))(state, batch)
     found = {name: float(value) for name, value in terms.items() if not name.startswith(NORMS)}
-    own = {"image", "squared", "neighbourhood", "discriminator_class"}
+    own = {"image", "squared", "neighbourhood", "leakage", "discriminator_class"}
     assert found.keys() == own | {"generator_total", "discriminator_total"}
     assert found["discriminator_total"] == pytest.approx(found["discriminator_class"])
-    total = EVERY_TERM.image * found["image"] + EVERY_TERM.squared * found["squared"] + found["neighbourhood"]
+    weighted = sum(getattr(EVERY_TERM, name) * found[name] for name in ("image", "squared", "leakage"))
+    total = weighted + found["neighbourhood"]
     assert found["generator_total"] == pytest.approx(total, rel=1e-5)
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1)) * 2.0 - 1.0
     made = quick_jit(lambda params: generate(NETWORKS, EVERY_TERM, params, x, KEY, swap=False))(state.generator)
