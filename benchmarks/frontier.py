@@ -1,4 +1,4 @@
-"""Leakage against reconstruction: trains a few settings of the default preset and scores them on the validation split.
+"""Leakage against reconstruction: trains settings with codes of a fixed size and scores them on the validation split.
 
     python benchmarks/frontier.py --workdir runs/frontier --plot docs/images/frontier.png
 
@@ -19,8 +19,17 @@ from cae_jax.config.reading import apply_overrides, find_config, load_config
 from cae_jax.training import loop
 from cae_jax.training.run import prepare
 
+FIXED_SIZE = {  # what the default preset was before its codes were whole numbers
+    "model.individual_code_rounded": "False",
+    "model.individual_answers": "False",
+    "loss.individual_code": "1",
+    "loss.bits": "0",
+    "optimizer.generator_rate": "3e-3",
+    "train.warmup_steps": "0",
+}
 SETTINGS = {
-    f"{channels} channels, weight {weight}": {
+    f"{channels} channels, weight {weight}": FIXED_SIZE
+    | {
         "model.individual_code_channels": str(channels),
         "loss.leakage": str(weight),
     }
