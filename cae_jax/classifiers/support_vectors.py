@@ -1,7 +1,7 @@
 """The second judge: a support vector machine on pixels, which shares neither architecture nor training with networks.
 
-It is fitted anew where it is needed, which takes less than reading its images, so nothing of it is kept. scikit-learn
-takes seconds to import, so it is imported then.
+It is fitted anew where it is needed, which takes a few seconds (`docs/experiments.md`), so nothing of it is kept.
+scikit-learn takes seconds to import, so it is imported then.
 """
 
 import functools

@@ -30,16 +30,6 @@ class CodeSpace(NamedTuple):
     predictions: np.ndarray
     classes: int
 
-    def draws(self, wanted: int, images: int, most: int) -> int:
-        """How many draws a class gets: as many as wanted, or as `most` images of all classes allow, but at least one.
-
-        Args:
-            wanted: Number of draws for each class.
-            images: Number of decoded images that a draw takes.
-            most: Limit of all decoded images together.
-        """
-        return max(min(wanted, most // (images * self.classes)), 1)
-
     def by_class(self, measure: Callable[[int], float | tuple[float, ...] | None], values: int = 1) -> np.ndarray:
         """Evaluates a measure for each class.
 
@@ -55,6 +45,17 @@ class CodeSpace(NamedTuple):
             if (numbers := measure(c)) is not None:
                 found[:, c] = numbers
         return found
+
+
+def _allowed(wanted: int, images: int, most: int) -> int:
+    """How many draws there are: as many as wanted, or as the limit allows, but at least one.
+
+    Args:
+        wanted: Number of draws.
+        images: Number of decoded images that one draw takes, of all classes or pairs of classes together.
+        most: Limit of all decoded images.
+    """
+    return max(min(wanted, most // images), 1)
 
 
 def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = MOST) -> np.ndarray:
@@ -74,7 +75,7 @@ def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 
     rng, classes = np.random.default_rng(seed), space.classes
     members = [np.flatnonzero(space.predictions == c) for c in range(classes)]
     pairs = [(a, b) for a in range(classes) for b in range(classes) if len(members[a]) and len(members[b])]
-    swaps = max(min(swaps, most // len(pairs)), 1)
+    swaps = _allowed(swaps, len(pairs), most)
     if len(pairs) > most:
         pairs = [pairs[i] for i in np.sort(rng.permutation(len(pairs))[:most])]
     exemplars = np.concatenate([rng.choice(members[a], swaps) for a, _ in pairs])
@@ -106,7 +107,7 @@ def coherency(
         averaged over the class codes.
     """
     rng = np.random.default_rng(seed)
-    codes = space.draws(codes, individuals, most)
+    codes = _allowed(codes, individuals * space.classes, most)
 
     def measure(c: int) -> tuple[float, float] | None:
         members = np.flatnonzero(space.predictions == c)
@@ -139,7 +140,7 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
         fewer than 2 images.
     """
     rng = np.random.default_rng(seed)
-    codes = space.draws(codes, 1, most)
+    codes = _allowed(codes, space.classes, most)
 
     def measure(c: int) -> float | None:
         own = space.class_codes[space.predictions == c]
@@ -175,7 +176,7 @@ def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int =
         where the class has no image, or all other classes have none.
     """
     rng, class_codes = np.random.default_rng(seed), space.class_codes
-    paths = space.draws(paths, steps + 1, most)
+    paths = _allowed(paths, (steps + 1) * space.classes, most)
 
     def measure(c: int) -> float | None:
         members, others = np.flatnonzero(space.predictions == c), np.flatnonzero(space.predictions != c)
