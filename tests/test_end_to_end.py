@@ -319,10 +319,14 @@ def test_a_non_finite_loss_stops_with_step_and_term(trained, tmp_path):
 
 
 def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.checkpoint_every": "6"})
+    config = small_config(**{"classifier.path": str(trained[0]), "train.checkpoint_every": "6"})
     loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
     assert not (tmp_path / "reuse" / "classifier").exists()
-    assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
+    reused, images = Explainer.load(tmp_path / "reuse"), np.zeros((1, 28, 28))
+    np.testing.assert_array_equal(reused.predict(images), Explainer.load(trained[0]).predict(images))
+    config.classifier.path = str(tmp_path / "reuse")
+    with pytest.raises(ConfigError, match=r"classifier.path: the run in .*reuse trained no classifier; name the one"):
+        loop.prepare(config, tmp_path / "again", Console(quiet=True))
 
 
 def test_the_oracle_can_be_left_out(trained, tmp_path):

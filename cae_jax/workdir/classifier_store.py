@@ -17,6 +17,7 @@ from cae_jax.config.reading import Config, ConfigError
 from cae_jax.config.settings import classifier_reference
 from cae_jax.types import Predict
 from cae_jax.workdir.checkpoints import load_tree, read_facts
+from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import read_record
 
 IDENTITY = "{}_identity.json"  # in a workdir, of its classifier and its oracle
@@ -87,19 +88,23 @@ def load_named(
     """Reads the classifier that a config names, or else a workdir's own.
 
     Args:
-        settings: the config's `classifier` or `oracle` part.
+        settings: the config's `classifier` or `oracle` part; its path may be the folder of another run, whose own is meant.
         own: folder of the classifier that the workdir has of its own.
         name: name of that part, 'classifier' or 'oracle', for messages.
         image_shape: height, width, channels of the run's images; None where nobody knows yet.
 
     Raises:
         CheckpointError: if it was trained here and is missing or damaged.
-        ConfigError: if it is of another framework and is missing or not what the config says.
+        ConfigError: if it is of another framework and is missing or not what the config says; or of a run that has none.
     """
     if not settings.path:
         return load_classifier(own)
-    if pathlib.Path(settings.path).is_dir():
-        return load_classifier(pathlib.Path(settings.path))
+    if (folder := pathlib.Path(settings.path)).is_dir():
+        if (folder / RECORD).exists():
+            folder /= name
+            if not folder.exists():
+                raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name the one that it has")
+        return load_classifier(folder)
     try:
         foreign = classifiers.load_foreign(classifier_reference(settings, name), image_shape)
     except ValueError as error:
