@@ -19,7 +19,7 @@ Confidence = float | str
 """Probability of the target class that a counterfactual must reach, or `TYPICAL`."""
 
 CHOICES = {
-    "strategy": ("nearest", "medoid", "centroid", "geodesic"),
+    "strategy": ("closest", "nearest", "medoid", "centroid", "geodesic"),
     "saliency": ("reconstruction", "input", "path", "relevance"),
 }
 
@@ -29,19 +29,23 @@ class ExplainOptions:
     """Options of `Explainer.explain`; the first sentence of each is its help on the command line, too.
 
     Attributes:
-        strategy: where paths lead: straight to the nearest code of the target class, its medoid or its centroid; or
-            from code to neighbouring code to the medoid. Names are those of `counterfactual.STRATEGIES`.
+        strategy: where paths lead: straight to that of eight typical codes of the target class whose image is closest
+            to the reconstruction, to the nearest code of the class, to its medoid or its centroid; or from code to
+            neighbouring code to the medoid. 'closest' leaves out images that are not as sure of the class as
+            `confidence` says; where none is, it takes the one that is surest. Names are those of
+            `counterfactual.STRATEGIES`.
         references: paths tried for each image. For target 'any' they lead toward the nearest classes; for a class,
             toward the nearest codes of it, where the strategy is 'nearest' (others have one end). The one that is
             confident first wins.
         confidence: how sure of its class a counterfactual must make the classifier: 'typical', as sure as it is of
-            real images, or a probability. 'typical' is per class: as sure as it is of all but the tenth of the training
-            images of the class (by its own word) that it is least sure of. A reference must have it, too.
+            real images, or a probability. 'typical' is per class: as sure as it is of two thirds of the training images
+            of the class (by its own word). A reference must have it, too.
         tolerance: uncertainty of the shifts that are found, as a share of the path. They are `flip_shift` and
             `shift` of an `Explanation`.
         diverse: different counterfactuals for each image and target. They are as far apart in class code as can be; 1
             takes the least shift. For more, each strategy tries eight times as many paths: 'nearest' toward as many
-            codes, the others toward groups of the class's codes too, 'geodesic' by different ways into the class.
+            codes, the others toward groups of the class's codes too, 'geodesic' by different ways into the class;
+            'closest' then is 'medoid'.
             Answers that the search's tolerance cannot tell apart count as one; where there are fewer than asked for,
             `find_shortfalls` says why.
         saliency: change against the reconstruction, against the input, accumulated where the target gains, or how much
@@ -54,7 +58,7 @@ class ExplainOptions:
         smoothing: width of the Gaussian that smooths saliency maps, in pixels.
     """
 
-    strategy: str = "geodesic"
+    strategy: str = "closest"
     references: int = 3
     confidence: Confidence = TYPICAL
     tolerance: float = 1 / 256

@@ -65,20 +65,20 @@ def test_log_odds_of_a_probability():
     assert odds_of_probability(1.0) == pytest.approx(np.log(2.0**25), abs=1e-6)
 
 
-def test_typical_leaves_out_the_least_sure_tenth_of_each_class_and_a_number_is_the_same_for_all():
+def test_typical_leaves_out_the_least_sure_third_of_each_class_and_a_number_is_the_same_for_all():
     table = table_of([*range(20), *range(100, 200)], [0] * 20 + [1] * 100)
-    assert needed_odds("typical", np.asarray([1, 0, 1]), table).tolist() == [109.0, 1.0, 109.0]
+    assert needed_odds("typical", np.asarray([1, 0, 1]), table).tolist() == [133.0, 6.0, 133.0]
     np.testing.assert_allclose(needed_odds(0.9, np.asarray([1, 0]), table), np.log(9.0), rtol=1e-6)
     assert needed_odds(0.9, np.asarray([1, 0]), None).dtype == np.float32
 
 
-def test_what_counts_as_typical_is_a_tenth_typical_and_whatever_is_less_is_not():
+def test_what_counts_as_typical_is_a_third_typical_and_whatever_is_less_is_not():
     odds = np.random.default_rng(0).normal(5.0, 2.0, 137).astype(np.float32)
     table = table_of(odds, [2] * 137)
     least = needed_odds("typical", np.asarray([2]), table)
     below = np.nextafter(least, np.float32(0))
     found = table.typicality(np.full(4, 2), np.asarray([least[0], below[0], odds.max(), np.nan]))
-    assert found[0] >= 0.1 > found[1]
+    assert found[0] >= 1 / 3 > found[1]
     assert found[2] == 1.0
     assert np.isnan(found[3])
 

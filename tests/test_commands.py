@@ -257,7 +257,7 @@ def test_cae_lists_its_commands_without_loading_jax(capsys, monkeypatch):
     assert all(line and called == f"cae {name}" for name, line, called in listed)
     said = subprocess.run([*command, "explain", "--help"], capture_output=True, text=True, check=True).stdout
     assert "\n  cae explain --workdir" in said
-    assert "--strategy {nearest,medoid,centroid,geodesic}" in said
+    assert "--strategy {closest,nearest,medoid,centroid,geodesic}" in said
     assert "explain.py" not in said
     monkeypatch.setattr(sys, "argv", ["cae", "explane"])
     with pytest.raises(SystemExit) as ended:

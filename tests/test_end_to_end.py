@@ -325,7 +325,7 @@ def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
     reused, images = Explainer.load(tmp_path / "reuse"), np.zeros((1, 28, 28))
     np.testing.assert_array_equal(reused.predict(images), Explainer.load(trained[0]).predict(images))
     config.classifier.path = str(tmp_path / "reuse")
-    with pytest.raises(ConfigError, match=r"classifier.path: the run in .*reuse trained no classifier; name the one"):
+    with pytest.raises(ConfigError, match=r"classifier.path: the run in .*reuse trained no classifier; name its own"):
         loop.prepare(config, tmp_path / "again", Console(quiet=True))
 
 

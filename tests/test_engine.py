@@ -81,13 +81,14 @@ def exemplars_at(codes, predictions=None):
     )
 
 
-def explain(codes, aims, predictions=None, model=TOY, **options):
+def explain(codes, aims, predictions=None, model=TOY, table=None, **options):
+    table = table or make_table()
     exemplars = exemplars_at(codes, predictions)
     settings = ExplainOptions(**{"confidence": 0.9} | options)
-    strategy = STRATEGIES[settings.strategy](make_table(), settings.confidence)
-    route = route_by_strategy(make_table(), strategy, settings)
+    strategy = STRATEGIES[settings.strategy](table, settings.confidence)
+    route = route_by_strategy(table, strategy, settings)
     requests = Requests(np.arange(len(codes)), np.asarray(aims))
-    return explain_batch(model, exemplars, requests, route, make_table(), settings)
+    return explain_batch(model, exemplars, requests, route, table, settings)
 
 
 def test_the_flip_is_where_the_two_log_odds_meet_and_the_counterfactual_where_the_target_is_confident():
@@ -110,7 +111,7 @@ def classes_at(sharpest, count=40):
     ).astype(np.float32)
 
 
-def test_typical_is_as_sure_as_of_all_but_a_tenth_of_the_real_images_of_each_class():
+def test_typical_is_as_sure_as_of_two_thirds_of_the_real_images_of_each_class():
     table = table_of(classes_at([1.0, 1.0, 6.0]))  # of class 2 the classifier is surer than float32 can say
     exemplars = exemplars_at([[1.0, 0.0, 0.0]] * 2)
     requests, settings = Requests(np.arange(2), np.asarray([1, 2])), ExplainOptions()
@@ -118,11 +119,11 @@ def test_typical_is_as_sure_as_of_all_but_a_tenth_of_the_real_images_of_each_cla
     ends = route_along(np.asarray([[[0.0, 2.0, 0.0]], [[0.0, 0.0, 8.0]]], np.float32))
     record = explain_batch(TOY, exemplars, requests, ends, table, settings)
     assert (record.status == Ending.FLIPPED).all()
-    assert (record.typicality >= 0.1 - 1e-6).all()
-    assert (record.typicality <= 0.2).all()
+    assert (record.typicality >= 1 / 3).all()
+    assert (record.typicality <= 0.4).all()
     found = odds_of(record.counterfactual_probabilities, record.target)
-    fourth = np.asarray([table.real_odds(target)[3] for target in (1, 2)])
-    np.testing.assert_allclose(found, fourth, rtol=0.06)
+    least = np.asarray([table.real_odds(target)[13] for target in (1, 2)])  # 27 of the 40 are as sure
+    np.testing.assert_allclose(found, least, rtol=0.06)
     assert found[1] > 1.5 * found[0]
     far = explain_batch(TOY, exemplars, requests, ends, table, ExplainOptions(confidence=0.6))
     assert (far.typicality == 0.0).all()  # the classifier is surer of every real image
@@ -130,7 +131,7 @@ def test_typical_is_as_sure_as_of_all_but_a_tenth_of_the_real_images_of_each_cla
     short = route_along(np.asarray([[[0.0, 0.3, 0.0]], [[0.0, 0.0, 0.5]]], np.float32))
     weak = explain_batch(TOY, exemplars, requests, short, table, settings)
     assert (weak.status == Ending.WEAK).all()
-    assert (weak.typicality < 0.1).all()
+    assert (weak.typicality < 1 / 3).all()
 
 
 def labels_only(images):
@@ -156,6 +157,47 @@ def test_any_takes_the_class_that_is_confident_first():
     assert record.target.tolist() == [1, 2]
     each = explain([[1.0, 0.8, 0.0], [1.0, 0.8, 0.0]], [1, 2])
     assert record.shift[0] == each.shift.min() < each.shift.max()
+
+
+def test_the_closest_of_the_ends_that_are_sure_enough_is_taken():
+    codes = [[1.0, 0.2, 0.0], [0.3, 0.1, 1.0], [0.0, 1.0, 0.4]]
+    table = table_of(np.random.default_rng(0).normal(0.0, 0.7, (90, 3)).astype(np.float32))
+    aims, chosen = [1, 0, 2], []
+    less_sure = Toy(lambda images: 0.92 * predict(images) + 0.08 / CLASSES)  # than references of their class
+    for model in (TOY, less_sure):
+        record = explain(codes, aims, model=model, table=table)
+        kept = []
+        for row, (code, aim) in enumerate(zip(codes, aims, strict=True)):
+            ends = STRATEGIES["medoid"](table, 0.9)(np.asarray([code], np.float32), np.asarray([aim]), 8)
+            images = table.class_codes[ends.reference]
+            sure = model.predict(images[:, None, :, None])[:, aim] >= 0.9
+            apart = np.where(sure, abs(images - np.asarray(code, np.float32)).mean(-1), np.inf)
+            assert record.reference[row] == ends.reference[apart.argmin()]
+            kept += sure.tolist()
+        assert len(kept) > 20
+        assert any(kept)
+        assert all(kept) == (model is TOY)
+        assert (record.status == Ending.FLIPPED).all()
+        assert (record.tried == 1).all()
+        chosen.append(record.reference)
+    assert (chosen[0] != explain(codes, aims, table=table, strategy="medoid").reference).any()
+    assert (chosen[0] != chosen[1]).any()
+
+
+def test_where_no_end_is_sure_enough_the_surest_is_taken():
+    half = Toy(lambda images: 0.5 * predict(images) + 0.5 / CLASSES)  # never as sure as references are of their class
+    record = explain([[1.0, 0.2, 0.0]], [1], model=half)
+    ends = STRATEGIES["medoid"](make_table(), 0.9)(np.asarray([[1.0, 0.2, 0.0]], np.float32), np.asarray([1]), 8)
+    surest = half.predict(make_table().class_codes[ends.reference][:, None, :, None])[:, 1].argmax()
+    assert record.reference.tolist() == [ends.reference[surest]]
+    assert record.status.tolist() == [Ending.WEAK]
+
+
+def test_several_diverse_answers_are_sought_among_all_ends():
+    record = explain([[1.0, 0.2, 0.0]], [1], diverse=2)
+    assert record.tried[0] > 1
+    of_medoids = explain([[1.0, 0.2, 0.0]], [1], diverse=2, strategy="medoid")
+    np.testing.assert_array_equal(record.counterfactual, of_medoids.counterfactual)
 
 
 def test_endings_that_have_no_path_and_those_that_have():

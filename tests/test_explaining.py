@@ -136,7 +136,7 @@ def test_a_record_has_its_rows_and_no_map_without_a_confident_flip(explainer, im
     assert (record.flip_shift[flipped] <= record.shift[flipped] + 1 / 256).all()
 
 
-@pytest.mark.parametrize("strategy", ["nearest", "medoid", "centroid", "geodesic"])
+@pytest.mark.parametrize("strategy", ["closest", "nearest", "medoid", "centroid", "geodesic"])
 def test_every_strategy_ends_at_a_code_of_the_target(explainer, images, strategy):
     table = explainer.code_table
     target = int(np.bincount(table.predictions[table.odds > odds_of_probability(EASY["confidence"])]).argmax())

@@ -9,6 +9,7 @@ from cae_jax.counterfactual import (
     STRATEGIES,
     Candidates,
     CodeTable,
+    closest,
     nearest_classes,
     odds_of_probability,
     select,
@@ -239,7 +240,7 @@ def test_codes_are_divided_into_groups_that_lie_apart():
     assert [rows.tolist() for rows in divide(np.zeros((3, 2)), 2)] == [[0, 1, 2]]
 
 
-@pytest.mark.parametrize("name", ["medoid", "centroid", "geodesic"])
+@pytest.mark.parametrize("name", ["closest", "medoid", "centroid", "geodesic"])
 def test_further_ends_lie_in_the_groups_of_a_class(name):
     table = blobs([(0, 0), (3, -2), (3, 2)], [0, 1, 1])
     found = STRATEGIES[name](table, 0.9)(np.zeros((1, 2), np.float32), np.asarray([1]), 3)
@@ -249,6 +250,14 @@ def test_further_ends_lie_in_the_groups_of_a_class(name):
         np.linalg.norm(ends[1:] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
         or np.linalg.norm(ends[:0:-1] - [[3, -2], [3, 2]], axis=-1).max() < 0.1
     )
+
+
+def test_the_closest_path_of_each_request_to_each_class_is_chosen():
+    request, target = np.asarray([4, 4, 4, 4, 2, 2, 2, 7]), np.asarray([1, 1, 1, 0, 5, 5, 5, 3])
+    distance = np.asarray([0.3, 0.1, 0.2, 0.9, 0.1, 0.2, 0.3, 0.5])
+    lacking = np.asarray([-1.0, 0.5, -9.0, 2.0, NAN, 0.7, 0.2, NAN])
+    assert closest(request, target, distance, lacking).tolist() == [2, 3, 6, 7]
+    assert closest(request, target, distance, np.zeros(8)).tolist() == [1, 3, 4, 7]
 
 
 def test_further_geodesics_enter_a_class_by_codes_of_their_group():

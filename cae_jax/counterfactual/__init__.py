@@ -17,6 +17,7 @@ from cae_jax.counterfactual.strategies import (
     STRATEGIES,
     Candidates,
     Strategy,
+    closest,
     nearest_classes,
     straight,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Shortfall",
     "Strategy",
     "along_path",
+    "closest",
     "decide_endings",
     "exchange_relevance",
     "find_shortfalls",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-TYPICAL_SHARE = 0.1  # of a class's real images; docs/experiments.md has what other shares are worth
+TYPICAL_SHARE = 1 / 3  # of a class's real images; docs/experiments.md has what other shares are worth
 LEAST = 1e-37  # the least probability that float32 tells from 0 on every device
 LAST_BIT = 2.0**-25  # a probability that lacks no more than this of 1 is 1 in float32
 

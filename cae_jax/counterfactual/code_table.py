@@ -64,8 +64,8 @@ class CodeTable(NamedTuple):
 def needed_odds(confidence: Confidence, targets: np.ndarray, table: CodeTable | None) -> np.ndarray:
     """Log odds at which each target class `[M]` counts as confident, `[M]` float32.
 
-    'typical' asks for what all but a tenth of the real images have that the classifier gives the class; of a class that
-    it gives none, for what all but a tenth of all images have of theirs.
+    'typical' asks for what two thirds of the real images have that the classifier gives the class; of a class that it
+    gives none, for what two thirds of all images have of theirs.
 
     Args:
         confidence: probability, or 'typical'.

@@ -186,12 +186,33 @@ def geodesic(table: CodeTable, confidence: Confidence) -> Strategy:
 
 
 STRATEGIES: dict[str, Callable[[CodeTable, Confidence], Strategy]] = {
+    "closest": medoid,  # and of several ends, `closest` takes the one whose image is closest
     "nearest": nearest,
     "medoid": medoid,
     "centroid": centroid,
     "geodesic": geodesic,
 }
 """By name: a code table and the confidence that a reference must have, to a strategy."""
+
+
+def closest(request: np.ndarray, target: np.ndarray, distance: np.ndarray, lacking: np.ndarray) -> np.ndarray:
+    """Chooses one path for each request and target class: the one whose end is closest, of those that are sure enough.
+
+    Args:
+        request: `[Q]`, which request each path belongs to.
+        target: `[Q]`, the class at its end.
+        distance: `[Q]`, of the image at its end from that at its start.
+        lacking: `[Q]`, log odds that the image at its end lacks of the ones that it needs; 0 or less where it has them,
+            NaN where the classifier has no answer. Where all paths of a request to a class lack some, the one that
+            lacks least is chosen.
+
+    Returns:
+        Rows of the chosen paths, in ascending order.
+    """
+    lacking = np.where(np.isnan(lacking), np.inf, np.maximum(lacking, 0.0))
+    order = np.lexsort((distance, lacking, target, request))
+    _, first = np.unique(np.stack([request, target])[:, order], axis=1, return_index=True)
+    return np.sort(order[first])
 
 
 def nearest_classes(

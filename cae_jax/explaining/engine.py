@@ -14,6 +14,7 @@ from cae_jax.counterfactual import (
     Paths,
     Strategy,
     along_path,
+    closest,
     decide_endings,
     exchange_relevance,
     input_saliency,
@@ -30,6 +31,7 @@ from cae_jax.counterfactual import (
 )
 from cae_jax.explaining.compiled_model import CompiledModel
 from cae_jax.explaining.requests import ANY, Requests
+from cae_jax.metrics import l1_distance
 from cae_jax.models import Individual
 from cae_jax.options import ExplainOptions
 from cae_jax.parallel import rows
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 PATH_IMAGES = 7
 SALIENCY_STEPS = 16
 DIVERSE_REFERENCES = 8  # paths tried for each of several diverse counterfactuals
+CLOSEST_ENDS = 8  # ends of which the closest is chosen; docs/experiments.md has what more are worth
 MEMORY = 2**28  # approximate limit, in bytes, for the arrays of rows that are explained together
 
 
@@ -76,7 +79,8 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
     How many references are tried for a request depends on `references` and `diverse` of the options.
     """
     several = DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1
-    ends = max(options.references, several) if options.strategy == "nearest" else several  # for a given target class
+    least = {"nearest": options.references, "closest": CLOSEST_ENDS}.get(options.strategy, 1)
+    ends = max(least, several)  # for a given target class
     count = max(options.references, several)  # classes that are tried where any class will do
 
     def route(exemplars: Exemplars, requests: Requests) -> Candidates:
@@ -86,6 +90,8 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
         aimed = np.flatnonzero((requests.aim != ANY) & (requests.aim != predictions))
         which, classes = nearest_classes(table, codes[anything], predictions[anything], count, options.confidence)
         of_each = -(-several // int(np.unique(which, return_counts=True)[1].min(initial=several)))
+        if options.strategy == "closest":
+            of_each = max(of_each, CLOSEST_ENDS)
         parts = []
         for asked, targets, tries in ((anything[which], classes, of_each), (aimed, requests.aim[aimed], ends)):
             if len(asked):
@@ -136,6 +142,27 @@ def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Reque
     filler = Candidates(missing, requests.aim[missing], np.full(len(missing), -1), stay)
     has_path = np.repeat([True, False], [len(candidates.request), len(missing)])
     return rows.concatenate([candidates, filler]), has_path
+
+
+def _closest(
+    model: CompiledModel,
+    exemplars: Exemplars,
+    requests: Requests,
+    candidates: Candidates,
+    table: CodeTable | None,
+    options: ExplainOptions,
+) -> Candidates:
+    """Of several paths of a request to a class, the one whose end is closest to its start (see `closest`)."""
+    image = requests.image_index[candidates.request]
+    individual = Picked(exemplars.individual, image)
+    ends = np.ones(len(image), np.float32)
+    images = model.at(individual, candidates.waypoints, ends)
+    odds = odds_of(model.predict(images), candidates.target)
+    which, first, of = np.unique(candidates.request, return_index=True, return_inverse=True)
+    starts = model.at(Picked(individual, first), candidates.waypoints[first], np.zeros(len(which), np.float32))
+    distance = l1_distance(images, starts[of.reshape(-1)])
+    lacking = needed_odds(options.confidence, candidates.target, table) - odds
+    return rows.take(candidates, closest(candidates.request, candidates.target, distance, lacking))
 
 
 def _search(
@@ -260,7 +287,10 @@ def explain_batch(
     Raises:
         ClassifierError: if the classifier's answers along a path are not probabilities.
     """
-    candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
+    candidates = _routed(route, exemplars, requests)
+    if options.strategy == "closest" and options.diverse == 1 and len(candidates.request):
+        candidates = _closest(model, exemplars, requests, candidates, table, options)
+    candidates, has_path = _with_pathless(candidates, exemplars, requests)
     image = requests.image_index[candidates.request]
     crossings = _search(model, exemplars, requests, candidates, table, options)
     found = has_path & crossings.finite

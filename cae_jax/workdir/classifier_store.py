@@ -88,14 +88,14 @@ def load_named(
     """Reads the classifier that a config names, or else a workdir's own.
 
     Args:
-        settings: the config's `classifier` or `oracle` part; its path may be the folder of another run, whose own is meant.
+        settings: the config's `classifier` or `oracle` part; its path may be another run's folder.
         own: folder of the classifier that the workdir has of its own.
         name: name of that part, 'classifier' or 'oracle', for messages.
         image_shape: height, width, channels of the run's images; None where nobody knows yet.
 
     Raises:
         CheckpointError: if it was trained here and is missing or damaged.
-        ConfigError: if it is of another framework and is missing or not what the config says; or of a run that has none.
+        ConfigError: if it is of another framework and is missing or not what the config says; or if a run has none.
     """
     if not settings.path:
         return load_classifier(own)
@@ -103,7 +103,7 @@ def load_named(
         if (folder / RECORD).exists():
             folder /= name
             if not folder.exists():
-                raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name the one that it has")
+                raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name its own")
         return load_classifier(folder)
     try:
         foreign = classifiers.load_foreign(classifier_reference(settings, name), image_shape)
