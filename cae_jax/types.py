@@ -90,6 +90,8 @@ class Explanation:
         typicality: `[M]`, share of the training images of the target class (by the classifier's word) that the
             classifier is no surer of than of the counterfactual, in [0, 1]; NaN where there is no such image or no
             finite answer, or where neither paths nor confidence needed a code table.
+        individual_bits: `[M]`, bits that the image's individual code takes, by the distribution of such codes that the
+            model has learned; NaN where they are not whole numbers.
         reference: `[M]`, row of the code table that the path leads to; -1 where it is not one image's code.
         counterfactual: `[M, height, width, channels]` in [0, 1]; without a `shift`, the image at the path's end.
         counterfactual_code: `[M, size]`, the counterfactual's class code.
@@ -110,6 +112,7 @@ class Explanation:
     flip_shift: np.ndarray
     shift: np.ndarray
     typicality: np.ndarray
+    individual_bits: np.ndarray
     reference: np.ndarray
     counterfactual: np.ndarray
     counterfactual_code: np.ndarray

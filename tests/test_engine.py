@@ -48,6 +48,10 @@ class Toy(CompiledModel):
         """See `CompiledModel`."""
         return np.asarray(self._answer(images))
 
+    def code_bits(self, individual):
+        """See `CompiledModel`."""
+        return np.full(len(individual), np.nan)
+
     def search(self, paths, **precision):
         """See `CompiledModel`."""
         return self._find(paths._replace(individual=paths.individual[:]), **precision)

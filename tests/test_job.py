@@ -45,6 +45,7 @@ class Toy(Explainer):
             flip_shift=images.mean((1, 2, 3)),
             shift=images.mean((1, 2, 3)),
             typicality=np.full(rows, 0.25),
+            individual_bits=np.full(rows, np.nan),
             reference=np.zeros(rows, int),
             counterfactual=1 - images,
             counterfactual_code=halves,

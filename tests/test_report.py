@@ -63,6 +63,7 @@ def make_explanation(channels=1, side=8):
         flip_shift=np.asarray([0.4, 0.5, nan, nan, nan, nan, nan]),
         shift=shift,
         typicality=np.asarray([0.125, 0.0, *[nan] * 5]),
+        individual_bits=np.asarray([31.4, *[nan] * 6]),
         reference=np.full(count, -1),
         counterfactual=rng.random((count, *size)),
         counterfactual_code=rng.random((count, 2)),
@@ -175,6 +176,7 @@ def test_a_page_shows_a_card_for_every_row_and_totals_and_asks_for_nothing_from_
     assert "broken.png" in html
     assert "it is &lt;empty&gt;" in html
     assert "image &amp; 0" in html
+    assert html.count("what is not the class is told in 31 bits") == html.count("what is not the class") == 1
     assert "&lt;toy&gt;" in html
     assert "3 of the images" in html
     addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)""", html)

@@ -18,6 +18,7 @@ def test_judges_are_asked_about_what_was_reached_and_rates_are_of_all():
         flip_shift=np.asarray([0.2, 0.3, 0.4, 0.5, np.nan]),
         shift=np.asarray([0.3, 0.4, 0.6, np.nan, np.nan]),
         typicality=np.asarray([0.1, 0.2, 0.4, 0.05, 1.0]),
+        individual_bits=np.full(count, np.nan),
         reference=np.zeros(count, int),
         counterfactual=np.full((count, *size), [[[[0.5]]], [[[0.75]]], [[[1.0]]], [[[1.0]]], [[[1.0]]]], np.float32),
         counterfactual_code=np.zeros((count, 2)),

@@ -11,9 +11,9 @@ import numpy as np
 from cae_jax.classifiers import check_answers, classes_of
 from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, odds_of, search, search_on_host
 from cae_jax.images import to_unit
-from cae_jax.models import Individual, make_codec
+from cae_jax.models import Individual, apply, make_codec
 from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
-from cae_jax.parallel.rows import Picked
+from cae_jax.parallel.rows import Picked, count
 from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import ImageSource, Predict
 from cae_jax.workdir.generator import generator_of
@@ -61,6 +61,8 @@ class CompiledModel:
         self._encode = {keep: jax.jit(functools.partial(encode, params, keep=keep)) for keep in (False, True)}
         self._decode = jax.jit(functools.partial(decode, params))
         self._at = jax.jit(lambda code, waypoints, shift: self._decode(code, along_path(waypoints, shift)))
+        bits = functools.partial(apply, model, params, method="code_bits")
+        self._code_bits = jax.jit(bits) if model.individual_code_rounded else None
         one = jax.ShapeDtypeStruct((1, *record.image_shape), np.float32)
         answers = jax.ShapeDtypeStruct((1, self._classes), np.float32)
         individual, _ = jax.eval_shape(self._encode[self._keep], one, *[answers] * self._told)
@@ -117,6 +119,12 @@ class CompiledModel:
         if not self._told:
             return self._map(encode, images)
         return self._map(encode, images, self.predict(images) if answers is None else answers)
+
+    def code_bits(self, individual: Individual) -> np.ndarray:
+        """Bits that individual codes take, `[N]`; NaN where they are not whole numbers."""
+        if self._code_bits is None:
+            return np.full(count(individual), np.nan, np.float32)
+        return self._map(self._code_bits, individual.code)
 
     def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
         """Decodes individual codes and as many class codes into images."""

@@ -333,6 +333,7 @@ def explain_batch(
         flip_shift=flip_shift[best],
         shift=shift[best],
         typicality=np.full(len(best), np.nan) if table is None else table.typicality(target, ends),
+        individual_bits=model.code_bits(exemplars.individual)[image],
         reference=chosen.reference,
         counterfactual_code=codes[best],
         counterfactual_probabilities=probabilities[:, -1],

@@ -246,6 +246,7 @@ class ResultFolder:
                     "flip_shift": _number(explanation.flip_shift[row]),
                     "shift": _number(explanation.shift[row]),
                     "typicality": _number(explanation.typicality[row]),
+                    "individual_bits": _number(explanation.individual_bits[row]),
                     "reference": int(explanation.reference[row]),
                     "picture": self._picture(explanation, row, names),
                 }

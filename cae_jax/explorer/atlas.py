@@ -117,6 +117,10 @@ class Atlas:
         weights = 1.0 / np.maximum(distances, 1e-6)
         return weights @ values[rows] / weights.sum()
 
+    def bits(self, row: int) -> float:
+        """Bits that an image's individual code takes; NaN where codes are not whole numbers."""
+        return float(self.explainer.model.code_bits(self._individual(row))[0])
+
     def view(self, row: int, code: np.ndarray) -> View:
         """An image's individual decoded with a class code."""
         individual = rows.take(self._individual(row), np.zeros(2, int))

@@ -242,8 +242,9 @@ class ExplorerPage:
         self._quiet = False
         self._bars.data["value"] = [float(p) for p in view.probabilities]
         (own,) = codes.take(np.asarray([self._row]))
+        told = "" if math.isnan(bits := self._atlas.bits(self._row)) else f"; individual code: {bits:.0f} bits"
         self._shown = {
-            f"{codes.names[self._row]}: {self._names[codes.predictions[self._row]]}": own,
+            f"{codes.names[self._row]}: {self._names[codes.predictions[self._row]]}{told}": own,
             f"with this code: {self._answer(view)}": view.image,
             "red added, blue removed": saliency_tile(view.saliency, view.image),
         }

@@ -118,6 +118,7 @@ class ExplanationPage:
             "shift": shift if np.isfinite(shift) else None,
             "flip": flip if np.isfinite(flip) else None,
             "typicality": typicality if np.isfinite(typicality) and np.isfinite(flip) else None,
+            "bits": float(bits) if np.isfinite(bits := explanation.individual_bits[row]) else None,
             "sprite": tiles_uri(tiles),
             "shape": " ".join(map(str, tiles.shape[:3])),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
