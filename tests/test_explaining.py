@@ -283,6 +283,41 @@ def test_a_reference_image_is_where_paths_lead(explainer, images):
         explainer.explain(images, int(classes[reference] + 1) % 10, reference=images[reference])
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_fixed_region_stays_on_the_whole_path(explainer, images, residual):
+    free = explainer.explain(images, "all", residual=residual, **EASY)
+    fixed = np.zeros((28, 28), bool)
+    fixed[:, :14] = True
+    record = explainer.explain(images, "all", fixed=fixed, residual=residual, **EASY)
+    start = images[record.image_index] / np.float32(255) if residual else free.path_images[:, 0]
+    np.testing.assert_allclose(record.counterfactual[:, fixed], start[:, fixed], atol=1e-6)
+    np.testing.assert_allclose(record.path_images[:, :, fixed], start[:, None][:, :, fixed].repeat(7, 1), atol=1e-6)
+    assert not record.saliency[:, fixed].any() or residual
+    ends, free_ends = record.path_images[:, -1], free.path_images[:, -1]
+    same = record.reference == free.reference
+    assert same.any()
+    np.testing.assert_allclose(ends[same][:, ~fixed], free_ends[same][:, ~fixed], atol=1e-6)
+    assert (abs(free_ends - free.path_images[:, 0])[:, fixed] > 0.01).any()
+
+
+def test_masks_of_what_is_fixed_are_of_each_image_or_of_all(explainer, images):
+    all_fixed = np.zeros((len(images), 28, 28), int)
+    all_fixed[0] = 1
+    record = explainer.explain(images, "all", fixed=all_fixed, **EASY)
+    of_first = record.image_index == 0
+    assert not np.isin(record.status[of_first], (Ending.FLIPPED, Ending.WEAK)).any()
+    others = explainer.explain(images[1:], "all", **EASY)
+    np.testing.assert_array_equal(record.status[~of_first], others.status)
+    np.testing.assert_allclose(record.shift[~of_first], others.shift, atol=1e-6)
+    for mask, message in (
+        (np.zeros((14, 28)), r"fixed is a mask \[28, 28\], or \[5, 28, 28\], not \(14, 28\)"),
+        (np.zeros((4, 28, 28)), "not \\(4, 28, 28\\)"),
+        (np.full((28, 28), 255), "true and false, or 1 and 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            explainer.explain(images, "all", fixed=mask)
+
+
 def test_waypoints_are_walked_through(explainer, images):
     individual, _ = explainer.encode(images)
     middle, end = np.full(8, 0.5, np.float32), np.full(8, -1.0, np.float32)

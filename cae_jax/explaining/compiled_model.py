@@ -126,6 +126,12 @@ class CompiledModel:
             return np.full(count(individual), np.nan, np.float32)
         return self._map(self._code_bits, individual.code)
 
+    def fix(self, individual: Individual, class_codes: np.ndarray, fixed: np.ndarray) -> Individual:
+        """Individual codes whose images stay what they are, where `fixed`, `[N, height, width]`, is true."""
+        if individual.reconstruction is None:
+            individual = individual._replace(reconstruction=self.decode(individual, class_codes))
+        return individual._replace(fixed=fixed[..., None].astype(np.float32))
+
     def decode(self, individual: Individual, class_codes: np.ndarray) -> np.ndarray:
         """Decodes individual codes and as many class codes into images."""
         return self._map(self._decode, individual, class_codes)

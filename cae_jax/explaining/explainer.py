@@ -29,7 +29,7 @@ from cae_jax.explaining.engine import (
 from cae_jax.explaining.inputs import Images, as_array, check_images
 from cae_jax.explaining.loading import load_parts
 from cae_jax.explaining.package import Parts, is_package, keep_code_table, load_code_table, write_package
-from cae_jax.explaining.requests import Aim, Target, check_target, check_waypoints, make_requests
+from cae_jax.explaining.requests import Aim, Target, check_fixed, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
 from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
 from cae_jax.parallel import rows
@@ -276,6 +276,7 @@ class Explainer:
         *,
         reference: Images | None = None,
         waypoints: np.ndarray | None = None,
+        fixed: np.ndarray | None = None,
         **options: Any,
     ) -> Iterator[Explanation]:
         """Like `explain`, but yields the record in parts, so that memory does not grow with the number of images.
@@ -294,12 +295,16 @@ class Explainer:
         elif waypoints is not None:
             size = self.record.config.model.class_code_size
             waypoints = check_waypoints(waypoints, targets, len(images), size)
+        if fixed is not None:
+            fixed = check_fixed(fixed, len(images), self.record.image_shape[:2])
         table = self.code_table if waypoints is None or settings.confidence == TYPICAL else None
         together = min(max(MEMORY // (4 * (self.model.code_size + 4 * images[0].size)), 1), IMAGES)
         for start in range(0, len(images), together):
             part = slice(start, start + together)
-            codes = self.model.encode(images[part], settings.residual, answers[part])
-            exemplars = Exemplars(images[part], predictions[part], *codes)
+            individual, class_codes = self.model.encode(images[part], settings.residual, answers[part])
+            if fixed is not None:
+                individual = self.model.fix(individual, class_codes, fixed[part])
+            exemplars = Exemplars(images[part], predictions[part], individual, class_codes)
             requests = make_requests(predictions[part], targets if isinstance(targets, Aim) else targets[part], classes)
             along = waypoints[part] if waypoints is not None and waypoints.ndim == 3 else waypoints
             route, most = self._route(settings, along), rows_at_once(exemplars, classes, settings)
@@ -316,6 +321,7 @@ class Explainer:
         *,
         reference: Images | None = None,
         waypoints: np.ndarray | None = None,
+        fixed: np.ndarray | None = None,
         **options: Any,
     ) -> Explanation:
         """Shifts each image's class code along guided paths until the classifier's answer flips.
@@ -329,6 +335,9 @@ class Explainer:
                 chooses.
             waypoints: class codes that the paths go through after the exemplar's own, `[points, size]` for all images
                 or `[N, points, size]` for each; `target` must be the class at the last one.
+            fixed: mask of what must not change, `[height, width]` for all images or `[N, height, width]`, true where
+                images on a path stay what they are at its start: the reconstruction, or with the option `residual` the
+                exemplar itself.
             **options: fields of `ExplainOptions`.
 
         Returns:
@@ -339,7 +348,8 @@ class Explainer:
             InputError: for images, targets or options that cannot be used; it names the index of an image.
             ClassifierError: if the classifier's answers are not probabilities.
         """
-        parts = list(self.explain_batches(images, target, reference=reference, waypoints=waypoints, **options))
+        given = {"reference": reference, "waypoints": waypoints, "fixed": fixed}
+        parts = list(self.explain_batches(images, target, **given, **options))
         found = concatenate(parts)
         if reference is not None:
             check_reference([Ending(status) for status in found.status], self.record.class_names[int(found.target[0])])

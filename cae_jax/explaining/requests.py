@@ -150,6 +150,29 @@ def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int
     return waypoints
 
 
+def check_fixed(fixed: Any, images: int, size: tuple[int, int]) -> np.ndarray:
+    """Checks a mask of what must not change, and gives it a row for each image.
+
+    Args:
+        fixed: `[height, width]` for all images or `[images, height, width]`; true, or 1, where nothing may change.
+        images: number of images.
+        size: height and width of the images that the model was trained on.
+
+    Returns:
+        `[images, height, width]`, of truth values.
+
+    Raises:
+        InputError: for another shape, or other values than true and false, or 1 and 0.
+    """
+    mask = np.asarray(fixed)
+    if mask.shape not in (size, (images, *size)):
+        height, width = size
+        raise InputError(f"fixed is a mask [{height}, {width}], or [{images}, {height}, {width}], not {mask.shape}")
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("fixed holds true and false, or 1 and 0: true where nothing may change")
+    return np.broadcast_to(mask.astype(bool), (images, *size))
+
+
 def make_requests(predictions: np.ndarray, target: Aim | np.ndarray, classes: int) -> Requests:
     """Makes the requests of N images: one for each image, or for target 'all' one for each other class.
 

@@ -22,11 +22,14 @@ class Individual(NamedTuple):
         code: `[N, h, w, code]`.
         exemplar: `[N, height, width, channels]` in [0, 1], the images themselves; None where they are not kept.
         reconstruction: likewise, what the decoder draws from their own codes by itself.
+        fixed: `[N, height, width, 1]`, 1 where no class code may change the image, 0 elsewhere; None where all may
+            change. What stays is the exemplar, or where that is not kept, the reconstruction.
     """
 
     code: Any  # arrays of JAX, or of numpy on the host
     exemplar: Any = None
     reconstruction: Any = None
+    fixed: Any = None
 
 
 def _shown(drawn: jax.Array, reconstructions: jax.Array, fading: float) -> jax.Array:
@@ -91,9 +94,11 @@ def make_codec(model: CAE, image_size: tuple[int, int], residual: str = "exempla
     def decode(params: Any, individual: Individual, class_code: jax.Array) -> jax.Array:
         x = apply(model, params, individual.code, class_code, method="decode")
         drawn = image_ranges.from_model(x, image_size).clip(0.0, 1.0)
-        if individual.exemplar is None:
-            return drawn
-        return RESIDUALS[residual](individual.exemplar, individual.reconstruction, drawn)
+        start = individual.reconstruction
+        if individual.exemplar is not None:
+            start = individual.exemplar
+            drawn = RESIDUALS[residual](start, individual.reconstruction, drawn)
+        return drawn if individual.fixed is None else jnp.where(individual.fixed > 0.5, start, drawn)
 
     def encode(
         params: Any, images: jax.Array, answers: jax.Array | None = None, keep: bool = False
