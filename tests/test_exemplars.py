@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from published import make_cae
+from published import draw_params, make_cae
 from scipy.ndimage import uniform_filter
 
 from cae_jax.data.sources import ArraySource
@@ -27,7 +27,7 @@ MODEL = make_cae(
 def test_what_goes_along_are_the_images_and_what_the_decoder_draws_of_them(shape):
     model = MODEL.clone(channels=shape[-1])
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(3, *shape)), jnp.float32)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, shape[-1])))["params"]
+    params = draw_params(model, 0, jnp.zeros((1, 8, 8, shape[-1])))
     encode, decode = make_codec(model, shape[:2])
     encode, decode = jax.jit(encode, static_argnames="keep"), jax.jit(decode)
     alone, class_codes = encode(params, images)

@@ -1,6 +1,7 @@
 """The `Explainer` and the explain program on a short run: records, black boxes, jobs that break off and go on."""
 
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -39,10 +40,9 @@ EASY = {"confidence": 0.11}  # the model is hardly trained: of what it draws, al
 
 
 @pytest.fixture(scope="module")
-def explainer(trained):
-    loaded = Explainer.load(trained[0])
-    assert len(loaded.code_table.names) == 400
-    return loaded
+def explainer(trained_explainer):
+    assert len(trained_explainer.code_table.names) == 400
+    return trained_explainer
 
 
 @pytest.fixture
@@ -370,15 +370,24 @@ def test_a_run_without_a_checkpoint(trained, tmp_path):
         Explainer.load(tmp_path)
 
 
-def run_program(workdir, out, *options):
+def program_on(workdir, out, *options):
+    """Runs the program; returns the numbers that it writes and what it prints."""
     parsed = explain_program.PROGRAM.parse(["--workdir", str(workdir), "--out", str(out), *options])
     console = Console(record=True, width=200)
     explain_program.explain(parsed, console)
     return json.loads((out / "explanations.json").read_text()), console.export_text()
 
 
+@pytest.fixture
+def run_program(trained, explainer, monkeypatch):
+    """Runs the program on the short run, which is loaded and compiled already."""
+    loaded = {str(trained[0]): explainer}
+    monkeypatch.setattr(Explainer, "load", lambda workdir: loaded[str(workdir)])
+    return functools.partial(program_on, trained[0])
+
+
 def test_the_program_writes_pictures_numbers_arrays_and_a_page(trained, tmp_path):
-    summary, text = run_program(trained[0], tmp_path / "out", "--index", "3,7", "--target", "8")
+    summary, text = program_on(trained[0], tmp_path / "out", "--index", "3,7", "--target", "8")
     rows = summary["explanations"]
     assert [row["image"] for row in rows] == ["test_3", "test_7"]
     assert sum(summary["totals"].values()) == 2
@@ -483,8 +492,8 @@ def test_names_of_any_kind_are_shown_whole_and_written_safely(explainer, digits,
     assert text.count("x") > 290  # folded, not cut
 
 
-def test_the_program_says_where_there_are_fewer_answers(trained, tmp_path):
-    _, text = run_program(trained[0], tmp_path / "out", "--index", "3", "--diverse", "3", "--confidence", "0.97")
+def test_the_program_says_where_there_are_fewer_answers(run_program, tmp_path):
+    _, text = run_program(tmp_path / "out", "--index", "3", "--diverse", "3", "--confidence", "0.97")
     summary = json.loads((tmp_path / "out" / "explanations.json").read_text())
     (fewer,) = summary["fewer_answers"]
     assert (fewer["image"], fewer["asked"], fewer["found"]) == ("test_3", 3, 1)
@@ -493,16 +502,16 @@ def test_the_program_says_where_there_are_fewer_answers(trained, tmp_path):
     assert "3 different answers were asked for; 1 request has fewer" in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_an_image_that_is_named_twice_is_refused(trained, tmp_path):
+def test_an_image_that_is_named_twice_is_refused(run_program, tmp_path):
     with pytest.raises(InputError, match="test_3 is asked for more than once"):
-        run_program(trained[0], tmp_path / "out", "--index", "3,4,3")
+        run_program(tmp_path / "out", "--index", "3,4,3")
 
 
-def test_a_file_is_no_folder_for_results(trained, tmp_path):
+def test_a_file_is_no_folder_for_results(run_program, tmp_path):
     (tmp_path / "out").write_text("mine")
     for more in ((), ("--overwrite",)):
         with pytest.raises(ConfigError, match="out is a file; name a folder as --out"):
-            run_program(trained[0], tmp_path / "out", "--index", "3", *more)
+            run_program(tmp_path / "out", "--index", "3", *more)
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -518,8 +527,8 @@ def folder(tmp_path, digits):
     return path
 
 
-def test_unreadable_images_are_reported_and_the_rest_goes_on(trained, tmp_path, folder):
-    summary, text = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+def test_unreadable_images_are_reported_and_the_rest_goes_on(run_program, tmp_path, folder):
+    summary, text = run_program(tmp_path / "out", "--input", str(folder))
     assert [failure["name"] for failure in summary["failures"]] == ["05.png", "68.png"]
     assert "2 images could not be explained, such as 05.png: " in text
     reasons = [failure["reason"].split("05.png ")[-1].split("68.png ")[-1] for failure in summary["failures"]]
@@ -531,8 +540,8 @@ def test_unreadable_images_are_reported_and_the_rest_goes_on(trained, tmp_path, 
         np.testing.assert_array_equal(arrays["image_index"], np.arange(68))
 
 
-def test_an_interrupted_job_leaves_what_is_done_and_goes_on(trained, tmp_path, folder, monkeypatch):
-    whole, _ = run_program(trained[0], tmp_path / "whole", "--input", str(folder))
+def test_an_interrupted_job_leaves_what_is_done_and_goes_on(run_program, tmp_path, folder, monkeypatch):
+    whole, _ = run_program(tmp_path / "whole", "--input", str(folder))
     original, batches = Explainer.explain_batches, []
 
     def interrupt(self, images, *arguments, **options):
@@ -543,43 +552,43 @@ def test_an_interrupted_job_leaves_what_is_done_and_goes_on(trained, tmp_path, f
 
     monkeypatch.setattr(Explainer, "explain_batches", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_program(trained[0], tmp_path / "cut", "--input", str(folder))
+        run_program(tmp_path / "cut", "--input", str(folder))
     cut = json.loads((tmp_path / "cut" / "explanations.json").read_text())
     assert (len(cut["explanations"]), cut["missing"]) == (63, 6)
     assert "6 of the images" in (tmp_path / "cut" / "index.html").read_text()
-    done, _ = run_program(trained[0], tmp_path / "cut", "--input", str(folder))
+    done, _ = run_program(tmp_path / "cut", "--input", str(folder))
     assert done == whole
     assert batches == [63, 5, 5]
 
 
-def test_a_damaged_part_is_made_again(trained, tmp_path, folder):
-    whole, _ = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+def test_a_damaged_part_is_made_again(run_program, tmp_path, folder):
+    whole, _ = run_program(tmp_path / "out", "--input", str(folder))
     part = tmp_path / "out" / "parts" / "000001.npz"
     part.write_bytes(part.read_bytes()[:100])
-    again, _ = run_program(trained[0], tmp_path / "out", "--input", str(folder))
+    again, _ = run_program(tmp_path / "out", "--input", str(folder))
     assert again == whole
 
 
-def test_results_of_another_job_are_kept_unless_overwritten(trained, tmp_path):
+def test_results_of_another_job_are_kept_unless_overwritten(run_program, tmp_path):
     out = tmp_path / "out"
-    run_program(trained[0], out, "--index", "3")
+    run_program(out, "--index", "3")
     (out / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"differs in: target.*--overwrite"):
-        run_program(trained[0], out, "--index", "3", "--target", "8")
-    summary, _ = run_program(trained[0], out, "--index", "4", "--overwrite")
+        run_program(out, "--index", "3", "--target", "8")
+    summary, _ = run_program(out, "--index", "4", "--overwrite")
     assert [row["image"] for row in summary["explanations"]] == ["test_4"]
     assert (out / "notes.txt").read_text() == "mine"
     assert {path.name.split("_to_")[0] for path in (out / "strips").iterdir()} == {"test_4"}
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "a.txt").write_text("")
     with pytest.raises(InputError, match="holds files already"):
-        run_program(trained[0], tmp_path / "foreign", "--index", "3")
+        run_program(tmp_path / "foreign", "--index", "3")
 
 
-def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(trained, tmp_path, digits):
+def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(run_program, tmp_path, digits):
     for suffix in ("png", "bmp"):
         Image.fromarray(digits.train.take(np.asarray([0]))[0, ..., 0]).save(tmp_path / f"digit.{suffix}")
-    summary, _ = run_program(trained[0], tmp_path / "out", "--input", str(tmp_path), "--target", "all")
+    summary, _ = run_program(tmp_path / "out", "--input", str(tmp_path), "--target", "all")
     pictures = [row["picture"] for row in summary["explanations"]]
     assert len(pictures) == len(set(pictures)) == 18
 
@@ -595,15 +604,15 @@ def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(trai
         (["--reference", "nowhere.png"], "nowhere.png"),
     ],
 )
-def test_the_program_refuses_what_cannot_be(trained, tmp_path, options, message):
+def test_the_program_refuses_what_cannot_be(run_program, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        run_program(trained[0], tmp_path, *options)
+        run_program(tmp_path, *options)
 
 
-def test_a_job_without_a_readable_image_says_why(trained, tmp_path):
+def test_a_job_without_a_readable_image_says_why(run_program, tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(InputError, match=re.compile(r"none of the 1 images could be explained; .*a\.png", re.DOTALL)):
-        run_program(trained[0], tmp_path / "out", "--input", str(tmp_path / "a.png"))
+        run_program(tmp_path / "out", "--input", str(tmp_path / "a.png"))
 
 
 def test_a_job_names_the_image_without_an_answer_and_explains_the_others(trained, explainer, digits, tmp_path):

@@ -1,12 +1,13 @@
 """The networks: shapes, ranges, the norms against numpy, and the fast upsampling against the published form."""
 
+import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from published import make_cae, make_discriminator
+from published import draw_params, make_cae, make_discriminator
 from scipy.ndimage import correlate1d
 
 from cae_jax.models import apply
@@ -56,11 +57,11 @@ def random_upsampling(size, kernel, seed=0):
 @pytest.mark.parametrize("size", SIZES)
 def test_upsampling_equals_the_published_form_everywhere(size, kernel):
     x, weights = random_upsampling(size, kernel)
-    fast = upsample_convolve(x, weights)
+    fast, plain = (jax.jit(function)(x, weights) for function in (upsample_convolve, upsample_convolve_reference))
     expected = naive_upsample(x, weights)
     assert fast.shape == (2, 2 * size[0], 2 * size[1], 2)
     np.testing.assert_allclose(fast, expected, atol=2e-5, rtol=1e-5)
-    np.testing.assert_allclose(upsample_convolve_reference(x, weights), expected, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(plain, expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -133,23 +134,29 @@ def test_smoothing_leaves_nothing_of_a_chequerboard_and_all_of_a_plain():
     np.testing.assert_allclose(smooth(jnp.asarray(x, jnp.float32)), expected, atol=1e-6)
 
 
+def compiled(module, method="__call__"):
+    """A method of a module as a function of variables and inputs, compiled as one."""
+    return jax.jit(functools.partial(module.apply, method=method))
+
+
 def test_a_model_of_blocks_sees_them_draws_them_and_smooths_what_it_drew():
     sizes = TINY | {"class_downsamplings": 1}
     model = make_cae(1, **sizes, block=2)
     assert model.stride == 4
     images = jnp.asarray(np.random.default_rng(0).uniform(-1.0, 1.0, (2, 8, 12, 1)), jnp.float32)
-    variables = draw_variables(model, images)
-    codes = model.apply(variables, images, method="encode")
+    variables = {"params": draw_params(model, 0, images)}
+    codes = compiled(model, "encode")(variables, images)
     beneath = model.clone(channels=4, block=1)
-    np.testing.assert_allclose(codes[0], beneath.apply(variables, to_blocks(images, 2), method="encode")[0], atol=1e-5)
+    expected, _ = compiled(beneath, "encode")(variables, to_blocks(images, 2))
+    np.testing.assert_allclose(codes[0], expected, atol=1e-5)
     assert codes[0].shape == (2, 2, 3, 8)
-    drawn = model.apply(variables, *codes, method="decode")
-    pixels = from_blocks(beneath.apply(variables, *codes, method="decode"), 2)
+    drawn = compiled(model, "decode")(variables, *codes)
+    pixels = from_blocks(compiled(beneath, "decode")(variables, *codes), 2)
     np.testing.assert_allclose(drawn, smooth(pixels), atol=1e-5)
     judge = make_discriminator(3, width=4, downsamplings=1, residual_blocks=0, hidden=8, block=2)
-    variables = draw_variables(judge, images)
-    plain = judge.clone(block=1).apply(variables, to_blocks(images, 2))
-    for ours, expected in zip(judge.apply(variables, images), plain, strict=True):
+    variables = {"params": draw_params(judge, 0, images)}
+    plain = compiled(judge.clone(block=1))(variables, to_blocks(images, 2))
+    for ours, expected in zip(compiled(judge)(variables, images), plain, strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
@@ -179,25 +186,19 @@ def test_class_codes_are_told_the_classifier_s_answers_where_the_model_says_so()
     images = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1.0)
     plain, told = make_cae(1, **TINY), make_cae(1, **TINY, answers=True)
     assert (plain.answers, told.answers) == (0, 2)
-    params = draw_variables(told, images)["params"]
+    params = draw_params(told, 0, images)
     kernel = params["class_encoder"]["answer"]["kernel"]
     assert kernel.shape == (2, told.class_code_size)
     answers = jnp.asarray([[1.0, 0.0], [0.3, 0.7], [jnp.nan, 0.5]])
-    individual, code = apply(told, params, images, answers, method="encode")
-    alone, untold = apply(told, params, images, jnp.zeros((3, 2)), method="encode")
+    encode = jax.jit(functools.partial(apply, told, method="encode"))
+    individual, code = encode(params, images, answers)
+    alone, untold = encode(params, images, jnp.zeros((3, 2)))
     np.testing.assert_array_equal(individual, alone)
     seen = [[1.0, 0.0], 1.0 + np.log([0.301, 0.701]) / np.log(1000.0), [0.0, 0.0]]  # where it has no answer, none
     np.testing.assert_allclose(code - untold, np.asarray(seen) @ kernel, atol=2e-4)
     del params["class_encoder"]["answer"]
-    np.testing.assert_allclose(apply(plain, params, images, answers, method="encode")[1], untold, atol=1e-5)
-
-
-def draw_variables(model, images):
-    """Parameters drawn with numpy, which compiles nothing: about as large as He's."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
-    scale = lambda x: np.sqrt(2 / np.prod(x.shape[:-1])) if len(x.shape) > 1 else 0.3  # noqa: E731
-    return jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, scale(x), x.shape), x.dtype), shapes)
+    _, expected = jax.jit(functools.partial(apply, plain, method="encode"))(params, images, answers)
+    np.testing.assert_allclose(expected, untold, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +206,7 @@ def tiny():
     """A tiny CAE in float32 with random images and its compiled functions."""
     model = make_cae(1, **TINY, class_head_width=6, individual_code_channels=3)
     images = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1.0)
-    variables = draw_variables(model, images)
+    variables = {"params": draw_params(model, 0, images)}
     encode = jax.jit(lambda x: model.apply(variables, x, method="encode"))
     decode = jax.jit(lambda c, s: model.apply(variables, c, s, method="decode"))
     return encode, decode, images
@@ -245,7 +246,7 @@ def test_samples_do_not_influence_each_other(tiny):
 def test_bfloat16_computes_about_the_same_images():
     images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 1), minval=-1.0)
     precise, coarse = (make_cae(1, **TINY, dtype=dtype) for dtype in ("float32", "bfloat16"))
-    variables = draw_variables(precise, images)
+    variables = {"params": draw_params(precise, 0, images)}
     reconstructions = jax.jit(precise.apply)(variables, images), jax.jit(coarse.apply)(variables, images)
     assert reconstructions[1].dtype == jnp.float32
     difference = np.abs(reconstructions[0] - reconstructions[1])
@@ -260,9 +261,7 @@ def test_a_discriminator_that_does_not_pool_minds_where_things_are(pooled):
     blob = np.zeros((1, 32, 32, 1), np.float32)
     blob[:, 12:16, 12:16] = np.random.default_rng(0).normal(size=(4, 4, 1))
     moved = np.roll(blob, (4, 8), axis=(1, 2))
-    variables = discriminator.init(jax.random.key(0), jnp.asarray(blob))
-    (here, _), (there, _), (gone, _) = (
-        discriminator.apply(variables, jnp.asarray(x)) for x in (blob, moved, 0.0 * blob)
-    )
+    judge, variables = compiled(discriminator), {"params": draw_params(discriminator, 0, jnp.asarray(blob))}
+    (here, _), (there, _), (gone, _) = (judge(variables, jnp.asarray(x)) for x in (blob, moved, 0.0 * blob))
     assert np.abs(here - gone).max() > 1e-3
     assert (np.abs(here - there).max() < 1e-5) == pooled

@@ -13,7 +13,7 @@ import pytest
 import scipy.special
 from jax import export
 from jax.sharding import AxisType
-from published import make_cae, make_discriminator, make_weights
+from published import draw_params, make_cae, make_discriminator, make_weights
 
 from cae_jax import losses
 from cae_jax.data import make_augment
@@ -45,14 +45,6 @@ EVERY_TERM = make_weights(
     gradient_penalty=0.3,
     discriminator_class=2.0,
 )
-
-
-def draw_params(module, key, *inputs):
-    """Parameters drawn with numpy, which compiles nothing: about as large as He's."""
-    rng = np.random.default_rng(key)
-    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
-    scale = lambda x: np.sqrt(2 / np.prod(x.shape[:-1])) if len(x.shape) > 1 else 0.3  # noqa: E731
-    return jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, scale(x), x.shape), x.dtype), shapes)
 
 
 def toy_predict(images):
