@@ -86,7 +86,6 @@ def main() -> None:
             if file is None:
                 serves_a_page(command, folder)
             else:
-                (folder / file).unlink(missing_ok=True)
                 done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 if done.returncode or not (folder / file).exists():
                     raise SystemExit(f"{shlex.join(words)} ended with {done.returncode}, {file}:\n{done.stdout}")
