@@ -7,12 +7,13 @@ DEV_STAMP := $(VENV)/.installed-dev
 # Large memory pages, unless the environment says something about the allocator: docs/performance.md
 LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-.PHONY: demo demo-pictures test lint docs soak clean help
+.PHONY: demo demo-pictures test smoke lint docs soak clean help
 
 help:
 	@echo "make demo   train on real digits and explain eight of them (9 to 13 minutes on 2 cores)"
 	@echo "make demo-pictures FOLDER=... [MINUTES=40]   explain pictures of one's own: a folder for each class, or a .csv"
 	@echo "make test   lint, types, tests, and a strict build of the documentation"
+	@echo "make smoke  the README's commands, with the newest of everything that can be installed"
 	@echo "make lint   lint and types only"
 	@echo "make docs   the documentation as a site, in build/docs"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
@@ -56,6 +57,12 @@ docs: $(DEV_STAMP)
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+NEWEST := build/newest
+smoke:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile .
+	$(NEWEST)/bin/python tests/smoke.py
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --kills 200

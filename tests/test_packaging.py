@@ -1,23 +1,59 @@
-"""The built wheel works without the checkout."""
+"""A source distribution and the wheel that is built from it work without the checkout."""
 
+import os
 import subprocess
 import sys
-import zipfile
+import tarfile
 from pathlib import Path
 
-from hatchling.builders.wheel import WheelBuilder
+import pytest
+from hatchling.builders.sdist import SdistBuilder
 
 ROOT = Path(__file__).parents[1]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
-def test_an_installed_package_finds_the_shipped_configs_by_name(tmp_path):
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"])
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
-    entry = next(tmp_path.glob("site/*.dist-info/entry_points.txt")).read_text()
-    assert "[console_scripts]\ncae = cae_jax.cli.main:main" in entry
-    for start in (["-c", "from cae_jax.cli.main import main; main()"], ["-m", "cae_jax"]):
-        command = [sys.executable, *start, "train", "--config", "mnist_5k", "--list"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """The source distribution's folder, outside the checkout."""
+    folder = tmp_path_factory.mktemp("sdist")
+    (archive,) = SdistBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="module")
+def site(unpacked):
+    """The folder into which its wheel is installed, beside the packages of this environment."""
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
+    subprocess.run([*PIP, *wheel], cwd=unpacked, check=True)
+    site = unpacked.parent / "site"
+    install = ["install", "--no-deps", "--no-index", "--no-compile", "--target", str(site)]
+    subprocess.run([*PIP, *install, *map(str, unpacked.glob("dist/*.whl"))], cwd=unpacked.parent, check=True)
+    return site
+
+
+def test_a_source_distribution_has_what_the_checkout_has(unpacked):
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("this is no checkout")
+    lacking = {name for name in done.stdout.splitlines() if (ROOT / name).exists() and not (unpacked / name).exists()}
+    assert not lacking
+
+
+def test_an_installed_package_finds_the_shipped_configs_by_name(site):
+    environment = {"PYTHONPATH": str(site), "PATH": ""}
+    for start in ([site / "bin" / "cae"], [sys.executable, "-m", "cae_jax"]):
+        command = [*start, "train", "--config", "mnist_5k", "--list"]
+        done = subprocess.run(command, cwd=site.parent, env=environment, capture_output=True, text=True, check=True)
         assert "data.name = 'mnist_5k'" in done.stdout
+
+
+def test_an_installed_package_does_the_commands_of_the_readme(unpacked, site):
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    command = [sys.executable, "tests/smoke.py"]
+    done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"cae_jax of {site / 'cae_jax'}\n" in done.stdout
+    assert "cae explore" in done.stdout.splitlines()[-1]
