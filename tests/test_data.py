@@ -287,12 +287,15 @@ def offline(monkeypatch):
 
 
 @pytest.mark.usefixtures("offline", "mnist_5k")
-def test_the_fallback_says_what_was_asked_for_and_what_is_used(shared_folder):
+def test_the_fallback_says_what_was_asked_for_and_what_is_used(shared_folder, caplog):
     dataset = open_dataset("mnist", str(shared_folder), "mnist_5k")
     assert dataset.name == "mnist_5k"
     assert len(dataset.train) == 3500
     assert "mnist is not available" in dataset.note
     assert "uses mnist_5k instead" in dataset.note
+    assert "train-images-idx3-ubyte.gz" in caplog.text
+    assert str(shared_folder) in caplog.text
+    assert str(shared_folder) not in dataset.note  # which is given away with a package
 
 
 @pytest.mark.usefixtures("offline")
