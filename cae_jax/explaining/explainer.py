@@ -104,7 +104,7 @@ class Explainer:
 
         Args:
             workdir: folder of a trained run, or a folder that `save_package` wrote; or, where no such path exists, the
-                name of an explainer that comes along: 'mnist' or 'phantom'.
+                name of an explainer that comes along, such as 'mnist'.
             host_classifier: function to explain instead of the workdir's own classifier, which is then not opened. JAX
                 need not be able to trace it. Its classes must be those of the run. It is required for a package whose
                 classifier is code.
