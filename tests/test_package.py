@@ -78,7 +78,7 @@ def test_a_package_of_half_the_size_is_of_the_weights_that_it_stores(packed, tra
     np.testing.assert_array_equal(loaded.code_table.class_codes, remade.class_codes)
     np.testing.assert_array_equal(loaded.code_table.image_odds, remade.image_odds)
     images = digits.test.take(np.arange(6))
-    np.testing.assert_allclose(loaded.predict(images), trained_explainer.predict(images), atol=1e-3)
+    np.testing.assert_allclose(loaded.predict(images), trained_explainer.predict(images), atol=1e-2)
     card = (tmp_path / "half" / "README.md").read_text()
     assert "**Weights**: rounded to half precision after" in card
     assert "## How it was made\n\nMade in a hurry.\n" in card
