@@ -7,7 +7,9 @@ DEV_STAMP := $(VENV)/.installed-dev
 # Large memory pages, unless the environment says something about the allocator: docs/performance.md
 LARGE_PAGES := GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-.PHONY: demo demo-pictures test smoke lint docs soak clean help
+SHIPPED := shipped-mnist shipped-phantom
+
+.PHONY: demo demo-pictures $(SHIPPED) test smoke lint docs soak clean help
 
 help:
 	@echo "make demo   train on real digits and explain eight of them (9 to 13 minutes on 2 cores)"
@@ -17,6 +19,7 @@ help:
 	@echo "make lint   lint and types only"
 	@echo "make docs   the documentation as a site, in build/docs"
 	@echo "make soak   kill a short run 200 times at random: is anything lost?"
+	@echo "make shipped-mnist, make shipped-phantom   train an explainer that comes along, and put it into cae_jax/shipped"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 $(BIN)/python:
@@ -45,6 +48,17 @@ demo-pictures: $(STAMP)
 	  --config.data.name="$(FOLDER)" --config.train.minutes=$(MINUTES)
 	$(BIN)/python explain.py --workdir runs/pictures
 	@echo "Pictures: runs/pictures/pictures (swaps while training); page: runs/pictures/explained/test_to_any/index.html"
+
+# A run that is there already is packed, without training, by make shipped-mnist WORKDIR=...
+shipped-mnist: CONFIG := mnist_5k
+shipped-phantom: CONFIG := phantom_32
+$(SHIPPED): shipped-%: $(STAMP)
+	$(if $(WORKDIR),,$(LARGE_PAGES) $(BIN)/python train.py --config configs/$(CONFIG).py)
+	rm -rf build/shipped/$*
+	$(BIN)/python -m cae_jax package --workdir $(or $(WORKDIR),runs/$(CONFIG)) --half --out build/shipped/$* --note \
+	  'By `make shipped-$*`, which is `cae train --config $(CONFIG)` and `cae package --workdir runs/$(CONFIG) --half`.'
+	rm -rf cae_jax/shipped/$*
+	mv build/shipped/$* cae_jax/shipped/$*
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ if jaxlib_version < (0, 11):  # since 0.11.2 there are no other emitters, and an
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 CACHES = pathlib.Path(__file__).parents[1] / ".pytest_cache"
 os.environ["XDG_CACHE_HOME"] = str(CACHES)  # where programs keep what they compile: beside what tests do
+os.environ["TFDS_DATA_DIR"] = str(CACHES / "data")  # and where they prepare data sets
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["OMP_NUM_THREADS"] = "1"  # of scikit-learn: on cores that other tests use, threads spin for each other
 

@@ -24,6 +24,7 @@ from cae_jax import Explainer, ExplainOptions, data
 from cae_jax.cli import explain, main, program
 from cae_jax.cli.options import SPLITS
 from cae_jax.counterfactual import STRATEGIES
+from cae_jax.explaining import results_folder
 from cae_jax.options import CHOICES, OPTIONS, option_help
 from cae_jax.types import Ending
 
@@ -52,7 +53,7 @@ NOT_RUN = {
     r"^cae explore ": "serves until it is interrupted; test_explorer.py serves",
     r"--profile": "traces a run; test_profiling.py has it",
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
-    r"configs/(phantom|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
+    r"configs/(phantom(_32)?|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",
     r"seed=S$": "S stands for a number",
     r"configs/bench_(synthetic|shortcut|chest_xray|brain_tumor)\.py": "trains for long",
     r"configs/folder\.py|my_config|runs/(folder|oct)|--out runs/oct": "is followed in test_docs.py, or like what is",
@@ -154,7 +155,8 @@ def files_of(name, options):
         out = options.out or explain._default_out(options)
         return [out / file for file in ("index.html", "explanations.json", "explanations.npz")]
     if name == "cae manifold":
-        return [options.workdir / "manifold" / file for file in ("index.html", "manifold.json", "codes.parquet")]
+        out = results_folder(options.workdir, "manifold")
+        return [out / file for file in ("index.html", "manifold.json", "codes.parquet")]
     if name == "benchmarks.search":
         return [options.workdir / "benchmark" / file for file in ("search.csv", "search.json", "search.png")]
     if name == "cae compare":

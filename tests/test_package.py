@@ -6,8 +6,10 @@ import re
 import shutil
 import sys
 
+import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from benchmarks.twins import write_onnx
 from cae_jax import Explainer
@@ -59,6 +61,52 @@ def test_a_package_has_no_pickle_and_says_what_it_is(packed, trained_explainer):
     assert f"| `swap_flip_rate` | {metrics['swap_flip_rate']:.3f} |" in card
 
 
+def test_a_package_of_half_the_size_is_of_the_weights_that_it_stores(packed, trained_explainer, digits, tmp_path):
+    trained_explainer.save_package(tmp_path / "half", half=True, note="Made in a hurry.")
+    for name in ("model.safetensors", "classifier.safetensors"):
+        stored = safetensors.numpy.load_file(tmp_path / "half" / name)
+        assert {array.dtype for array in stored.values()} == {np.dtype(np.float16)}
+        assert (tmp_path / "half" / name).stat().st_size < 0.6 * (packed / name).stat().st_size
+    loaded = Explainer.load(tmp_path / "half")
+    for ours, theirs in zip(*map(jax.tree.leaves, (trained_explainer.params, loaded.params)), strict=True):
+        assert theirs.dtype == np.float32
+        np.testing.assert_array_equal(theirs, np.asarray(ours).astype(np.float16).astype(np.float32))
+    assert loaded.classifier.fingerprint != trained_explainer.classifier.fingerprint
+    assert loaded.fingerprint.endswith(loaded.classifier.fingerprint[:16])
+    assert loaded.fingerprint != trained_explainer.fingerprint
+    remade = loaded.model.code_table(digits.train)
+    np.testing.assert_array_equal(loaded.code_table.class_codes, remade.class_codes)
+    np.testing.assert_array_equal(loaded.code_table.image_odds, remade.image_odds)
+    images = digits.test.take(np.arange(6))
+    np.testing.assert_allclose(loaded.predict(images), trained_explainer.predict(images), atol=1e-2)
+    card = (tmp_path / "half" / "README.md").read_text()
+    assert "**Weights**: rounded to half precision after" in card
+    assert "## How it was made\n\nMade in a hurry.\n" in card
+    assert "half precision" not in (packed / "README.md").read_text()
+
+
+def test_packing_with_half_precision_leaves_the_run_as_it_was_and_once_is_as_good_as_twice(
+    trained, trained_explainer, tmp_path
+):
+    kept = (trained[0] / "code_table.npz").read_bytes()
+    trained_explainer.save_package(tmp_path / "once", half=True)
+    assert (trained[0] / "code_table.npz").read_bytes() == kept
+    Explainer.load(tmp_path / "once").save_package(tmp_path / "again")
+    assert Explainer.load(tmp_path / "again").fingerprint == Explainer.load(tmp_path / "once").fingerprint
+    for name in ("model.safetensors", "classifier.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
+
+
+def test_a_weight_that_half_precision_does_not_have_is_refused(trained_explainer, tmp_path, monkeypatch):
+    params = jax.tree.map(np.asarray, trained_explainer.params)
+    monkeypatch.setattr(
+        trained_explainer, "params", params | {"decoder": jax.tree.map(lambda a: a + 1e6, params["decoder"])}
+    )
+    with pytest.raises(InputError, match=r"a weight is beyond 65,504"):
+        trained_explainer.save_package(tmp_path / "half", half=True)
+    assert not (tmp_path / "half").exists()
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "classifier.safetensors", "run.json", "code_table.npz"])
 def test_a_changed_byte_anywhere_is_refused(copied, name):
     contents = bytearray((copied / name).read_bytes())
@@ -97,8 +145,8 @@ def change_record(folder, **settings):
     [
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
         (lambda f: (f / "package.json").write_text("{"), "package.json is damaged"),
-        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads versions 1 to 3"),
-        (lambda f: change(f, version="2"), "a package of version 2; this cae_jax reads versions 1 to 3"),
+        (lambda f: change(f, version=9), "a package of version 9; this cae_jax reads versions 1 to 4"),
+        (lambda f: change(f, version="2"), "a package of version 2; this cae_jax reads versions 1 to 4"),
         (lambda f: change(f, step="3"), "what it has as step is none"),
         (lambda f: change(f, classifier=[]), "what it has as classifier is none"),
         (
@@ -308,3 +356,9 @@ def test_a_listing_goes_along(trained_explainer, trained, tmp_path):
 def test_the_program_packs_a_run(trained, tmp_path, capsys):
     assert not package.PROGRAM(["--workdir", str(trained[0]), "--out", str(tmp_path / "out")])
     assert "model.safetensors" in capsys.readouterr().out
+    assert not package.PROGRAM(
+        ["--workdir", str(trained[0]), "--out", str(tmp_path / "half"), "--half", "--note", "Made in a hurry."]
+    )
+    assert "Made in a hurry." in (tmp_path / "half" / "README.md").read_text()
+    sizes = [(tmp_path / out / "model.safetensors").stat().st_size for out in ("out", "half")]
+    assert sizes[1] < 0.6 * sizes[0]

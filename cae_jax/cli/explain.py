@@ -11,6 +11,8 @@ from cae_jax.options import CHOICES, OPTIONS, TYPICAL, Confidence, option_help
 
 EXAMPLES = """\
 examples:
+  {prog} --workdir mnist
+      an explainer of digits that comes along, on the first 8 test images
   {prog} --workdir runs/mnist
       the first 8 images of the test split: what is the least change to another answer?
   {prog} --workdir runs/mnist --index 3,7 --target 8
@@ -74,7 +76,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--reference", type=pathlib.Path, metavar="FILE", help="an image that all paths lead to")
     _add_options(parser.add_argument_group("how to search, and what is drawn"))
     parser.add_argument(
-        "--out", type=folder, metavar="DIR", help="where to write (default: in explained/ of the workdir)"
+        "--out",
+        type=folder,
+        metavar="DIR",
+        help="where to write (default: in explained/ of the workdir, or of the current folder)",
     )
     parser.add_argument(
         "--sheet", action="store_true", help="draw a contact sheet, too: a PDF and its pages as PNG, in sheet/"
@@ -85,13 +90,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _default_out(options: argparse.Namespace) -> pathlib.Path:
     """A folder named after what is asked for, so that another question does not meet the answers to this one."""
+    from cae_jax.explaining import results_folder
+
     if options.input:
         what = options.input.stem
     else:
         what = options.split + "".join(f"_{index}" for index in (options.index or [])[:8])
     what += f"_first_{options.limit}" if options.limit else ""
     aim = options.reference.stem if options.reference else "any" if options.target is None else options.target
-    return options.workdir / "explained" / safe_name(f"{what}_to_{aim}")
+    return results_folder(options.workdir, "explained") / safe_name(f"{what}_to_{aim}")
 
 
 def _images(options: argparse.Namespace, explainer):

@@ -20,7 +20,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--limit", type=int, default=20_000, metavar="N", help="images of each split (20000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of probes, random swaps and t-SNE (0)")
-    parser.add_argument("--out", type=folder, metavar="DIR", help="default: manifold/ in the workdir")
+    parser.add_argument(
+        "--out",
+        type=folder,
+        metavar="DIR",
+        help="where to write (default: manifold/ in the workdir, or in the current folder)",
+    )
     mapper = parser.add_argument_group("the topology graph")
     mapper.add_argument("--lens", default="pca", choices=("pca", "tsne"), help="what its cover is laid over (pca)")
     mapper.add_argument("--dimensions", type=int, default=2, metavar="D", help="dimensions of the lens (2)")
@@ -42,7 +47,7 @@ MAPPER = ("lens", "dimensions", "intervals", "overlap", "reach", "members", "see
 def describe(options: argparse.Namespace, console) -> None:
     """Analyses and writes what the options name."""
     from cae_jax.errors import InputError
-    from cae_jax.explaining import Explainer, describe_to_folder
+    from cae_jax.explaining import Explainer, describe_to_folder, results_folder
     from cae_jax.manifold import MapperOptions
     from cae_jax.progress import WorkProgress
 
@@ -53,7 +58,7 @@ def describe(options: argparse.Namespace, console) -> None:
     if options.limit < 1:
         raise InputError("--limit must be 1 or more")
     explainer = Explainer.load(options.workdir)
-    out = options.out or options.workdir / "manifold"
+    out = options.out or results_folder(options.workdir, "manifold")
     with WorkProgress(console) as progress:
         task = progress.add_task("", total=None)
         overview = describe_to_folder(

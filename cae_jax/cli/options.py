@@ -5,6 +5,7 @@ import pathlib
 
 from cae_jax.parallel import bucket
 
+EXPLAINER = "folder of a trained run or of a package; or the name of an explainer that comes along, such as mnist"
 SPLITS = ("train", "validation", "test")  # as `data.SPLITS`, which takes JAX to import
 
 
@@ -23,7 +24,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-def add_workdir(parser: argparse.ArgumentParser, help: str = "folder of a trained run") -> None:
+def add_workdir(parser: argparse.ArgumentParser, help: str = EXPLAINER) -> None:
     """Adds `--workdir`, which must be given."""
     parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help=help)
 

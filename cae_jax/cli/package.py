@@ -19,13 +19,19 @@ file's SHA-256 and runs no code: a classifier that is neither in it nor an .onnx
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--out", type=folder, required=True, metavar="FOLDER", help="folder to make, new or empty")
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="round the weights to half precision: half the size, and hardly a difference",
+    )
+    parser.add_argument("--note", default="", metavar="TEXT", help="text for the model card: how the model was made")
 
 
 def package(options: argparse.Namespace, console) -> None:
     """Writes the package and says what is in it."""
     from cae_jax.explaining import Explainer
 
-    Explainer.load(options.workdir).save_package(options.out)
+    Explainer.load(options.workdir).save_package(options.out, half=options.half, note=options.note)
     for path in sorted(options.out.iterdir()):
         console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
 

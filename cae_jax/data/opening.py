@@ -183,6 +183,7 @@ def open_dataset(name: str, folder: str = "", fallback: str = "", files: FileSet
     except DataUnavailable as error:
         if not fallback or fallback == name:
             raise
-        note = f"{name} is not available, so this run uses {fallback} instead. {error}"
+        log.warning("%s", error)
+        note = f"{name} is not available, so this run uses {fallback} instead"  # goes into packages: no paths of ours
         return dataclasses.replace(open_dataset(fallback, folder, files=files), note=note)
     return _checked(opened, files)

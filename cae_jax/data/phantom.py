@@ -133,7 +133,13 @@ def mask_of_mark(side: int) -> np.ndarray:
 
 
 def render(
-    individual: Individual, finding: int, grade: int, side: int, channels: int = 1, shortcut: str = "none"
+    individual: Individual,
+    finding: int,
+    grade: int,
+    side: int,
+    channels: int = 1,
+    shortcut: str = "none",
+    body: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws an individual with a finding.
 
@@ -144,13 +150,14 @@ def render(
         side: side of the image in pixels.
         channels: channels of the image, 1 or 3.
         shortcut: mark or change that is planted besides: 'none', 'mark' or 'brightness'.
+        body: what `draw_body` returns for the individual, if that has been drawn already.
 
     Returns:
         `[side, side, channels]` uint8.
     """
     tissue, tint = (TISSUE, TINTS[finding]) if channels == 3 else (np.ones(1), np.ones(1))
     strength = CONTRAST * GRADES[grade] * (-1 if FINDINGS[finding] == "cyst" else 1)
-    picture = draw_body(individual, side)[..., None] * tissue
+    picture = (draw_body(individual, side) if body is None else body)[..., None] * tissue
     picture = picture + strength * draw_finding(individual, finding, side)[..., None] * tint
     if shortcut == "mark":
         picture[mask_of_mark(side)] = 0.9

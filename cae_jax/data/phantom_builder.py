@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -80,10 +81,14 @@ def draw_case(variant: PhantomConfig, split: str, row: int) -> Case:
     return Case(phantom.draw_individual((variant.seed, number, row)), finding, grade, planted)
 
 
-def draw_answer(variant: PhantomConfig, case: Case, finding: int, grade: int) -> np.ndarray:
-    """The image of a case with any finding, `[side, side, channels]` uint8."""
+def draw_answers(variant: PhantomConfig, case: Case, grades: Sequence[int]) -> np.ndarray:
+    """The images of a case with each finding in each of some grades, `[K, G, side, side, channels]` uint8."""
     shortcut = variant.shortcut if case.planted else "none"
-    return phantom.render(case.individual, finding, grade, variant.side, variant.channels, shortcut)
+    body = phantom.draw_body(case.individual, variant.side)
+    draw = lambda finding, grade: phantom.render(  # noqa: E731
+        case.individual, finding, grade, variant.side, variant.channels, shortcut, body
+    )
+    return np.stack([[draw(finding, grade) for grade in grades] for finding in range(variant.classes)])
 
 
 class Truth(NamedTuple):
@@ -116,15 +121,10 @@ def true_answers(name: str, split: str, rows: np.ndarray) -> Truth:
         raise ValueError(f"true answers are known for phantom/... only, not for {name}")
     variant = read_variant(name.removeprefix("phantom/"))
     cases = [draw_case(variant, split, int(row)) for row in rows]
-    grades = range(len(phantom.GRADES))
+    every = range(len(phantom.GRADES))
     return Truth(
         np.stack([phantom.draw_finding(case.individual, case.finding, variant.side) > 0.5 for case in cases]),
-        np.stack(
-            [
-                [[draw_answer(variant, case, finding, grade) for grade in grades] for finding in range(variant.classes)]
-                for case in cases
-            ]
-        ),
+        np.stack([draw_answers(variant, case, every) for case in cases]),
         np.asarray([case.planted for case in cases]),
     )
 
@@ -166,7 +166,7 @@ class Phantom(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         variant: PhantomConfig = self.builder_config  # type: ignore[assignment]
         for row in range(count):
             case = draw_case(variant, split, row)
-            answers = [draw_answer(variant, case, finding, case.grade) for finding in range(variant.classes)]
+            answers = draw_answers(variant, case, [case.grade])[:, 0]
             mask = phantom.draw_finding(case.individual, case.finding, variant.side) > 0.5
             yield (
                 row,

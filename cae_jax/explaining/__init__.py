@@ -8,6 +8,7 @@ from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_fil
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.inputs import FileInputs, SplitInputs, read_image, read_images
 from cae_jax.explaining.job import explain_to_folder
+from cae_jax.explaining.loading import results_folder, shipped_explainers
 from cae_jax.explaining.overview import Overview, describe, describe_to_folder
 from cae_jax.explaining.requests import Aim, find_target
 from cae_jax.options import ExplainOptions
@@ -37,4 +38,6 @@ __all__ = [
     "quantus_explain_func",
     "read_image",
     "read_images",
+    "results_folder",
+    "shipped_explainers",
 ]

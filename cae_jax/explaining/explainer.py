@@ -27,8 +27,8 @@ from cae_jax.explaining.engine import (
     rows_at_once,
 )
 from cae_jax.explaining.inputs import Images, as_array, check_images
-from cae_jax.explaining.loading import load_parts
-from cae_jax.explaining.package import Parts, is_package, keep_code_table, load_code_table, write_package
+from cae_jax.explaining.loading import find_explainer, load_parts
+from cae_jax.explaining.package import Parts, halved, is_package, keep_code_table, load_code_table, write_package
 from cae_jax.explaining.requests import Aim, Target, check_fixed, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
 from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
@@ -103,37 +103,47 @@ class Explainer:
         """Loads the best complete checkpoint of a workdir and its classifier, or a package.
 
         Args:
-            workdir: folder of a trained run, or a folder that `save_package` wrote.
+            workdir: folder of a trained run, or a folder that `save_package` wrote; or, where no such path exists, the
+                name of an explainer that comes along, such as 'mnist'.
             host_classifier: function to explain instead of the workdir's own classifier, which is then not opened. JAX
                 need not be able to trace it. Its classes must be those of the run. It is required for a package whose
                 classifier is code.
 
         Raises:
-            ConfigError: if the folder holds no run, or a damaged record of one.
+            ConfigError: if there is no such folder, or it holds no run, or a damaged record of one.
             CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that
                 the CAE was trained for; if a package is damaged, or its classifier is code.
         """
-        workdir = pathlib.Path(workdir)
+        workdir = find_explainer(workdir)
         parts = load_parts(workdir, host_classifier)
         if parts.verdict:
             log.warning("%s is not to be relied on: %s", workdir, parts.verdict)
         return cls(**parts._asdict(), workdir=workdir)
 
-    def save_package(self, out: str | pathlib.Path) -> None:
+    def save_package(self, out: str | pathlib.Path, *, half: bool = False, note: str = "") -> None:
         """Writes all that is needed to explain images into a self-contained folder, see `write_package`.
 
         Args:
             out: path of a new or empty folder.
+            half: whether to round the weights to half precision, for a package of half the size. The class codes of
+                the training images are then computed again, so the data must be there.
+            note: text for the model card, such as how the model was made.
 
         Raises:
-            InputError: if the folder is not empty or cannot be written to, or if the classifier was passed as a
-                function.
+            InputError: if the folder is not empty or cannot be written to, if the classifier was passed as a function,
+                or if a weight is too large for half precision.
         """
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
             parts = Parts(self.record, self.step, self.params, self.classifier, self.fingerprint, self.verdict)
-            write_package(pathlib.Path(out), parts, self.code_table, self._workdir)
+            if half:
+                parts = halved(parts)
+                stored = Explainer(**parts._asdict(), workdir=self._workdir)
+                table = stored.model.code_table(self.dataset.train)
+            else:
+                table = self.code_table
+            write_package(pathlib.Path(out), parts, table, self._workdir, note)
         except OSError as error:
             raise InputError(f"the package cannot be written: {error}") from error
 

@@ -1,5 +1,7 @@
 """Loads what an `Explainer` is made of from a folder: the best checkpoint of a run and its classifier, or a package.
 
+A few packages come with this one, in `cae_jax/shipped/`, and are found by name.
+
 A package may come from a stranger, so whatever its files say, reading it runs no code of theirs. Its classifier is
 included, or is an ONNX file, which is data. Any other classifier (a function, or a PyTorch file, which contains a
 pickle) must be passed by whoever loads the package.
@@ -47,7 +49,44 @@ from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import RunRecord, read_record
 from cae_jax.workdir.verdict import read_verdict
 
+SHIPPED = pathlib.Path(__file__).parents[1] / "shipped"
 log = logging.getLogger(__name__)
+
+
+def shipped_explainers() -> dict[str, pathlib.Path]:
+    """The folders of the explainers that come with the package, by name."""
+    return {folder.name: folder for folder in sorted(SHIPPED.iterdir()) if is_package(folder)}
+
+
+def find_explainer(name: str | pathlib.Path) -> pathlib.Path:
+    """Finds the folder of an explainer by path or, if nothing is there, among the shipped ones by name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    path, shipped = pathlib.Path(name), shipped_explainers()
+    named = shipped.get(str(path))
+    if path.exists():
+        if named and not is_package(path) and not (path / RECORD).exists():
+            log.warning("%s is taken for a path here; the explainer of that name that comes along is %s", path, named)
+        return path
+    if named is None:
+        raise ConfigError(
+            f"{path} holds no run: there is no such folder; train one with train.py --workdir {path}, or name an "
+            f"explainer that comes along: {', '.join(shipped)}"
+        )
+    return named
+
+
+def results_folder(workdir: str | pathlib.Path, kind: str) -> pathlib.Path:
+    """Where results go by default: into the workdir or package; for a shipped explainer, into the current folder.
+
+    Args:
+        workdir: path or name of the explainer, as `find_explainer` takes it.
+        kind: name of the folder for results of this kind, such as 'explained'.
+    """
+    folder = find_explainer(workdir)
+    return pathlib.Path(kind, folder.name) if folder.parent == SHIPPED else folder / kind
 
 
 def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = None) -> Parts:
@@ -113,7 +152,7 @@ def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifie
 
 
 def _read_tensors(path: pathlib.Path, like: Any) -> Any:
-    """Reads parameters from a safetensors file; names and shapes must be those of `like`, and all arrays float32.
+    """Reads parameters from a safetensors file, as float32; names and shapes must be those of `like`.
 
     Raises:
         CheckpointError: if the file cannot be read or does not fit.
@@ -125,10 +164,10 @@ def _read_tensors(path: pathlib.Path, like: Any) -> Any:
     wanted = {name: leaf.shape for name, leaf in flatten_dict(like, sep="/").items()}
     found = {name: array.shape for name, array in flat.items()}
     for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name) or flat[name].dtype != np.float32:
+        if wanted.get(name) != found.get(name) or flat[name].dtype not in (np.float32, np.float16):
             is_there, should = found.get(name, "missing"), wanted.get(name, "there")
             raise CheckpointError(f"{path} does not fit its {RECORD}: {name} is {is_there}, and should be {should}")
-    return jax.tree.map(jnp.asarray, unflatten_dict(flat, sep="/"))
+    return jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), unflatten_dict(flat, sep="/"))
 
 
 def _manifest(folder: pathlib.Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Packages: a trained explainer as one self-contained folder with weights, config, code table, metrics and model card.
 
 Arrays are stored as safetensors and as `.npz` without pickle. `package.json`, written last, has the SHA-256 of every
-file. A workdir saves its code table under the same file name as a package.
+file. A workdir saves its code table under the same file name as a package. A tensor is stored in half precision where
+that loses nothing, as after `halved`, and is read as float32 either way.
 """
 
 import json
@@ -12,13 +13,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
+from cae_jax.classifiers import array_digest
 from cae_jax.counterfactual import CodeTable, odds_of_probability
+from cae_jax.errors import InputError
 from cae_jax.workdir.checkpoints import file_digest
-from cae_jax.workdir.classifier_store import LoadedClassifier
+from cae_jax.workdir.classifier_store import LoadedClassifier, classifier_of
 from cae_jax.workdir.files import write_npz, write_whole
 from cae_jax.workdir.kept import read_kept
 from cae_jax.workdir.record import RunRecord, write_record
@@ -28,7 +32,8 @@ MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
 CODE_TABLE = "code_table.npz"
 LISTING = "listing.csv"  # says which image is in which split; only some workdirs have it
-VERSION = 3  # version 2 had no answers to the training images themselves, version 1 no identity of other classifiers
+# Version 3 had no half precision, 2 no answers to the training images themselves, 1 no identity of other classifiers.
+VERSION = 4
 SHOWN = (
     ("classifier_accuracy", "the classifier is right"),
     ("oracle_accuracy", "the oracle, a classifier that training never saw, is right"),
@@ -132,12 +137,53 @@ def is_package(folder: pathlib.Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def _rounded(params: Any) -> Any:
+    """Parameters, as float32, with the digits that half precision has.
+
+    Raises:
+        InputError: if one is too large for it.
+    """
+    with np.errstate(over="ignore"):  # looked for below
+        rounded = jax.tree.map(lambda array: np.asarray(array).astype(np.float16).astype(np.float32), params)
+    if not all(np.isfinite(array).all() for array in jax.tree.leaves(rounded)):
+        most = np.finfo(np.float16).max
+        raise InputError(f"a weight is beyond {most:,.0f}, the most that half precision has; make the package without")
+    return jax.tree.map(jnp.asarray, rounded)
+
+
+def halved(parts: Parts) -> Parts:
+    """The explainer with its weights rounded to half precision, which is another one: so is its fingerprint.
+
+    A classifier that was not trained here stays as it is.
+
+    Raises:
+        InputError: if a weight is too large for half precision.
+    """
+    params, classifier = _rounded(parts.params), parts.classifier
+    if classifier.params is not None:
+        classifier = classifier_of(_rounded(classifier.params), classifier.facts)
+    fingerprint = f"{array_digest(flatten_dict(params, sep='/'))[:16]}-{classifier.fingerprint[:16]}"
+    return parts._replace(params=params, classifier=classifier, fingerprint=fingerprint)
+
+
+def _as_stored(array: Any) -> np.ndarray:
+    """An array in half precision if nothing is lost by it, else as it is."""
+    array = np.ascontiguousarray(array)
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else array
+
+
+def _is_half(params: Any) -> bool:
+    return all(_as_stored(array).dtype == np.float16 for array in jax.tree.leaves(jax.device_get(params)))
+
+
 def _write_tensors(path: pathlib.Path, params: Any) -> None:
     flat = flatten_dict(jax.device_get(params), sep="/")
-    safetensors.numpy.save_file({name: np.ascontiguousarray(array) for name, array in flat.items()}, path)
+    write_whole(path, safetensors.numpy.save({name: _as_stored(array) for name, array in flat.items()}))
 
 
-def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pathlib.Path) -> None:
+def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pathlib.Path, note: str = "") -> None:
     """Writes a package, which `Explainer.load` reads.
 
     A classifier that was trained by the run is included. One of another framework is only named, with the fingerprints
@@ -149,6 +195,7 @@ def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pa
         parts: parts of the explainer.
         table: code table of the training images.
         workdir: folder of the run, whose metrics and listing are included.
+        note: text for the model card, such as how the model was made.
 
     Raises:
         FileExistsError: if the folder is not empty.
@@ -166,7 +213,7 @@ def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pa
     if classifier.params is not None:
         _write_tensors(out / CLASSIFIER, classifier.params)
     keep_code_table(out, table, parts.fingerprint, "")
-    (out / CARD).write_text(model_card(parts, scores))
+    (out / CARD).write_text(model_card(parts, scores, note))
     files = sorted(path.name for path in out.iterdir())
     manifest = {
         "format": "cae_jax package",
@@ -186,16 +233,18 @@ def _not_included(classifier: Mapping[str, Any]) -> str:
     return f"{path} (not included; {how})"
 
 
-def model_card(parts: Parts, scores: Mapping[str, Any]) -> str:
+def model_card(parts: Parts, scores: Mapping[str, Any], note: str = "") -> str:
     """Writes a model card in Markdown.
 
     Args:
         parts: parts of the explainer.
         scores: metrics of the run, by name; may be empty.
+        note: text on how the model was made; may be empty.
     """
     record, classifier = parts.record, parts.classifier.facts
     height, width, channels = record.image_shape
     named = f"included ({classifier['architecture']})" if "architecture" in classifier else _not_included(classifier)
+    half = _is_half(parts.params)
     rows = [f"| `{name}` | {scores[name]:.3f} | {meaning} |" for name, meaning in SHOWN if scores.get(name) is not None]
     table = ["| | test split | |", "|---|---|---|", *rows] if rows else ["No metrics came with the run."]
     return "\n".join(
@@ -211,6 +260,7 @@ def model_card(parts: Parts, scores: Mapping[str, Any]) -> str:
             f"- **Data**: {record.data or 'not named'}" + (f" ({record.note})" if record.note else ""),
             f"- **Classifier**: {named}",
             f"- **Checkpoint**: step {parts.step}",
+            *(["- **Weights**: rounded to half precision after the scores below were measured"] if half else []),
             *([f"- **Not to be relied on**: {parts.verdict}"] if parts.verdict else []),
             "",
             "## Use",
@@ -223,6 +273,7 @@ def model_card(parts: Parts, scores: Mapping[str, Any]) -> str:
             "",
             "or `cae explain --workdir THIS_FOLDER --input IMAGES/`.",
             "",
+            *(["## How it was made", "", note, ""] if note else []),
             "## What it reached",
             "",
             *table,
