@@ -30,25 +30,26 @@ import cae_jax
 ROOT = Path(__file__).parents[1]
 TRAIN = [f"--config.{key}={value}" for key, value in SMALL.items()]
 EXPLAIN = ["--limit", "2", "--confidence", "0.11"]  # of a model that is hardly trained
-EXPLAINED = "runs/mnist/explained/test_first_2_to_any/index.html"
-# What shortens each of the README's commands, and what it has to leave behind.
+PAGE = "explained/{}test_first_2_to_any/index.html"
+# The README's commands on digits: what shortens each, and what it has to leave behind.
 COMMANDS = {
-    "python train.py": (TRAIN, "runs/mnist/metrics.json"),
-    "python explain.py": (EXPLAIN, EXPLAINED),
-    "cae train": (TRAIN, "runs/mnist/metrics.json"),
-    "cae explain": ([*EXPLAIN, "--overwrite"], EXPLAINED),
-    "cae manifold": (["--limit", "60"], "runs/mnist/manifold/index.html"),
-    "cae explore": (["--limit", "60"], None),
+    "cae explain --workdir mnist": (["--limit", "2"], PAGE.format("mnist/")),
+    "cae manifold --workdir mnist": (["--limit", "60"], "manifold/mnist/index.html"),
+    "cae explore --workdir mnist": (["--limit", "60"], None),
+    "cae train --config mnist": (TRAIN, "runs/mnist/metrics.json"),
+    "cae explain --workdir runs/mnist": (EXPLAIN, "runs/mnist/" + PAGE.format("")),
+    "python train.py --config configs/mnist.py": (TRAIN, "runs/mnist/metrics.json"),
 }
 
 
-def readme_commands() -> list[list[str]]:
-    """The words of the README's commands on the digits, in its order; each of `COMMANDS` is among them."""
-    lines = re.findall(r"^    ((?:python|cae) .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    commands = [shlex.split(line, comments=True) for line in lines if "mnist" in line]
-    if [" ".join(words[:2]) for words in commands] != list(COMMANDS):
-        raise SystemExit(f"the README's commands on the digits are not those of {__file__}: {lines}")
-    return commands
+def check_readme() -> None:
+    """Compares `COMMANDS` with the commands on digits in the README, on lines of their own or within a sentence."""
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^    ((?:python|cae) [^#\n]*mnist[^#\n]*)", text, re.MULTILINE)
+    if unknown := {line.strip() for line in lines} - COMMANDS.keys():
+        raise SystemExit(f"the README has commands that {__file__} does not: {', '.join(unknown)}")
+    if gone := [command for command in COMMANDS if command not in text]:
+        raise SystemExit(f"the README has no longer: {', '.join(gone)}")
 
 
 def serves_a_page(command: Sequence[str], folder: Path) -> None:
@@ -73,23 +74,23 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {', '.join(versions)}; cae_jax of {Path(cae_jax.__file__).parent}")
     programs = {"python": sys.executable, "cae": str(Path(sysconfig.get_path("scripts")) / "cae")}
     os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # less to compile, as in all tests
+    check_readme()
     write_digits()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for script in ("train.py", "explain.py"):
             shutil.copy(ROOT / script, folder)
         shutil.copytree(ROOT / "configs", folder / "configs")
-        for words in readme_commands():
-            start = time.perf_counter()
-            added, file = COMMANDS[" ".join(words[:2])]
+        for line, (added, file) in COMMANDS.items():
+            start, words = time.perf_counter(), line.split()
             command = [programs[words[0]], *words[1:], *added]
             if file is None:
                 serves_a_page(command, folder)
             else:
                 done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 if done.returncode or not (folder / file).exists():
-                    raise SystemExit(f"{shlex.join(words)} ended with {done.returncode}, {file}:\n{done.stdout}")
-            print(f"{time.perf_counter() - start:6.1f} s  {shlex.join(words)}", flush=True)
+                    raise SystemExit(f"{line} ended with {done.returncode}, {file}:\n{done.stdout}")
+            print(f"{time.perf_counter() - start:6.1f} s  {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_an_installed_package_does_the_commands_of_the_readme(unpacked, site):
     done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"cae_jax of {site / 'cae_jax'}\n" in done.stdout
-    assert "cae explore" in done.stdout.splitlines()[-1]
+    assert "python train.py" in done.stdout.splitlines()[-1]
 
 
 def test_an_installed_package_explains_digits_at_once(site, tmp_path, record_property):
