@@ -5,6 +5,8 @@ time for the same program, in one thread, since tests run side by side, and with
 """
 
 import contextlib
+import functools
+import gc
 import json
 import os
 import pathlib
@@ -20,7 +22,10 @@ CACHES = pathlib.Path(__file__).parents[1] / ".pytest_cache"
 os.environ["XDG_CACHE_HOME"] = str(CACHES)  # where programs keep what they compile: beside what tests do
 os.environ["TFDS_DATA_DIR"] = str(CACHES / "data")  # and where they prepare data sets
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # of shap: for a few small images, it compiles a hundred times as long as it runs
 os.environ["OMP_NUM_THREADS"] = "1"  # of scikit-learn: on cores that other tests use, threads spin for each other
+
+gc.set_threshold(20_000)  # tracing makes many objects that stay: to go through them more often took a tenth of it
 
 import jax
 import pytest
@@ -114,6 +119,16 @@ def trained_explainer(trained):
     from cae_jax import Explainer
 
     return Explainer.load(trained[0])
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """The explainer of a folder is loaded and compiled once, however many programs of a test file open it."""
+    from cae_jax import Explainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Explainer, "load", functools.cache(Explainer.load))
+        yield
 
 
 @pytest.fixture(scope="session")

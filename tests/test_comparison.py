@@ -23,6 +23,8 @@ from cae_jax.comparison.scores import Score
 from cae_jax.comparison.suite import Result
 from cae_jax.comparison.task import Judge, Task, open_classifier
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 SMALL = {
     "protocol.images": "10",
     "protocol.steps": "4",

@@ -26,12 +26,15 @@ def weighted(form):
 
 def check(form, plain, x, kernel):
     """Outputs and gradients are those of the plain convolution, up to rounding."""
-    ours, theirs = form(x, kernel), plain(x, kernel)
+
+    @jax.jit  # as one: to compile takes longer than to compute
+    def both(*arrays):
+        return [(f(*arrays), jax.grad(weighted(f), argnums=(0, 1))(*arrays)) for f in (form, plain)]
+
+    (ours, our_gradients), (theirs, their_gradients) = both(x, kernel)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    for fast, slow in zip(
-        *(jax.jit(jax.grad(weighted(f), argnums=(0, 1)))(x, kernel) for f in (form, plain)), strict=True
-    ):
+    for fast, slow in zip(our_gradients, their_gradients, strict=True):
         np.testing.assert_allclose(fast, slow, atol=2e-5 * np.abs(slow).max())
 
 
