@@ -318,14 +318,7 @@ def test_a_non_finite_loss_stops_with_step_and_term(trained, tmp_path):
         loop.fit(dataclasses.replace(run, trainer=run.trainer._replace(init=lambda: huge)))
 
 
-def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0] / "classifier"), "train.checkpoint_every": "6"})
-    loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
-    assert not (tmp_path / "reuse" / "classifier").exists()
-    assert Explainer.load(tmp_path / "reuse").predict(np.zeros((1, 28, 28))).shape == (1, 10)
-
-
-def test_the_oracle_can_be_left_out(trained, tmp_path):
+def test_the_classifier_of_an_earlier_run_is_reused_and_the_oracle_can_be_left_out(trained, tmp_path):
     config = small_config(
         **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.checkpoint_every": "6"},
         **{"evaluation.svm_images": "0"},
@@ -337,7 +330,10 @@ def test_the_oracle_can_be_left_out(trained, tmp_path):
     assert not [name for name in result if "svm" in name and "leakage" not in name]
     assert not (tmp_path / "alone" / "oracle").exists()
     assert "oracle" not in console.file.getvalue().replace("oracle_accuracy", "")
-    Explainer.load(tmp_path / "alone").save_package(tmp_path / "package")
+    assert not (tmp_path / "alone" / "classifier").exists()
+    explainer = Explainer.load(tmp_path / "alone")
+    assert explainer.predict(np.zeros((1, 28, 28))).shape == (1, 10)
+    explainer.save_package(tmp_path / "package")
     assert "oracle" not in (tmp_path / "package" / "README.md").read_text()
 
 
