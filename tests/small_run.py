@@ -57,6 +57,14 @@ def small_config(**changes: str):
     return apply_overrides(load_config(find_config("mnist")), SMALL | changes)
 
 
+def new_beside(workdir) -> dict[str, str]:
+    """What a new run changes that takes its classifiers from the short run at a workdir, and is validated once.
+
+    All that is compiled into its step is as it is there, and so is compiled already.
+    """
+    return {f"{name}.path": f"{workdir}/{name}" for name in ("classifier", "oracle")} | {"train.checkpoint_every": "6"}
+
+
 def train_small(workdir):
     """A short run: its metrics and what it printed."""
     console = Console(record=True, width=200)

@@ -17,16 +17,19 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
-from small_run import SMALL
+from small_run import SMALL, new_beside
 
 from benchmarks import search
 from cae_jax import Explainer, ExplainOptions, data
 from cae_jax.cli import explain, main, program
 from cae_jax.cli.options import SPLITS
+from cae_jax.config.reading import find_config
 from cae_jax.counterfactual import STRATEGIES
 from cae_jax.explaining import results_folder
 from cae_jax.options import CHOICES, OPTIONS, option_help
 from cae_jax.types import Ending
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
@@ -58,8 +61,7 @@ NOT_RUN = {
     r"configs/bench_(synthetic|shortcut|chest_xray|brain_tumor)\.py": "trains for long",
     r"configs/folder\.py|my_config|runs/(folder|oct)|--out runs/oct": "is followed in test_docs.py, or like what is",
 }
-# What a new run takes from the short one and leaves out; all that is compiled into the step is as it is there.
-NEW = {"classifier.path": "runs/mnist/classifier", "oracle.path": "runs/mnist/oracle", "train.checkpoint_every": "6"}
+NEW = new_beside("runs/mnist")
 TINY = {
     "train.py": [f"--config.{key}={value}" for key, value in SMALL.items()],
     **{name: ["--limit", "2", "--confidence", "0.11", "--overwrite"] for name in ("explain.py", "cae explain")},
@@ -185,18 +187,33 @@ def run(name, arguments, monkeypatch):
     return ended.value.code
 
 
+@pytest.fixture(scope="module")
+def said():
+    """What the programs that were run have printed, by program and options."""
+    return {}
+
+
+def what_is_asked(name, options):
+    """A program and its options, a config by its file: two commands that ask the same are run once."""
+    config = {"config": find_config(options.config).resolve()} if hasattr(options, "config") else {}
+    return PROGRAMS[name], repr(sorted((vars(options) | config).items()))
+
+
 @pytest.mark.parametrize("line", RUN)
-def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
+def test_a_command_does_what_it_says(line, place, said, monkeypatch, capsys):
     name, arguments = program_of(COMMANDS[line])
     arguments = prepared(name, arguments)
     options = PROGRAMS[name].parse(arguments)
+    asked = what_is_asked(name, options)
     if options.workdir == pathlib.Path("mnist_explainer") and not options.workdir.exists():
         assert main.PROGRAMS["package"](["--workdir", "runs/mnist", "--out", "mnist_explainer"]) == 0
     if name == "benchmarks.search":
         table = Explainer.load(options.workdir).code_table  # of a model that is hardly trained: let it be sure
         sure = table._replace(predictions=table.labels, odds=np.full(len(table.labels), 9.0))
         monkeypatch.setattr(Explainer, "code_table", sure)
-    assert run(name, arguments, monkeypatch) == 0, capsys.readouterr().out
+    if asked not in said:
+        assert run(name, arguments, monkeypatch) == 0, capsys.readouterr().out
+        said[asked] = capsys.readouterr().out
     for file in files_of(name, options):
         assert file.stat().st_size > 100, file
     if name in ("explain.py", "cae explain"):
@@ -205,7 +222,7 @@ def test_a_command_does_what_it_says(line, place, monkeypatch, capsys):
         assert len({row["image"] for row in rows}) == (1 if "seven" in line else 2)
         assert all((files_of(name, options)[0].parent / row["picture"]).exists() for row in rows)
     elif name == "train.py":
-        assert ("data.name" if options.list else "held-out test split") in capsys.readouterr().out
+        assert ("data.name" if options.list else "held-out test split") in said[asked]
 
 
 def python_of(name):

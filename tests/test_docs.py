@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx_files import mean_model
 from PIL import Image
-from small_run import SMALL
+from small_run import SMALL, new_beside
 
 from cae_jax.cli.main import PROGRAMS
 
@@ -22,6 +22,7 @@ DATA = pathlib.Path(__file__).parent / "data"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FAST = {key: value for key, value in SMALL.items() if key != "data.name"} | {
     "train.steps": "2",
+    "oracle.steps": "0",
     "model.individual_downsamplings": "3",
     "model.class_downsamplings": "1",
     "discriminator.downsamplings": "1",
@@ -68,8 +69,8 @@ def reader(tmp_path_factory):
         yield folder
 
 
-def run(line):
-    """Runs a command of a tutorial in this process, a training with few steps."""
+def run(line, *changes):
+    """Runs a command of a tutorial in this process, a training with few steps and perhaps other changes."""
     start, name, *words = shlex.split(line)
     assert start in ("python", "cae")
     program = PROGRAMS.get(name if start == "cae" else name.removesuffix(".py"))
@@ -77,6 +78,8 @@ def run(line):
         words += [f"--config.{key}={value}" for key, value in FAST.items()]
     if "configs/folder.py" in line:
         words += ["--config.data.size=32,32", "--config.train.warmup_steps=2"]
+        words += ["--config.classifier.batch_size=16", "--config.oracle.steps=4"]
+        words += changes
     if name == "explain.py":
         words += ["--confidence", "0.2", "--limit", "2"]
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
@@ -98,8 +101,8 @@ def blocks_of(document, heading=""):
     return found
 
 
-def follow(blocks):
-    """Writes the files that blocks begin with the names of, and runs the commands."""
+def follow(blocks, *changes):
+    """Writes the files that blocks begin with the names of, and runs the commands, trainings with changes."""
     for language, text in blocks:
         if language == "python":
             name = re.match(r"# (\w+\.py)\n", text)
@@ -108,7 +111,7 @@ def follow(blocks):
         else:
             assert language == "sh"
             for line in text.splitlines():
-                run(line)
+                run(line, *changes)
 
 
 @functools.cache
@@ -134,7 +137,7 @@ def test_data_of_one_s_own_are_read_as_the_tutorial_says(reader):
     first, second, third = blocks_of("own_data.md")
     follow([first])
     (reader / "runs" / "folder").rename(reader / "runs" / "of_folders")
-    follow([second])
+    follow([second], *(f"--config.{name}.path=runs/of_folders/{name}" for name in ("classifier", "oracle")))
     record = json.loads((reader / "runs" / "folder" / "run.json").read_text())
     assert record["class_names"] == ["dark", "light"]
     follow([blocks_of("own_classifier.md", "JAX")[0]])
@@ -148,13 +151,14 @@ def test_an_explainer_is_shared_as_the_tutorial_says(reader):
     assert (reader / "explainer" / "README.md").exists()
 
 
-def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, trained):
     notebook = json.loads((ROOT / "docs" / "tour.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert sum("changes = {}" in cell for cell in cells) == 1
     assert not any(cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
     monkeypatch.chdir(tmp_path)
+    changes = SMALL | new_beside(trained[0])
     scope: dict = {}
     for number, cell in enumerate(cells):
-        exec(compile(cell.replace("changes = {}", f"changes = {SMALL | FAST}"), f"cell {number}", "exec"), scope)
+        exec(compile(cell.replace("changes = {}", f"changes = {changes}"), f"cell {number}", "exec"), scope)
     assert len(scope["found"])

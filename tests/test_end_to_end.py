@@ -318,20 +318,9 @@ def test_a_non_finite_loss_stops_with_step_and_term(trained, tmp_path):
         loop.fit(dataclasses.replace(run, trainer=run.trainer._replace(init=lambda: huge)))
 
 
-def test_a_classifier_of_an_earlier_run_is_reused(trained, tmp_path):
-    config = small_config(**{"classifier.path": str(trained[0]), "train.checkpoint_every": "6"})
-    loop.fit(loop.prepare(config, tmp_path / "reuse", Console(quiet=True)))
-    assert not (tmp_path / "reuse" / "classifier").exists()
-    reused, images = Explainer.load(tmp_path / "reuse"), np.zeros((1, 28, 28))
-    np.testing.assert_array_equal(reused.predict(images), Explainer.load(trained[0]).predict(images))
-    config.classifier.path = str(tmp_path / "reuse")
-    with pytest.raises(ConfigError, match=r"classifier.path: the run in .*reuse trained no classifier; name its own"):
-        loop.prepare(config, tmp_path / "again", Console(quiet=True))
-
-
-def test_the_oracle_can_be_left_out(trained, tmp_path):
+def test_the_classifier_of_an_earlier_run_is_reused_and_the_oracle_can_be_left_out(trained, tmp_path):
     config = small_config(
-        **{"classifier.path": str(trained[0] / "classifier"), "oracle.steps": "0", "train.checkpoint_every": "6"},
+        **{"classifier.path": str(trained[0]), "oracle.steps": "0", "train.checkpoint_every": "6"},
         **{"evaluation.svm_images": "0"},
     )
     console = Console(file=io.StringIO(), width=200)
@@ -341,7 +330,13 @@ def test_the_oracle_can_be_left_out(trained, tmp_path):
     assert not [name for name in result if "svm" in name and "leakage" not in name]
     assert not (tmp_path / "alone" / "oracle").exists()
     assert "oracle" not in console.file.getvalue().replace("oracle_accuracy", "")
-    Explainer.load(tmp_path / "alone").save_package(tmp_path / "package")
+    assert not (tmp_path / "alone" / "classifier").exists()
+    explainer, images = Explainer.load(tmp_path / "alone"), np.zeros((1, 28, 28))
+    np.testing.assert_array_equal(explainer.predict(images), Explainer.load(trained[0]).predict(images))
+    config.classifier.path = str(tmp_path / "alone")
+    with pytest.raises(ConfigError, match=r"classifier.path: the run in .*alone trained no classifier; name its own"):
+        loop.prepare(config, tmp_path / "again", Console(quiet=True))
+    explainer.save_package(tmp_path / "package")
     assert "oracle" not in (tmp_path / "package" / "README.md").read_text()
 
 

@@ -30,8 +30,30 @@ LAYOUTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def after_a_step():
+    """Shapes of the state and the terms after a step of a config: traced once for data sets of the same networks."""
+    traced = {}
+
+    def shapes(config, shape, classes):
+        settings = config.to_dict()
+        del settings["data"]
+        asked = repr((settings, shape, classes))
+        if asked not in traced:
+            predict = lambda x: jax.nn.softmax(x[:, 0, :classes, 0])  # noqa: E731
+            trainer = build_trainer(config, data_mesh(), shape, classes, predict)
+            batch = {
+                "images": jax.ShapeDtypeStruct((config.train.batch_size, 2, *shape), np.uint8),
+                "labels": jax.ShapeDtypeStruct((config.train.batch_size, 2), np.int32),
+            }
+            traced[asked] = jax.eval_shape(trainer.step, jax.eval_shape(trainer.init), batch)
+        return traced[asked]
+
+    return shapes
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_paper_s_data_set_opens_as_laid_out_and_a_step_is_built_for_it(name, tmp_path, monkeypatch):
+def test_a_paper_s_data_set_opens_as_laid_out_and_a_step_is_built_for_it(name, after_a_step, tmp_path, monkeypatch):
     lay_out, classes = LAYOUTS[name]
     lay_out(tmp_path / "data" / name)
     monkeypatch.chdir(tmp_path)
@@ -43,11 +65,6 @@ def test_a_paper_s_data_set_opens_as_laid_out_and_a_step_is_built_for_it(name, t
         images = dataset.train.take(np.arange(4))
         assert images.shape == (4, *shape)
         assert len(np.unique(images)) > 2
-        trainer = build_trainer(config, data_mesh(), shape, classes, lambda x: jax.nn.softmax(x[:, 0, :classes, 0]))
-        batch = {
-            "images": jax.ShapeDtypeStruct((config.train.batch_size, 2, *shape), np.uint8),
-            "labels": jax.ShapeDtypeStruct((config.train.batch_size, 2), np.int32),
-        }
-        state, terms = jax.eval_shape(trainer.step, jax.eval_shape(trainer.init), batch)
+        state, terms = after_a_step(config, shape, classes)
         assert state.step.shape == ()
         assert "generator_total" in terms

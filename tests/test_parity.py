@@ -69,8 +69,9 @@ def test_codes_and_images(figures, generator):
 
 
 def test_discriminator_logits(figures, discriminator):
+    judge = jax.jit(functools.partial(models.apply, DISCRIMINATOR, discriminator))
     for side in "ab":
-        logits = models.apply(DISCRIMINATOR, discriminator, nhwc(figures[f"x_{side}"]))
+        logits = judge(nhwc(figures[f"x_{side}"]))
         np.testing.assert_allclose(jnp.concatenate(logits, -1), figures[f"dis_logits_{side}"], atol=1e-4)
 
 
@@ -96,8 +97,8 @@ def run_steps(figures, generator, discriminator, dtype: str, count: int) -> list
         key=jax.random.key(0),
         generator=generator,
         discriminator=discriminator,
-        generator_optimizer=optimizer.init(generator),
-        discriminator_optimizer=optimizer.init(discriminator),
+        generator_optimizer=jax.jit(optimizer.init)(generator),
+        discriminator_optimizer=jax.jit(optimizer.init)(discriminator),
         ema=generator,
     )
     images = np.stack([nhwc(figures["x_a"]), nhwc(figures["x_b"])], axis=1).astype(dtype) * 0.5 + 0.5

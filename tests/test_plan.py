@@ -66,19 +66,22 @@ def test_a_run_is_planned_once_and_goes_on_as_planned(trained, tmp_path, monkeyp
     monkeypatch.setattr(plan, "measure", lambda run: Speed(1.0, 0.5, 0.0, 0.0))
     monkeypatch.setattr(plan, "LEAST", 2)
     config = with_classifiers_of(trained[0])
-    config.train.update(minutes=0.1, steps=20, checkpoint_every=10, warmup_steps=0)
+    config.train.update(minutes=0.11, steps=20, checkpoint_every=10, warmup_steps=0)
     console = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(plan.time, "monotonic", lambda: 0.0)
     run = plan.plan(loop.prepare(config, tmp_path, console), 0.0)
-    assert (run.config.train.steps, run.config.train.checkpoint_every) == (4, 2)
-    assert "0.1 minutes, 0:00 of them spent: 4 steps of 1.000 s; a validation" in console.file.getvalue()
-    assert json.loads((tmp_path / "run.json").read_text())["config"]["train"]["steps"] == 4
+    assert (run.config.train.steps, run.config.train.checkpoint_every) == (
+        6,
+        3,
+    )  # the steps of the short run, whose step is compiled
+    assert "0.11 minutes, 0:00 of them spent: 6 steps of 1.000 s; a validation" in console.file.getvalue()
+    assert json.loads((tmp_path / "run.json").read_text())["config"]["train"]["steps"] == 6
     monkeypatch.undo()
     result = loop.train(config, tmp_path, console)  # measures nothing
-    assert result["steps"] == 4
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["00000002", "00000004"]
+    assert result["steps"] == 6
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["00000003", "00000006"]
     config.train.minutes = 0.2
-    with pytest.raises(ConfigError, match=r"train\.minutes: 0\.1 there, 0\.2 here"):
+    with pytest.raises(ConfigError, match=r"train\.minutes: 0\.11 there, 0\.2 here"):
         loop.prepare(config, tmp_path, console)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from published import draw_params
 from rich.console import Console
 from small_run import small_config
 
@@ -125,15 +126,16 @@ def test_about_half_of_the_views_are_mixed_with_another():
 def test_images_without_a_finite_answer_teach_nothing():
     network = make_classifier("small_cnn", 2)
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 16, 16, 1)), jnp.float32).at[1].set(0.0)
-    params = network.init(jax.random.key(0), images)["params"]
+    params = draw_params(network, 0, images)
     learner = Student(network, params, 0.0)
     answers = jnp.asarray(bright_or_dark(images))
     assert np.isnan(answers[1]).all()
-    found = answer_loss(learner, params, images, answers)
-    probabilities = np.asarray(learner.predict(params, images))
+    loss = lambda params, images, answers: answer_loss(learner, params, images, answers)  # noqa: E731
+    found = jax.jit(loss)(params, images, answers)
+    probabilities = np.asarray(jax.jit(learner.predict)(params, images))
     expected = -np.mean([(np.asarray(answers[i]) * np.log(probabilities[i])).sum() for i in (0, 2)])
     assert float(found) == pytest.approx(expected, rel=1e-4)
-    gradients = jax.grad(lambda params: answer_loss(learner, params, images[1:2], answers[1:2]))(params)
+    gradients = jax.jit(jax.grad(loss))(params, images[1:2], answers[1:2])
     assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(gradients))
 
 
@@ -152,7 +154,7 @@ def config(quick, monkeypatch, digits, tmp_path):
     sources = [ArraySource(x, (x[:, :14].mean((1, 2, 3)) > 0.13 * 255).astype(np.int32)) for x in images]
     monkeypatch.setattr("cae_jax.training.run.open_dataset", lambda *_: Dataset("halves", ("dark", "bright"), *sources))
     (tmp_path / "mine.py").write_text(MINE)
-    config = small_config(**{"model.answers": "True"})
+    config = small_config(**{"model.answers": "True", "oracle.steps": "0", "train.checkpoint_every": "6"})
     config.classifier.update(path=str(tmp_path / "mine.py:predict"), kind="python", head="probabilities")
     return config
 

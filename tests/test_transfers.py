@@ -10,7 +10,7 @@ import dataclasses
 import jax
 import pytest
 from rich.console import Console
-from small_run import small_config
+from small_run import new_beside, small_config
 
 from cae_jax.training import loop
 
@@ -19,8 +19,7 @@ STEPS, GUARDED = 6, range(3, 6)  # the first calls compile, and the last step is
 
 def fit_guarded(trained, workdir):
     """Trains a few steps, the guard up during some of them; how many there were."""
-    kept = {f"{name}.path": str(trained[0] / name) for name in ("classifier", "oracle")}
-    config = small_config(**kept, **{"train.steps": str(STEPS), "train.checkpoint_every": str(STEPS)})
+    config = small_config(**new_beside(trained[0]))
     run, numbers = loop.prepare(config, workdir, Console(quiet=True)), []
 
     def step(state, batch):

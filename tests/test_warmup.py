@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import signal
+from typing import NamedTuple
 
 import chex
 import jax
@@ -15,6 +16,7 @@ from cae_jax.errors import Terminated
 from cae_jax.images import to_model
 from cae_jax.metrics import knn_accuracy
 from cae_jax.training import loop, unfinished
+from cae_jax.training.step import TrainState
 from cae_jax.training.warmup import warm_up
 
 STEPS = 160
@@ -69,20 +71,20 @@ def test_the_run_begins_from_there(states):
     assert int(warm.step) == 0
 
 
-def test_it_repeats_and_the_step_goes_on_from_it(run, states):
-    cold, warm = states
-    shutil.rmtree(run.workdir / unfinished.FOLDER, ignore_errors=True)
-    again, _ = warm_up(run)
-    chex.assert_trees_all_equal(warm.generator, again.generator)
-    chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
-    places = jax.tree.map(lambda a, b: a.sharding == b.sharding, warm.generator, cold.generator)
-    assert all(jax.tree.leaves(places))
+class Again(NamedTuple):
+    """A second warm-up, which was interrupted and went on: its steps, its end, and the log before it."""
+
+    steps: list[int]
+    state: TrainState
+    seconds: float
+    log: str
 
 
-def test_interrupted_it_goes_on_to_the_same_bits(run, states, monkeypatch):
-    _, warm = states
+@pytest.fixture(scope="module")
+def again(run, states):
     log = (run.workdir / "log.jsonl").read_text()
-    original = unfinished.Unfinished.after
+    shutil.rmtree(run.workdir / unfinished.FOLDER, ignore_errors=True)
+    original, steps = unfinished.Unfinished.after, []
 
     def after(self, step, state, settle):
         steps.append(step)
@@ -91,17 +93,30 @@ def test_interrupted_it_goes_on_to_the_same_bits(run, states, monkeypatch):
             signal.raise_signal(signal.SIGTERM)
         original(self, step, state, settle)
 
-    monkeypatch.setattr(unfinished.Unfinished, "after", after)
-    steps = []
-    with pytest.raises(Terminated):
-        warm_up(run)
-    again, seconds = warm_up(run)
-    assert steps == [*range(1, 101), *range(101, STEPS + 1)]
-    chex.assert_trees_all_equal(warm.generator, again.generator)
-    chex.assert_trees_all_equal(warm.discriminator, again.discriminator)
-    assert seconds > 0
-    assert (run.workdir / "log.jsonl").read_text() == log
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unfinished.Unfinished, "after", after)
+        with pytest.raises(Terminated):
+            warm_up(run)
+        state, seconds = warm_up(run)
     shutil.rmtree(run.workdir / unfinished.FOLDER)
+    return Again(steps, state, seconds, log)
+
+
+def test_it_repeats_and_the_step_goes_on_from_it(states, again):
+    cold, warm = states
+    chex.assert_trees_all_equal(warm.generator, again.state.generator)
+    chex.assert_trees_all_equal(warm.discriminator, again.state.discriminator)
+    places = jax.tree.map(lambda a, b: a.sharding == b.sharding, warm.generator, cold.generator)
+    assert all(jax.tree.leaves(places))
+
+
+def test_interrupted_it_goes_on_to_the_same_bits(run, states, again):
+    _, warm = states
+    assert again.steps == [*range(1, 101), *range(101, STEPS + 1)]
+    chex.assert_trees_all_equal(warm.generator, again.state.generator)
+    chex.assert_trees_all_equal(warm.discriminator, again.state.discriminator)
+    assert again.seconds > 0
+    assert (run.workdir / "log.jsonl").read_text() == again.log
 
 
 def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, states, monkeypatch):
