@@ -40,7 +40,7 @@ def test_values_are_changed_by_dotted_key_tuples_by_commas():
         ({"protocol.fills": "mean,noise"}, "protocol.fills must be some of mean, blur, imputation"),
         ({"protocol.fills": ""}, "protocol.fills must be some of"),
         ({"protocol.confidence": "1.5"}, r"protocol.confidence must lie in \(0, 1\]"),
-        ({"cae.strategy": "telepathy"}, "cae.strategy 'telepathy' does not exist; there are nearest, medoid"),
+        ({"cae.strategy": "telepathy"}, "cae.strategy 'telepathy' does not exist; there are closest, nearest, medoid"),
         ({"attribution.confidence": "0"}, r"attribution.confidence must be 'typical' or lie in \(0, 1\], not 0.0"),
         ({"protocol.split": "holdout"}, "protocol.split must be one of train, validation, test, not 'holdout'"),
     ],
