@@ -14,6 +14,7 @@ from rich.console import Console
 from cae_jax import Explainer
 from cae_jax.cli import console as program
 from cae_jax.cli.options import count
+from cae_jax.metrics import l1_distance
 from cae_jax.types import Ending
 
 
@@ -23,13 +24,13 @@ def differences(run: Explainer, package: Explainer, images: np.ndarray) -> dict[
     one, other = (explainer.explain(images, "any") for explainer in (run, package))
     both = (one.target == other.target) & (one.status == Ending.FLIPPED) & (other.status == Ending.FLIPPED)
     shifts = abs(one.shift - other.shift)[both]
-    changed = abs(one.counterfactual - other.counterfactual).mean((1, 2, 3))[both]
+    changed = l1_distance(one.counterfactual, other.counterfactual)[both]
     drawn = [explainer.decode(*explainer.encode(images)) for explainer in (run, package)]
     return {
         "images": len(images),
         "share with the same answer of the classifier": float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
         "probabilities, most apart": float(abs(ours - theirs).max()),
-        "reconstructions, mean distance in [0, 1]": float(abs(drawn[0] - drawn[1]).mean()),
+        "reconstructions, mean distance in [0, 1]": float(l1_distance(*drawn).mean()),
         "share with the same ending": float((one.status == other.status).mean()),
         "share with the same target": float((one.target == other.target).mean()),
         "share flipped by the run": float((one.status == Ending.FLIPPED).mean()),

@@ -45,9 +45,8 @@ class ExplainOptions:
         diverse: different counterfactuals for each image and target. They are as far apart in class code as can be; 1
             takes the least shift. For more, each strategy tries eight times as many paths: 'nearest' toward as many
             codes, the others toward groups of the class's codes too, 'geodesic' by different ways into the class;
-            'closest' then is 'medoid'.
-            Answers that the search's tolerance cannot tell apart count as one; where there are fewer than asked for,
-            `find_shortfalls` says why.
+            'closest' then is 'medoid'. Answers that the search's tolerance cannot tell apart count as one; where there
+            are fewer than asked for, `find_shortfalls` says why.
         saliency: change against the reconstruction, against the input, accumulated where the target gains, or how much
             each pixel speaks for the answer. 'reconstruction' and 'path' are signed, 'input' is as published.
             'relevance' is signed: the log odds of the exemplar's class, beyond those of the counterfactual, shared out

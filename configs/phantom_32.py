@@ -1,6 +1,8 @@
 """Small phantoms, 32×32: `configs/phantom.py` cut down for a CPU, for an explainer that fits into the package.
 
 python train.py --config configs/phantom_32.py
+
+It was not trained to its end yet, so what it reaches is not known.
 """
 
 from cae_jax.config import Config, find_config, load_config

@@ -90,7 +90,7 @@ def explain(codes, aims, predictions=None, model=TOY, table=None, **options):
     exemplars = exemplars_at(codes, predictions)
     settings = ExplainOptions(**{"confidence": 0.9} | options)
     strategy = STRATEGIES[settings.strategy](table, settings.confidence)
-    route = route_by_strategy(table, strategy, settings)
+    route = route_by_strategy(model, table, strategy, settings)
     requests = Requests(np.arange(len(codes)), np.asarray(aims))
     return explain_batch(model, exemplars, requests, route, table, settings)
 
@@ -218,7 +218,7 @@ def test_requests_keep_their_order_whatever_their_endings():
     exemplars = exemplars_at(codes)
     requests = make_requests(exemplars.predictions, Aim.ALL, CLASSES)
     settings = ExplainOptions(confidence=0.9)
-    route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
+    route = route_by_strategy(TOY, make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
     record = explain_batch(TOY, exemplars, requests, route, None, settings)
     np.testing.assert_array_equal(record.image_index, np.repeat(np.arange(12), 2))
     np.testing.assert_array_equal(record.target, requests.aim)
@@ -247,7 +247,7 @@ def test_as_many_different_answers_are_given_as_are_asked_for_whatever_the_strat
     codes = np.concatenate([np.random.default_rng(0).normal(0.0, 0.15, (40, 3)) + centre for centre in np.eye(3)])
     table = table_of(codes)
     settings = ExplainOptions(strategy=strategy, diverse=3, confidence=0.9)
-    route = route_by_strategy(table, STRATEGIES[strategy](table, 0.9), settings)
+    route = route_by_strategy(TOY, table, STRATEGIES[strategy](table, 0.9), settings)
     for aim in (1, ANY):
         exemplars = exemplars_at([[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]])
         record = explain_batch(TOY, exemplars, Requests(np.arange(2), np.full(2, aim)), route, table, settings)
@@ -354,7 +354,7 @@ def test_an_image_without_an_answer_gets_one_row_that_says_so(target):
     exemplars = exemplars_at([[0.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 0.0]], predictions=[2, -1, 0])
     requests = make_requests(exemplars.predictions, target, CLASSES)
     settings = ExplainOptions(confidence=0.9)
-    route = route_by_strategy(make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
+    route = route_by_strategy(TOY, make_table(), STRATEGIES["medoid"](make_table(), 0.9), settings)
     record = explain_batch(TOY, exemplars, requests, route, None, settings)
     rows = record.image_index == 1
     assert rows.sum() == 1

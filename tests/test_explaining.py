@@ -283,6 +283,15 @@ def test_a_reference_image_is_where_paths_lead(explainer, images):
         explainer.explain(images, int(classes[reference] + 1) % 10, reference=images[reference])
 
 
+def test_diverse_answers_of_the_closest_strategy_are_those_of_medoids(explainer, images):
+    ways = {"diverse": 2, **EASY}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a model that is hardly trained there may be fewer
+        ours, theirs = (explainer.explain(images, strategy=name, **ways) for name in ("closest", "medoid"))
+    np.testing.assert_array_equal(ours.tried, theirs.tried)
+    np.testing.assert_array_equal(ours.reference, theirs.reference)
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_a_fixed_region_stays_on_the_whole_path(explainer, images, residual):
     free = explainer.explain(images, "all", residual=residual, **EASY)

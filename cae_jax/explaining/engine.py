@@ -73,13 +73,32 @@ Route = Callable[[Exemplars, Requests], Candidates]
 """Takes exemplars and requests; returns the paths that are to be searched."""
 
 
-def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:
+def _closest(model: CompiledModel, individual: Picked, candidates: Candidates, needed: np.ndarray) -> Candidates:
+    """Of several paths of a request to a class, the one whose end is closest to its start (see `closest`).
+
+    Args:
+        model: compiled generator and classifier.
+        individual: individual codes, one for each path.
+        candidates: paths, `[Q]` of them, one at least.
+        needed: log odds that each end needs to count as sure, `[Q]`.
+    """
+    images = model.at(individual, candidates.waypoints, np.ones(len(needed), np.float32))
+    which, first, of = np.unique(candidates.request, return_index=True, return_inverse=True)
+    starts = model.at(Picked(individual, first), candidates.waypoints[first], np.zeros(len(which), np.float32))
+    distance = l1_distance(images, starts[of.reshape(-1)])
+    lacking = needed - odds_of(model.predict(images), candidates.target)
+    return rows.take(candidates, closest(candidates.request, candidates.target, distance, lacking))
+
+
+def route_by_strategy(model: CompiledModel, table: CodeTable, strategy: Strategy, options: ExplainOptions) -> Route:
     """Makes a route to references that a strategy chooses from the code table.
 
-    How many references are tried for a request depends on `references` and `diverse` of the options.
+    How many references are tried for a request depends on `references` and `diverse` of the options. With the strategy
+    'closest', one of `CLOSEST_ENDS` is chosen before the search, unless diverse counterfactuals are asked for.
     """
+    choices = CLOSEST_ENDS if options.strategy == "closest" and options.diverse == 1 else 1
     several = DIVERSE_REFERENCES * options.diverse if options.diverse > 1 else 1
-    least = {"nearest": options.references, "closest": CLOSEST_ENDS}.get(options.strategy, 1)
+    least = options.references if options.strategy == "nearest" else choices
     ends = max(least, several)  # for a given target class
     count = max(options.references, several)  # classes that are tried where any class will do
 
@@ -90,8 +109,7 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
         aimed = np.flatnonzero((requests.aim != ANY) & (requests.aim != predictions))
         which, classes = nearest_classes(table, codes[anything], predictions[anything], count, options.confidence)
         of_each = -(-several // int(np.unique(which, return_counts=True)[1].min(initial=several)))
-        if options.strategy == "closest":
-            of_each = max(of_each, CLOSEST_ENDS)
+        of_each = max(of_each, choices)
         parts = []
         for asked, targets, tries in ((anything[which], classes, of_each), (aimed, requests.aim[aimed], ends)):
             if len(asked):
@@ -100,7 +118,11 @@ def route_by_strategy(table: CodeTable, strategy: Strategy, options: ExplainOpti
         if not parts:
             none = np.empty(0, np.int64)
             return straight(none, none, none, codes[:0], codes[:0])
-        return rows.concatenate(parts)
+        candidates = rows.concatenate(parts)
+        if choices == 1 or not len(candidates.request):
+            return candidates
+        individual = Picked(exemplars.individual, requests.image_index[candidates.request])
+        return _closest(model, individual, candidates, needed_odds(options.confidence, candidates.target, table))
 
     return route
 
@@ -142,27 +164,6 @@ def _with_pathless(candidates: Candidates, exemplars: Exemplars, requests: Reque
     filler = Candidates(missing, requests.aim[missing], np.full(len(missing), -1), stay)
     has_path = np.repeat([True, False], [len(candidates.request), len(missing)])
     return rows.concatenate([candidates, filler]), has_path
-
-
-def _closest(
-    model: CompiledModel,
-    exemplars: Exemplars,
-    requests: Requests,
-    candidates: Candidates,
-    table: CodeTable | None,
-    options: ExplainOptions,
-) -> Candidates:
-    """Of several paths of a request to a class, the one whose end is closest to its start (see `closest`)."""
-    image = requests.image_index[candidates.request]
-    individual = Picked(exemplars.individual, image)
-    ends = np.ones(len(image), np.float32)
-    images = model.at(individual, candidates.waypoints, ends)
-    odds = odds_of(model.predict(images), candidates.target)
-    which, first, of = np.unique(candidates.request, return_index=True, return_inverse=True)
-    starts = model.at(Picked(individual, first), candidates.waypoints[first], np.zeros(len(which), np.float32))
-    distance = l1_distance(images, starts[of.reshape(-1)])
-    lacking = needed_odds(options.confidence, candidates.target, table) - odds
-    return rows.take(candidates, closest(candidates.request, candidates.target, distance, lacking))
 
 
 def _search(
@@ -287,10 +288,7 @@ def explain_batch(
     Raises:
         ClassifierError: if the classifier's answers along a path are not probabilities.
     """
-    candidates = _routed(route, exemplars, requests)
-    if options.strategy == "closest" and options.diverse == 1 and len(candidates.request):
-        candidates = _closest(model, exemplars, requests, candidates, table, options)
-    candidates, has_path = _with_pathless(candidates, exemplars, requests)
+    candidates, has_path = _with_pathless(_routed(route, exemplars, requests), exemplars, requests)
     image = requests.image_index[candidates.request]
     crossings = _search(model, exemplars, requests, candidates, table, options)
     found = has_path & crossings.finite

@@ -256,7 +256,7 @@ class Explainer:
         key = (options.strategy, options.confidence)
         if key not in self._strategies:
             self._strategies[key] = STRATEGIES[options.strategy](self.code_table, options.confidence)
-        return route_by_strategy(self.code_table, self._strategies[key], options)
+        return route_by_strategy(self.model, self.code_table, self._strategies[key], options)
 
     def _toward_reference(self, reference: Images, target: Aim | np.ndarray, count: int) -> Any:
         """Waypoints and targets `[count]` for the paths of `count` images to a given reference image.
