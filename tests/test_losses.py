@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from cae_jax import losses
+from cae_jax import losses, metrics
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -27,6 +27,24 @@ def test_absolute_error_of_codes_by_hand():
 def test_squared_error_by_hand():
     prediction = jnp.asarray([0.0, 1.0, 2.0, 3.0]).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(losses.squared_error(prediction, jnp.ones((1, 2, 2, 1))), [(1 + 0 + 1 + 4) / 4])
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 20, 1), (2, 12, 31, 3), (2, 6, 9, 1)], ids=["grey", "colour", "small"])
+def test_structure_lacks_what_the_metric_finds_and_its_gradient_is_finite_where_nothing_varies(shape):
+    rng = np.random.default_rng(0)
+    target = rng.random(shape, dtype=np.float32)
+    target[:, : shape[1] // 2] = 0.0
+    prediction = np.where(target > 0, np.clip(target + 0.1 * rng.normal(size=shape), 0, 1), 0).astype(np.float32)
+    prediction[0] = target[0]
+    drawn, real = jnp.asarray(2 * prediction - 1), jnp.asarray(2 * target - 1)
+    loss = losses.structure_loss(drawn, real)
+    with jax.numpy_dtype_promotion("standard"):  # the metric's library adds floats to whole numbers
+        expected = 1 - metrics.structural_similarity(prediction, target)
+    np.testing.assert_allclose(loss, expected, atol=2e-6)
+    assert (np.asarray(loss)[1:] > 0.01).all()
+    slope = jax.grad(lambda drawn: losses.structure_loss(drawn, real).sum())(drawn)
+    assert np.isfinite(slope).all()
+    assert np.abs(slope[1:]).max() > 1e-5
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 2, 2, 3)], ids=["codes", "images"])

@@ -15,7 +15,7 @@ from jax import export
 from jax.sharding import AxisType
 from published import draw_params, make_cae, make_discriminator, make_weights
 
-from cae_jax import losses
+from cae_jax import losses, metrics
 from cae_jax.data import make_augment
 from cae_jax.models import add_detail, draw_on
 from cae_jax.parallel.sharding import data_mesh, replicated, split_batch
@@ -37,6 +37,7 @@ DISCRIMINATORS = {"discriminator_class", "gradient_penalty"}
 GENERATORS = {field.name for field in dataclasses.fields(Weights)} - DISCRIMINATORS - {"bits"}  # of rounded codes
 EVERY_TERM = make_weights(
     squared=2.0,
+    structure=0.8,
     proximity=0.6,
     neighbourhood=0.5,
     consistency=1.5,
@@ -240,10 +241,10 @@ def test_a_norm_is_finite_where_all_numbers_are():
 def test_without_swaps_nothing_looks_at_any_and_all_networks_learn(state, batch):
     new, terms = quick_jit(make_step(warmup_weights(EVERY_TERM), swap=False))(state, batch)
     found = {name: float(value) for name, value in terms.items() if not name.startswith(NORMS)}
-    own = {"image", "squared", "neighbourhood", "leakage", "discriminator_class"}
+    own = {"image", "squared", "structure", "neighbourhood", "leakage", "discriminator_class"}
     assert found.keys() == own | {"generator_total", "discriminator_total"}
     assert found["discriminator_total"] == pytest.approx(found["discriminator_class"])
-    weighted = sum(getattr(EVERY_TERM, name) * found[name] for name in ("image", "squared", "leakage"))
+    weighted = sum(getattr(EVERY_TERM, name) * found[name] for name in ("image", "squared", "structure", "leakage"))
     total = weighted + found["neighbourhood"]
     assert found["generator_total"] == pytest.approx(total, rel=1e-5)
     x = jnp.asarray(batch["images"].reshape(4, 8, 8, 1)) * 2.0 - 1.0
@@ -445,6 +446,7 @@ def test_every_loss_of_the_generator_is_of_what_it_says(generated, state, batch)
     real = scipy.special.log_softmax(np.asarray(real_fake), axis=-1)[:, 1]
     seen = lambda images: np.asarray(toy_predict(images * 0.5 + 0.5), np.float64)  # noqa: E731
     answers = seen(made.swaps.images)[np.arange(4), labels[partners]]
+    unit = lambda images: np.asarray(images * 0.5 + 0.5)  # noqa: E731
     expected = {
         "swap_class": -chosen,
         "adversarial": -real,
@@ -456,6 +458,7 @@ def test_every_loss_of_the_generator_is_of_what_it_says(generated, state, batch)
         "cycle": np.abs(made.swaps.cycles - x).mean((1, 2, 3)),
         "squared": np.square(made.reconstructions - x).mean((1, 2, 3))
         + np.square(made.swaps.cycles - x).mean((1, 2, 3)),
+        "structure": 1 - metrics.structural_similarity(unit(made.reconstructions), unit(x)),
         "fidelity": scipy.special.rel_entr(seen(x), seen(made.reconstructions)).sum(-1),
         "leakage": np.asarray(losses.dependence_loss(made.individual_code, jnp.asarray(labels))),
         "neighbourhood": np.asarray(losses.neighbourhood_loss(made.class_code, jnp.asarray(labels))),

@@ -1,9 +1,11 @@
-"""The figures of the benchmark of where to stop, by hand on a record of known answers."""
+"""The figures of the benchmarks of where to stop and of random ways, by hand on known answers."""
 
 import numpy as np
 import pytest
 
+from benchmarks import ways
 from benchmarks.stopping import row_of
+from cae_jax import metrics
 from cae_jax.types import Ending, Explanation
 
 
@@ -38,3 +40,12 @@ def test_judges_are_asked_about_what_was_reached_and_rates_are_of_all():
     assert row["strict"] == pytest.approx(1 / 3)
     assert row["L1"] == pytest.approx(0.5)
     assert (row["shift"], row["typicality"]) == (0.4, 0.2)
+
+
+def test_a_row_of_ways_has_each_judge_s_agreement_and_the_distance_of_features():
+    rng = np.random.default_rng(0)
+    images, real = rng.random((4, 2, 2, 1), dtype=np.float32), rng.normal(size=(6, 4))
+    judges = {"always 1": lambda images: np.ones(len(images), int)}
+    flat = lambda images: images.reshape(len(images), -1)  # noqa: E731
+    row = ways.row_of(images, np.asarray([1, 0, 1, 1]), judges, flat, real)
+    assert row == {"always 1": 0.75, "KID": metrics.kid(flat(images), real)}

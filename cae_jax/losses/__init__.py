@@ -12,6 +12,7 @@ from cae_jax.losses.coherency import absolute_error, proximity_loss, squared_err
 from cae_jax.losses.dependence import dependence_loss
 from cae_jax.losses.neighbourhood import neighbourhood_loss
 from cae_jax.losses.penalties import gradient_penalty
+from cae_jax.losses.structure import structure_loss
 
 __all__ = [
     "absolute_error",
@@ -23,4 +24,5 @@ __all__ = [
     "probability_cross_entropy",
     "proximity_loss",
     "squared_error",
+    "structure_loss",
 ]

@@ -76,7 +76,7 @@ class Trainer(NamedTuple):
 def warmup_weights(weights: Weights) -> Weights:
     """Weights of the loss terms in the warm-up: reconstruction, telling the classes apart, what codes may hold."""
     told_apart = {"neighbourhood": 1.0, "discriminator_class": 1.0}
-    kept = {name: getattr(weights, name) for name in ("image", "squared", "leakage", "bits")}
+    kept = {name: getattr(weights, name) for name in ("image", "squared", "structure", "leakage", "bits")}
     return UNWEIGHTED.replace(**told_apart, **kept)
 
 

@@ -63,6 +63,7 @@ class Weights:
         swap_class: cross-entropy of the donor's class in the discriminator's answer to swaps.
         squared: squared error of reconstructions and cycles; unlike L1 alone, it does not get stuck where all images
             are drawn as background.
+        structure: what reconstructions lack of structural similarity.
         proximity: difference of the swap from the reconstruction; relative to its size, a faint change costs most.
         neighbourhood: loss that is low where nearby class codes are of the same class.
         consistency: cross-entropy of the donor's class in the classifier's answer to swaps.
@@ -80,6 +81,7 @@ class Weights:
     adversarial: float
     swap_class: float
     squared: float
+    structure: float
     proximity: float
     neighbourhood: float
     consistency: float
@@ -304,6 +306,8 @@ def generator_loss(
         per_sample["squared"] = losses.squared_error(generated.reconstructions, x)
         if swaps is not None and swaps.cycles is not None:
             per_sample["squared"] += losses.squared_error(swaps.cycles, x)
+    if weights.structure:
+        per_sample["structure"] = losses.structure_loss(generated.reconstructions, x)
     if weights.proximity and swaps is not None:
         per_sample["proximity"] = losses.proximity_loss(swaps.changes)
     if weights.leakage:

@@ -102,8 +102,8 @@ def choose_steps(config: Config, spent: float, speed: Speed) -> Config:
         least = (other + LEAST * each) / (1.0 - RESERVE) / 60.0
         raise ConfigError(
             f"train.minutes is {train.minutes:g}, which leaves no time for {LEAST} steps of {speed.step:.2f} s after "
-            f"{other:.0f} s for everything else; give it {math.ceil(least)} or more, or make images "
-            f"smaller (data.size)"
+            f"{other:.0f} s for everything else; give it {math.ceil(least)} or more, start again (what is "
+            f"trained so far is kept), or make images smaller (data.size)"
         )
     planned = config.copy_and_resolve_references()
     planned.train.update(
