@@ -192,10 +192,11 @@ def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(
         page.get_by_label("projection").select_option("t-SNE")
         page.get_by_label("colour").select_option("confidence")
         changed(page, place, lambda page: page.evaluate(read.format("x")))
-        assert page.evaluate(read.format("colour")) != looks[0]
+        shades = page.evaluate(read.format("colour"))
+        assert shades != looks[0]
         page.get_by_label("colour").select_option("label")
         numbers = [names.index(name) for name in page.evaluate(read.format("label"))]
-        changed(page, looks[1], lambda page: page.evaluate(read.format("shape")))
+        changed(page, shades, lambda page: page.evaluate(read.format("colour")))
         assert page.evaluate(read.format("shape")) == [*map(class_shape, numbers)]
         assert not is_dark(page, "manifold", "projection")
         page.emulate_media(color_scheme="dark")
