@@ -43,7 +43,7 @@ _WIDGETS = f"""{_DARK} {{ :host {{
   --default-active: #234a63; --default-active-border: #65a2cb;
   --default-disabled: #222; --default-disabled-border: #444;
 }}
-select.bk-input {{ appearance: auto; background-image: none !important; }}
+select.bk-input {{ appearance: auto !important; background-image: none !important; }}
 .noUi-target {{ background: #444; border-color: #666; }} }}"""
 _LEGENDS = f"""{_DARK} {{ :host {{ background-color: #161616 !important; border-color: #555 !important; }}
 .bk-title, .bk-label {{ color: #eee !important; }} }}"""
