@@ -77,6 +77,20 @@ def watch(browser):
     return page, requests, errors
 
 
+BEHIND = "element => getComputedStyle(element).backgroundColor"
+BEHIND_PLOT = """figure => Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(figure))
+  .visuals.background_fill.get_fill_color()"""
+
+
+def is_dark(page, figure, label):
+    """Whether the page, a figure and the widget of a label are dark; none or all of them are."""
+    places = page.locator("body"), page.get_by_label(label).first
+    colours = [page.evaluate(BEHIND_PLOT, figure), *(place.evaluate(BEHIND) for place in places)]
+    dark = [colour in ("#161616", "rgb(22, 22, 22)", "rgb(30, 30, 30)") for colour in colours]
+    assert len(set(dark)) == 1, colours
+    return dark[0]
+
+
 def picture(page):
     return page.locator(".pictures img").nth(1).get_attribute("src")
 

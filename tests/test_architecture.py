@@ -27,6 +27,7 @@ OPTIONAL = {  # other frameworks, and the one file that may import each, inside 
     "torch": "classifiers/torch_models.py",
     "onnxruntime": "classifiers/onnx_models.py",
     "pydicom": "data/dicom.py",
+    "huggingface_hub": "explaining/hub.py",
     "tensorflow": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,10 +1,10 @@
-"""The manifold page and the explorer in a real browser: hover, click, drag, slide, play, compare, download."""
+"""The manifold page and the explorer in a real browser: hover, click, drag, slide, play, compare, download, dark."""
 
 import functools
 
 import numpy as np
 import pytest
-from browser import WHERE, changed, chromium, picture, serving, watch
+from browser import WHERE, changed, chromium, is_dark, picture, serving, watch
 from PIL import Image
 
 STAR = ["map", "star", 0]
@@ -138,6 +138,8 @@ def test_two_browsers_do_not_disturb_each_other(address):
         one, _, _ = opened(browser, address)
         two, _, _ = opened(browser, address)
         still = picture(two)
+        two.emulate_media(color_scheme="dark")
+        assert (is_dark(one, "map", "projection"), is_dark(two, "map", "projection")) == (False, True)
         one.get_by_text("click: move the code").click()
         clicked(one, (520, 120))
         assert picture(two) == still

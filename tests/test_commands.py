@@ -54,6 +54,7 @@ NOT_RUN = {
     r"^python (-m )?benchmarks[./](?!search )": "measures for minutes",
     r"--distributed": "needs several hosts; test_processes.py has two processes",
     r"^cae explore ": "serves until it is interrupted; test_explorer.py serves",
+    r"--push|hf://": "asks a hub; test_hub.py has one on this machine",
     r"--profile": "traces a run; test_profiling.py has it",
     r"configs/(oct|chest_xray|brain_tumor\d|medmnist|fashion_mnist)(_64)?\.py": "needs data that is not here",
     r"configs/(phantom(_32)?|mnist_official)\.py": "trains for long; test_paper_configs.py builds what they say",

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from browser import WHERE, changed, chromium, watch
+from browser import WHERE, changed, chromium, is_dark, watch
 
 from cae_jax.counterfactual import along_path
 from cae_jax.explaining import (
@@ -21,6 +21,7 @@ from cae_jax.explaining import (
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.overview import _probes as describe_probes
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
+from cae_jax.report.plots import class_colour, class_shape
 
 
 @pytest.fixture
@@ -177,17 +178,29 @@ def test_a_folder_holds_page_numbers_and_codes_and_the_same_seed_finds_the_same(
     assert [done for _, done, _ in stages] == list(range(stages[-1][2] + 1))
 
 
-def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(described):
+def test_the_manifold_page_shows_thumbnails_and_takes_choices_without_a_network(described, explainer):
+    names = explainer.record.class_names
     read = "() => Array.from(Bokeh.documents[0].get_model_by_name('points').data_source.data['{}'].slice(0, 5))"
     with chromium() as browser:
         page, requests, errors = watch(browser)
         page.goto((described[0] / "index.html").as_uri())
         page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")
-        place, colours = page.evaluate(read.format("x")), page.evaluate(read.format("colour"))
+        place, *looks = (page.evaluate(read.format(column)) for column in ("x", "colour", "shape"))
+        numbers = [names.index(name) for name in page.evaluate(read.format("prediction"))]
+        assert looks == [[*map(class_colour, numbers)], [*map(class_shape, numbers)]]
+        assert page.locator("p .mark").count() == len(names)
         page.get_by_label("projection").select_option("t-SNE")
         page.get_by_label("colour").select_option("confidence")
         changed(page, place, lambda page: page.evaluate(read.format("x")))
-        assert page.evaluate(read.format("colour")) != colours
+        shades = page.evaluate(read.format("colour"))
+        assert shades != looks[0]
+        page.get_by_label("colour").select_option("label")
+        numbers = [names.index(name) for name in page.evaluate(read.format("label"))]
+        changed(page, shades, lambda page: page.evaluate(read.format("colour")))
+        assert page.evaluate(read.format("shape")) == [*map(class_shape, numbers)]
+        assert not is_dark(page, "manifold", "projection")
+        page.emulate_media(color_scheme="dark")
+        assert is_dark(page, "manifold", "projection")
         x, y = page.evaluate(WHERE, ["manifold", "points", 0])
         page.mouse.move(x + 3, y)
         page.mouse.move(x, y)

@@ -12,6 +12,7 @@ from rich.console import Console
 from cae_jax.file_names import printable
 from cae_jax.report import ExplanationPage, draw_explanation, metrics_table, picture_grid
 from cae_jax.report.pictures import lettered, wrapped
+from cae_jax.report.plots import PALETTE, SHAPES, class_colour, class_mark, class_shape
 from cae_jax.report.strips import saliency_tile
 from cae_jax.types import Ending, Explanation
 
@@ -204,6 +205,24 @@ def test_a_page_says_above_all_else_that_a_model_is_not_to_be_relied_on():
     html = ExplanationPage(NAMES, {}, "weak (<few>). Bring more.").render()
     assert "<b>Not to be relied on:</b> weak (&lt;few&gt;). Bring more." in html
     assert "Not to be relied on" not in ExplanationPage(NAMES, {}).render()
+
+
+def luminance(colour):
+    """WCAG's relative luminance of '#rrggbb'."""
+    parts = np.asarray([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_classes_differ_in_colour_and_shape_and_are_seen_on_light_and_on_dark():
+    from bokeh.core.enums import MarkerType
+
+    assert set(SHAPES) <= set(MarkerType)
+    assert len({(class_colour(number), class_shape(number)) for number in range(110)}) == 110
+    assert len({class_mark(number) for number in range(110)}) == 110
+    for colour in PALETTE:
+        assert 1.05 / (luminance(colour) + 0.05) > 1.7  # on white
+        assert (luminance(colour) + 0.05) / (luminance("#161616") + 0.05) > 2.9
 
 
 def test_a_metrics_table_has_a_row_for_every_number():

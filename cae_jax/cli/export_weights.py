@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from cae_jax.cli.options import add_workdir
+from cae_jax.cli.options import folder
 from cae_jax.cli.program import Program
 
 EXAMPLES = """\
@@ -17,7 +17,7 @@ PyTorch; .npz with the same names does not.
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_workdir(parser, "folder of a run or an import")
+    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="folder of a run or an import")
     parser.add_argument(
         "--out",
         type=pathlib.Path,

@@ -5,7 +5,11 @@ import pathlib
 
 from cae_jax.parallel import bucket
 
-EXPLAINER = "folder of a trained run or of a package; or the name of an explainer that comes along, such as mnist"
+EXPLAINER = (
+    "folder of a trained run or of a package; or hf://OWNER/NAME or hf://OWNER/NAME@REVISION, a package on the Hugging "
+    "Face Hub; or the name of an explainer that comes along, such as mnist"
+)
+HUB = "hf://"  # as `explaining.hub.SCHEME`, which takes JAX to import
 SPLITS = ("train", "validation", "test")  # as `data.SPLITS`, which takes JAX to import
 
 
@@ -24,9 +28,14 @@ def count(text: str) -> int:
     return int(text)
 
 
-def add_workdir(parser: argparse.ArgumentParser, help: str = EXPLAINER) -> None:
-    """Adds `--workdir`, which must be given."""
-    parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help=help)
+def explainer(text: str) -> pathlib.Path | str:
+    """The type of options that name an explainer: a folder, or an address on the hub, which stays a text."""
+    return text if text.startswith(HUB) else folder(text)
+
+
+def add_workdir(parser: argparse.ArgumentParser) -> None:
+    """Adds `--workdir`, which names an explainer and must be given."""
+    parser.add_argument("--workdir", type=explainer, required=True, metavar="DIR", help=EXPLAINER)
 
 
 def add_split(parser, all_of_them: bool = True) -> None:

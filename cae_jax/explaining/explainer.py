@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pathlib
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from cae_jax.config.settings import file_settings
 from cae_jax.counterfactual import STRATEGIES, CodeTable, find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.errors import InputError
+from cae_jax.explaining import hub
 from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
 from cae_jax.explaining.engine import (
     MEMORY,
@@ -104,7 +106,8 @@ class Explainer:
 
         Args:
             workdir: folder of a trained run, or a folder that `save_package` wrote; or, where no such path exists, the
-                name of an explainer that comes along, such as 'mnist'.
+                name of an explainer that comes along, such as 'mnist'; or the address of a package on the Hugging Face
+                Hub, `hf://OWNER/NAME` or, of one commit, tag or branch, `hf://OWNER/NAME@REVISION`.
             host_classifier: function to explain instead of the workdir's own classifier, which is then not opened. JAX
                 need not be able to trace it. Its classes must be those of the run. It is required for a package whose
                 classifier is code.
@@ -113,6 +116,7 @@ class Explainer:
             ConfigError: if there is no such folder, or it holds no run, or a damaged record of one.
             CheckpointError: if there is no complete checkpoint yet, or the classifier is damaged or not the one that
                 the CAE was trained for; if a package is damaged, or its classifier is code.
+            HubError: if the package cannot be brought from the hub.
         """
         workdir = find_explainer(workdir)
         parts = load_parts(workdir, host_classifier)
@@ -120,7 +124,9 @@ class Explainer:
             log.warning("%s is not to be relied on: %s", workdir, parts.verdict)
         return cls(**parts._asdict(), workdir=workdir)
 
-    def save_package(self, out: str | pathlib.Path, *, half: bool = False, note: str = "") -> None:
+    def save_package(
+        self, out: str | pathlib.Path, *, half: bool = False, note: str = "", license: str = "", push: str = ""
+    ) -> str:
         """Writes all that is needed to explain images into a self-contained folder, see `write_package`.
 
         Args:
@@ -128,11 +134,22 @@ class Explainer:
             half: whether to round the weights to half precision, for a package of half the size. The class codes of
                 the training images are then computed again, so the data must be there.
             note: text for the model card, such as how the model was made.
+            license: identifier of the licence for the model card, such as 'apache-2.0'; none if empty.
+            push: repository on the Hugging Face Hub to upload the package to, OWNER/NAME; none if empty. If there is
+                no such repository, a private one is made.
+
+        Returns:
+            The address of what was uploaded, `hf://OWNER/NAME@COMMIT`; '' if nothing was.
 
         Raises:
             InputError: if the folder is not empty or cannot be written to, if the classifier was passed as a function,
-                or if a weight is too large for half precision.
+                if a weight is too large for half precision, or if the licence is no identifier.
+            HubError: if the package cannot be uploaded.
         """
+        if not re.fullmatch(r"[a-z0-9.-]*", license):
+            raise InputError(f"{license!r} is no identifier of a licence: write it like apache-2.0, cc-by-4.0 or other")
+        if push:
+            hub.check_repository(push)
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
@@ -143,9 +160,11 @@ class Explainer:
                 table = stored.model.code_table(self.dataset.train)
             else:
                 table = self.code_table
-            write_package(pathlib.Path(out), parts, table, self._workdir, note)
+            address = f"{hub.SCHEME}{push}" if push else "THIS_FOLDER"
+            write_package(pathlib.Path(out), parts, table, self._workdir, note=note, license=license, address=address)
         except OSError as error:
             raise InputError(f"the package cannot be written: {error}") from error
+        return hub.upload(pathlib.Path(out), push) if push else ""
 
     @property
     def image_format(self) -> Format:

@@ -1,6 +1,6 @@
 """Loads what an `Explainer` is made of from a folder: the best checkpoint of a run and its classifier, or a package.
 
-A few packages come with this one, in `cae_jax/shipped/`, and are found by name.
+A few packages come with this one, in `cae_jax/shipped/`, and are found by name; others are fetched from a model hub.
 
 A package may come from a stranger, so whatever its files say, reading it runs no code of theirs. Its classifier is
 included, or is an ONNX file, which is data. Any other classifier (a function, or a PyTorch file, which contains a
@@ -23,8 +23,10 @@ from cae_jax import classifiers
 from cae_jax.classifiers import Identity, read_identity
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, flatten
+from cae_jax.explaining import hub
 from cae_jax.explaining.compiled_model import HostClassifier
 from cae_jax.explaining.package import (
+    CARD,
     CLASSIFIER,
     CODE_TABLE,
     LISTING,
@@ -61,9 +63,14 @@ def shipped_explainers() -> dict[str, pathlib.Path]:
 def find_explainer(name: str | pathlib.Path) -> pathlib.Path:
     """Finds the folder of an explainer by path or, if nothing is there, among the shipped ones by name.
 
+    A package on the Hugging Face Hub, `hf://OWNER/NAME`, is brought here.
+
     Raises:
         ConfigError: if there is none.
+        HubError: if it cannot be brought from the hub.
     """
+    if hub.is_address(name):
+        return hub.download(str(name))
     path, shipped = pathlib.Path(name), shipped_explainers()
     named = shipped.get(str(path))
     if path.exists():
@@ -79,12 +86,14 @@ def find_explainer(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def results_folder(workdir: str | pathlib.Path, kind: str) -> pathlib.Path:
-    """Where results go by default: into the workdir or package; for a shipped explainer, into the current folder.
+    """Where results go by default: into the workdir or package; if it is shipped or on a hub, into the current folder.
 
     Args:
-        workdir: path or name of the explainer, as `find_explainer` takes it.
+        workdir: path, name or address of the explainer, as `find_explainer` takes it.
         kind: name of the folder for results of this kind, such as 'explained'.
     """
+    if hub.is_address(workdir):
+        return pathlib.Path(kind, *hub.read_address(str(workdir))[:2])
     folder = find_explainer(workdir)
     return pathlib.Path(kind, folder.name) if folder.parent == SHIPPED else folder / kind
 
@@ -203,6 +212,8 @@ def _check_files(folder: pathlib.Path, files: dict[str, Any]) -> None:
         if name not in files and (folder / name).exists():
             raise CheckpointError(f"{folder} has a {name} that was not packaged with it; take it away")
     for name, digest in files.items():
+        if name == CARD:  # listed by earlier packages
+            continue
         if pathlib.PurePath(name).name != name or "\\" in name or name == "..":
             raise CheckpointError(f"{folder / MANIFEST} is damaged: {name!r} is no file of the package")
         if not (folder / name).is_file():

@@ -1,8 +1,9 @@
 """Packages: a trained explainer as one self-contained folder with weights, config, code table, metrics and model card.
 
 Arrays are stored as safetensors and as `.npz` without pickle. `package.json`, written last, has the SHA-256 of every
-file. A workdir saves its code table under the same file name as a package. A tensor is stored in half precision where
-that loses nothing, as after `halved`, and is read as float32 either way.
+file but the model card, which is for people, may be edited, and is not read. A workdir saves its code table under the
+same file name as a package. A tensor is stored in half precision where that loses nothing, as after `halved`, and is
+read as float32 either way.
 """
 
 import json
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "package.json"
 MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
 CODE_TABLE = "code_table.npz"
+TAGS = ("class-association-embedding", "counterfactual-explanations", "explainable-ai", "interpretability", "jax")
 LISTING = "listing.csv"  # says which image is in which split; only some workdirs have it
 # Version 3 had no half precision, 2 no answers to the training images themselves, 1 no identity of other classifiers.
 VERSION = 4
@@ -183,7 +185,16 @@ def _write_tensors(path: pathlib.Path, params: Any) -> None:
     write_whole(path, safetensors.numpy.save({name: _as_stored(array) for name, array in flat.items()}))
 
 
-def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pathlib.Path, note: str = "") -> None:
+def write_package(
+    out: pathlib.Path,
+    parts: Parts,
+    table: CodeTable,
+    workdir: pathlib.Path,
+    *,
+    note: str = "",
+    license: str = "",
+    address: str = "THIS_FOLDER",
+) -> None:
     """Writes a package, which `Explainer.load` reads.
 
     A classifier that was trained by the run is included. One of another framework is only named, with the fingerprints
@@ -196,6 +207,8 @@ def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pa
         table: code table of the training images.
         workdir: folder of the run, whose metrics and listing are included.
         note: text for the model card, such as how the model was made.
+        license: identifier of the licence, for the model card; may be empty.
+        address: what the model card calls the package where it says how to load it.
 
     Raises:
         FileExistsError: if the folder is not empty.
@@ -213,8 +226,8 @@ def write_package(out: pathlib.Path, parts: Parts, table: CodeTable, workdir: pa
     if classifier.params is not None:
         _write_tensors(out / CLASSIFIER, classifier.params)
     keep_code_table(out, table, parts.fingerprint, "")
-    (out / CARD).write_text(model_card(parts, scores, note))
     files = sorted(path.name for path in out.iterdir())
+    (out / CARD).write_text(model_card(parts, scores, note=note, license=license, address=address))
     manifest = {
         "format": "cae_jax package",
         "version": VERSION,
@@ -233,13 +246,20 @@ def _not_included(classifier: Mapping[str, Any]) -> str:
     return f"{path} (not included; {how})"
 
 
-def model_card(parts: Parts, scores: Mapping[str, Any], note: str = "") -> str:
-    """Writes a model card in Markdown.
+def model_card(
+    parts: Parts, scores: Mapping[str, Any], *, note: str = "", license: str = "", address: str = "THIS_FOLDER"
+) -> str:
+    """Writes a model card in Markdown, headed by what model hubs read: library, licence, tags.
+
+    It names no task of a hub's (`pipeline_tag`): none of them is an explanation, and their tools would call the model
+    as a classifier.
 
     Args:
         parts: parts of the explainer.
         scores: metrics of the run, by name; may be empty.
         note: text on how the model was made; may be empty.
+        license: identifier of the licence; may be empty.
+        address: what `Explainer.load` is shown to take.
     """
     record, classifier = parts.record, parts.classifier.facts
     height, width, channels = record.image_shape
@@ -249,11 +269,18 @@ def model_card(parts: Parts, scores: Mapping[str, Any], note: str = "") -> str:
     table = ["| | test split | |", "|---|---|---|", *rows] if rows else ["No metrics came with the run."]
     return "\n".join(
         [
+            "---",
+            "library_name: cae_jax",
+            *([f"license: {license}"] if license else []),
+            "tags:",
+            *(f"- {tag}" for tag in TAGS),
+            "---",
+            "",
             "# An explainer of an image classifier",
             "",
-            "A class association embedding (Xie et al., ICDE 2024, arXiv 2406.07961) that `cae_jax` trained: it splits",
-            "an image into a class code and an individual code, and shifts class codes until the classifier's answer",
-            "flips.",
+            "A class association embedding (Xie et al., ICDE 2024, [arXiv 2406.07961](https://arxiv.org/abs/2406.07961))",
+            "that `cae_jax` trained: it splits an image into a class code and an individual code, and shifts class",
+            "codes until the classifier's answer flips.",
             "",
             f"- **Images**: {height}×{width}, {'grey' if channels == 1 else 'RGB'}",
             f"- **Classes**: {', '.join(record.class_names)}",
@@ -267,11 +294,11 @@ def model_card(parts: Parts, scores: Mapping[str, Any], note: str = "") -> str:
             "",
             "    from cae_jax import Explainer",
             "",
-            '    explainer = Explainer.load("THIS_FOLDER")',
+            f'    explainer = Explainer.load("{address}")',
             '    found = explainer.explain(images, target="any")  # [N, height, width, channels], uint8 or in [0, 1]',
             "    found.counterfactual, found.saliency, found.status",
             "",
-            "or `cae explain --workdir THIS_FOLDER --input IMAGES/`.",
+            f"or `cae explain --workdir {address} --input IMAGES/`.",
             "",
             *(["## How it was made", "", note, ""] if note else []),
             "## What it reached",

@@ -27,7 +27,8 @@ from cae_jax.explorer.atlas import Atlas, Path, View
 from cae_jax.explorer.plot import ManifoldPlot
 from cae_jax.images import to_uint8
 from cae_jax.report.contact_sheet import DPI, Entry, sheet_pages
-from cae_jax.report.html import class_colour, data_uri
+from cae_jax.report.html import data_uri
+from cae_jax.report.plots import REPAINT, class_colour, follow_preference
 from cae_jax.report.strips import saliency_tile
 
 FRAME = 80  # milliseconds between two images of a played path
@@ -35,6 +36,10 @@ FRAMES = 48
 PICTURE = 150  # pixels a picture is drawn large
 CLASS, STRAIGHT, GRAPH = range(3)
 CHOOSE, CHOOSE_OTHER, MOVE = range(3)
+PAGE = """
+:root { color-scheme: light dark; }
+body { background: light-dark(#fff, #161616); color: light-dark(#141414, #eee); }
+"""
 DOWNLOAD = """
 const link = document.createElement("a");
 Object.assign(link, { href: cb_obj.tags[0], download: "pictures.png" }).click();
@@ -57,7 +62,10 @@ class ExplorerPage:
         self._make_widgets()
         self._connect()
         document.title = "Explorer of class codes"
-        document.add_root(self._layout())
+        layout = self._layout()
+        follow_preference(layout, PAGE)
+        document.add_root(layout)
+        document.js_on_event("document_ready", CustomJS(code=REPAINT))
         self._choose_image(0)
 
     def _make_widgets(self) -> None:
@@ -100,7 +108,8 @@ class ExplorerPage:
         if not verdict:
             return whole
         notice = f"<b>Not to be relied on:</b> {html.escape(verdict)}"
-        style: Any = {"border-left": "4px solid #c82828", "padding": "4px 12px", "background": "#fdf3f3"}
+        back = "light-dark(#fdf3f3, #3a1f1f)"
+        style: Any = {"border-left": "4px solid #c82828", "padding": "4px 12px", "background": back}
         return column(Div(text=notice, name="verdict", styles=style), whole)
 
     def _connect(self) -> None:

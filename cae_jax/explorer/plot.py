@@ -10,23 +10,14 @@ from bokeh.models.sources import CDSView
 from bokeh.plotting import figure
 
 from cae_jax.explorer.atlas import Atlas
-from cae_jax.report.html import class_colour
+from cae_jax.report.plots import OUTLINE, class_colour, class_shape
 
-SHAPES = (
-    "circle", "square", "triangle", "diamond", "plus", "inverted_triangle", "hex", "x", "square_pin", "asterisk",
-    "triangle_pin",
-)  # fmt: skip
-"""As many as have no factor in common with the colours, so that colour and shape together repeat late."""
 LEGEND = 30  # classes that the legend has room for
+INK, LIGHT = "#141414", "white"  # with a light rim, what is drawn in ink is seen on dark, too
 THUMBNAIL = (
     '<div style="max-width:150px"><img src="@picture" alt="" style="width:84px;image-rendering:pixelated">'
     "<br><b>@name</b><br>answer @answer</div>"
 )
-
-
-def class_shape(number: int) -> str:
-    """The shape of a class's points."""
-    return SHAPES[number % len(SHAPES)]
 
 
 class ManifoldPlot:
@@ -87,16 +78,20 @@ class ManifoldPlot:
         named = sorted(sorted(numbers, key=lambda c: -(predictions == c).sum())[:LEGEND])
         items = [LegendItem(label=value(self._names[c]), renderers=[self._dots[c]]) for c in named]
         fewer = f", {len(named)} of {len(numbers)}" if len(named) < len(numbers) else ""
-        self.figure.add_layout(Legend(items=items, title=f"answer{fewer}", click_policy="hide", spacing=0), "right")
+        hidden: Any = {"inactive_fill_color": OUTLINE, "inactive_fill_alpha": 0.6}
+        legend = Legend(items=items, title=f"answer{fewer}", click_policy="hide", spacing=0, **hidden)
+        self.figure.add_layout(legend, "right")
 
     def _draw_what_moves(self) -> None:
         plot = self.figure
-        plot.line("x", "y", color="#141414", line_width=2, source=self._line)
-        plot.scatter("x", "y", size=16, fill_color=None, line_color="#141414", line_width=2, source=self._pair)
-        texts: Any = {"text_font_style": "bold", "text_outline_color": "white", "text_font_size": "16px"}
-        plot.text("x", "y", "number", x_offset=9, y_offset=-7, source=self._pair, **texts)
+        for colour, width in ((LIGHT, 5), (INK, 2)):
+            plot.line("x", "y", color=colour, line_width=width, source=self._line)
+            plot.scatter("x", "y", size=16, fill_color=None, line_color=colour, line_width=width, source=self._pair)
+        colours: Any = {"text_color": INK, "text_outline_color": LIGHT}
+        texts: Any = {"text_font_style": "bold", "text_font_size": "16px", "x_offset": 9, "y_offset": -7}
+        plot.text("x", "y", "number", source=self._pair, **texts, **colours)
         marker = plot.scatter(
-            "x", "y", size=16, marker="star", color="#ffd400", line_color="#141414", source=self.star, name="star"
+            "x", "y", size=16, marker="star", color="#ffd400", line_color=INK, source=self.star, name="star"
         )
         marker.nonselection_glyph = None
         draw = PointDrawTool(renderers=[marker], add=False)

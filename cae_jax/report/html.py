@@ -1,4 +1,4 @@
-"""What all HTML pages share: filling in templates, embedding pictures, and the colours of classes."""
+"""What all HTML pages share: filling in templates, and embedding pictures."""
 
 import base64
 import importlib.resources
@@ -11,10 +11,6 @@ import numpy as np
 from PIL import Image
 
 from cae_jax.images import to_uint8
-
-PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222255", "#ee8866", "#44bb99"
-)  # fmt: skip
 
 
 def fill_in(template: str, **values: Any) -> str:
@@ -51,8 +47,3 @@ def tiles_uri(tiles: Sequence[np.ndarray] | np.ndarray) -> str:
     if all((tile[..., 0] == tile[..., 1]).all() for tile in tiles[:-1]):
         picture = picture.quantize(256)  # all but the map are grey: with a palette, the file is a third of the size
     return _uri(picture)
-
-
-def class_colour(number: int) -> str:
-    """The colour of a class, the same in all pages; beyond ten classes, colours repeat."""
-    return PALETTE[number % len(PALETTE)]

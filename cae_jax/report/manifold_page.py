@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae_jax.report.html import class_colour, data_uri, fill_in
+from cae_jax.report.html import data_uri, fill_in
+from cae_jax.report.plots import OUTLINE, REPAINT, class_colour, class_mark, class_shape, follow_preference
 
 THUMBNAIL = 56  # largest side of a picture under the mouse
 MOST_POINTS = 6000  # points drawn in the scatter plot; a random choice where there are more
@@ -53,8 +54,8 @@ class Strip(NamedTuple):
 
 
 def _shade(confidence: float) -> str:
-    """The colour of a confidence as hex RGB: from yellow at 0.5 or less to dark blue at 1."""
-    low, high = np.array([253, 231, 37]), np.array([49, 54, 149])
+    """The colour of a confidence as hex RGB: from yellow at 0.5 or less to blue at 1."""
+    low, high = np.array([253, 231, 37]), np.array([68, 96, 190])
     share = float(np.clip((confidence - 0.5) / 0.5, 0.0, 1.0))
     return "#{:02x}{:02x}{:02x}".format(*np.round(low + share * (high - low)).astype(int))
 
@@ -67,11 +68,10 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
 
     count = len(points.names)
     rows = np.sort(np.random.default_rng(0).permutation(count)[:MOST_POINTS])
-    colours = {
-        "prediction": [class_colour(int(c)) for c in points.predictions[rows]],
-        "label": [class_colour(int(c)) for c in points.labels[rows]],
-        "confidence": [_shade(float(c)) for c in points.confidences[rows]],
-    }
+    classes = {"prediction": points.predictions[rows], "label": points.labels[rows]}
+    looks = {name: ([*map(class_colour, of)], [*map(class_shape, of)]) for name, of in classes.items()}
+    looks["confidence"] = [_shade(float(c)) for c in points.confidences[rows]], looks["prediction"][1]
+    colours, shapes = ({name: look[part] for name, look in looks.items()} for part in (0, 1))
     projections = {name: xy[rows].astype(np.float32) for name, xy in points.coordinates.items()}
     first = next(iter(projections))
     source = ColumnDataSource(
@@ -79,6 +79,7 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
             "x": projections[first][:, 0],
             "y": projections[first][:, 1],
             "colour": colours["prediction"],
+            "shape": shapes["prediction"],
             "name": points.names[rows].tolist(),
             "label": [class_names[int(c)] for c in points.labels[rows]],
             "prediction": [class_names[int(c)] for c in points.predictions[rows]],
@@ -89,7 +90,7 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
     plot = figure(width=760, height=560, tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom")
     plot.name = "manifold"
     plot.grid.visible = False
-    dots = plot.scatter("x", "y", color="colour", size=5, alpha=0.75, source=source, name="points")
+    dots = plot.scatter("x", "y", color="colour", marker="shape", size=6, alpha=0.75, source=source, name="points")
     plot.add_tools(
         HoverTool(
             renderers=[dots],
@@ -99,12 +100,14 @@ def _scatter(points: Points, class_names: Sequence[str]) -> Any:
         )
     )
     shown = Select(title="projection", value=first, options=list(projections), width=130)
-    coloured = Select(title="colour", value="prediction", options=list(colours), width=130)
+    coloured = Select(title="colour and shape", value="prediction", options=list(looks), width=130)
     move = "source.data.x = xs[cb_obj.value]; source.data.y = ys[cb_obj.value]; source.change.emit();"
     xs, ys = ({name: xy[:, axis].tolist() for name, xy in projections.items()} for axis in (0, 1))
     shown.js_on_change("value", CustomJS(args={"source": source, "xs": xs, "ys": ys}, code=move))
-    paint = "source.data.colour = colours[cb_obj.value]; source.change.emit();"
-    coloured.js_on_change("value", CustomJS(args={"source": source, "colours": colours}, code=paint))
+    paint = """source.data.colour = colours[cb_obj.value]; source.data.shape = shapes[cb_obj.value];
+source.change.emit();"""
+    arguments = {"source": source, "colours": colours, "shapes": shapes}
+    coloured.js_on_change("value", CustomJS(args=arguments, code=paint))
     return column(row(shown, coloured), plot)
 
 
@@ -120,7 +123,7 @@ def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray
         plot.multi_line(
             [[positions[a, 0], positions[b, 0]] for a, b in ends],
             [[positions[a, 1], positions[b, 1]] for a, b in ends],
-            color="#c82828" if bridge else "#999999",
+            color="#c82828" if bridge else OUTLINE,
             line_dash=dash,
             line_width=2 if bridge else 1,
         )
@@ -131,6 +134,7 @@ def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray
             "y": positions[:, 1],
             "number": list(range(len(nodes))),
             "colour": [class_colour(node["majority"]) for node in nodes],
+            "shape": [class_shape(node["majority"]) for node in nodes],
             "size": [6 + 1.6 * len(node["members"]) ** 0.5 for node in nodes],
             "alpha": [0.25 + 0.7 * node["purity"] for node in nodes],
             "majority": [class_names[node["majority"]] for node in nodes],
@@ -140,7 +144,7 @@ def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray
             "picture": [data_uri(image, THUMBNAIL) for image in pictures],
         }
     )
-    dots = plot.scatter("x", "y", size="size", color="colour", alpha="alpha", line_color="#333", source=source)
+    dots = plot.scatter("x", "y", size="size", color="colour", marker="shape", alpha="alpha", source=source)
     dots.name = "nodes"
     plot.add_tools(
         HoverTool(
@@ -161,7 +165,7 @@ def _strip(strip: Strip) -> dict[str, Any]:
 def _cell(value: float) -> dict[str, str]:
     """A cell of the heat map, its text and colours: the closer the value is to 1, the darker; NaN stays empty."""
     if np.isnan(value):
-        return {"text": "", "back": "#fff", "ink": "#000"}
+        return {"text": "", "back": "none", "ink": "inherit"}
     back = np.round(np.array([255, 255, 255]) + value**2 * (np.array([34, 94, 168]) - 255)).astype(int)
     return {"text": f"{value:.2f}", "back": "rgb({},{},{})".format(*back), "ink": "#fff" if value > 0.7 else "#000"}
 
@@ -206,6 +210,8 @@ def manifold_page(
     from bokeh.resources import Resources
 
     plots = {"scatter": _scatter(points, class_names), "graph": _graph(graph, positions, pictures, class_names)}
+    for plot in plots.values():
+        follow_preference(plot)
     script, places = components(plots)
     return fill_in(
         "manifold",
@@ -213,7 +219,7 @@ def manifold_page(
         verdict=verdict,
         shown=min(len(points.names), MOST_POINTS),
         count=len(points.names),
-        classes=[(name, class_colour(i)) for i, name in enumerate(class_names)],
+        classes=[(name, class_mark(i)) for i, name in enumerate(class_names)],
         numbers=numbers,
         per_class=per_class,
         heat=[[_cell(float(value)) for value in row] for row in pervasiveness if len(class_names) <= MOST_CLASSES],
@@ -224,5 +230,6 @@ def manifold_page(
         ways=[_strip(strip) for strip in ways],
         library=Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render(),
         script=script,
+        repaint=REPAINT,
         places=places,
     )
