@@ -78,6 +78,7 @@ def test_each_of_the_probes_is_asked_about_every_held_out_image(monkeypatch):
         assert found[f"individual_code_leakage_{name}"] == np.mean(test == answer)
 
 
+@pytest.mark.usefixtures("whole_probe")
 def test_the_support_vector_machine_is_fitted_to_a_sample_of_bounded_size_that_is_said(monkeypatch):
     sizes = []
 
@@ -96,7 +97,7 @@ def test_the_support_vector_machine_is_fitted_to_a_sample_of_bounded_size_that_i
 
 @pytest.fixture
 def whole_probe(monkeypatch):
-    """The networks' probes take 80 steps."""
+    """The probes that are networks take 80 steps."""
     for fit in (fit_convolutional_probe, fit_mlp_probe):
         monkeypatch.setattr(leakage.probes, fit.__name__, functools.partial(fit, steps=80))
 
@@ -121,6 +122,7 @@ def test_many_classes_make_the_sample_smaller_where_their_weights_would_not_fit(
     assert many < few
 
 
+@pytest.mark.usefixtures("whole_probe")
 def test_a_sample_of_one_class_knows_nothing_but_that_class():
     found = leakage_of(telling, np.ones(30, np.int32), np.asarray([1, 1, 1, 0], np.int32))
     assert found["individual_code_leakage_linear"] == 0.75 == found["individual_code_leakage_chance"]

@@ -28,7 +28,7 @@ STEPS = 9  # images along each direction
 REACH = 2.5  # how far images go to either side, in standard deviations
 EXEMPLARS = 3  # exemplars drawn along each direction
 ROWS = 64  # images whose properties are measured at once
-DECODED = 20  # images decoded for one of the claims, at most, for each swap of `evaluation.swaps`
+DECODED = 20  # images decoded for one of the claims, at most, for each swap of `evaluation.swaps` and each test image
 WAYS = 6  # paths through the graph that are drawn
 WAY_CHECKS = 300  # paths whose waypoints are decoded and classified
 STAGES = ("probes", "pervasiveness, coherency, smoothness", "topology graph", "ways through it", "projections")
@@ -170,7 +170,8 @@ def describe(
 ) -> Overview:
     """Analyses the class codes of a data set.
 
-    The config's `evaluation.swaps` bounds how many images are decoded for each of the method's claims.
+    The config's `evaluation.swaps` and the number of test images bound how many images are decoded for each of the
+    method's claims.
 
     Args:
         explainer: explainer that encoded them.
@@ -197,7 +198,8 @@ def describe(
     report(STAGES[0])
     numbers = _probes(codes, seed)
     report(STAGES[1])
-    most = DECODED * explainer.record.config.evaluation.swaps
+    few = max(DECODED * len(test), classes**2)  # one for each pair of classes, however few images there are
+    most = min(DECODED * explainer.record.config.evaluation.swaps, few)
     per_class, table = _claims(answer, test, classes, seed, most)
     report(STAGES[2])
     try:
