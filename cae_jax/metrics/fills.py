@@ -1,6 +1,7 @@
 """Fills: what replaces removed pixels when a saliency map is tested by removing what it marks as relevant."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,40 @@ Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Takes images `[N, height, width, C]`, a mask of removed pixels, bool `[N, height, width]`, and a PRNG key; returns
 the images with those pixels replaced."""
 
+
+class Removal(NamedTuple):
+    """How parts of images are removed.
+
+    Attributes:
+        patch: side, in pixels, of the cells that are removed together.
+        steps: number of steps in which all cells are removed.
+        fills: fills that replace removed cells, by name.
+    """
+
+    patch: int
+    steps: int
+    fills: dict[str, Fill]
+
+
+Array = jax.Array | np.ndarray
+
 ROUNDS = 300  # conjugate gradient iterations, at most
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+
+
+def spread_cells(cells: Array, patch: int, height: int, width: int) -> jax.Array:
+    """Spreads values of square cells over their pixels.
+
+    Args:
+        cells: values, `[N, rows, columns]`.
+        patch: side of a cell in pixels; cells at the bottom and right edges may be smaller.
+        height: height of the images.
+        width: width of the images.
+
+    Returns:
+        `[N, height, width]`.
+    """
+    return jnp.repeat(jnp.repeat(cells, patch, axis=1), patch, axis=2)[:, :height, :width]
 
 
 def mean_fill(colour: np.ndarray) -> Fill:
