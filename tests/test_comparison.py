@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cae_jax import baselines, classifiers, metrics
+from cae_jax import Explainer, baselines, classifiers, metrics
 from cae_jax.cli import compare as program
 from cae_jax.comparison import cae_methods, methods, suite, tables, used_to_gaps
 from cae_jax.comparison.methods import Method, Role
@@ -159,7 +159,6 @@ def test_a_function_that_jax_traces_shows_gradients_but_no_layers(trained_explai
 
 
 def test_a_black_box_answers_itself_and_its_student_shows_the_rest(trained, tmp_path, digits, monkeypatch):
-    from cae_jax import Explainer
     from cae_jax.training import student
 
     monkeypatch.setattr(student, "STEPS", 30)
@@ -201,7 +200,7 @@ def test_what_a_student_stood_in_for_is_marked():
     }
 
 
-def task_of(explainer, images, predict, removal=None):
+def task_of(images, predict, removal=None):
     """A task of class 0, for methods and scores that look at these parts of it."""
     classes, fill = np.zeros(len(images), np.int32), metrics.mean_fill(np.zeros(1))
     return Task(
@@ -212,7 +211,7 @@ def task_of(explainer, images, predict, removal=None):
         mean_colour=np.zeros(1, np.float32),
         removal=removal or metrics.Removal(1, 4, {"mean": fill}),
         classifier=baselines.WhiteBox(predict),
-        explainer=explainer,
+        explainer=Explainer.__new__(Explainer),  # without a model
         confidence=0.9,
         student=False,
         seed=0,
@@ -221,15 +220,15 @@ def task_of(explainer, images, predict, removal=None):
     )
 
 
-def test_of_the_ranks_of_two_maps_the_mean_is_taken(monkeypatch, trained_explainer):
+def test_of_the_ranks_of_two_maps_the_mean_is_taken(monkeypatch):
     monkeypatch.setattr(cae_methods, "cae", lambda task: np.asarray([[[-5.0, 0.0], [7.0, 7.5]]]))
     monkeypatch.setattr(methods, "_occlusion", lambda task: np.asarray([[[0.1, 0.1], [0.3, 0.2]]]))
-    task = task_of(trained_explainer, np.zeros((1, 2, 2, 3), np.float32), jnp.asarray)
+    task = task_of(np.zeros((1, 2, 2, 3), np.float32), jnp.asarray)
     found = methods.ATTRIBUTIONS["CAE + occlusion"].answer(task)
     np.testing.assert_allclose(found, [[[(1 + 1.5) / 8, (2 + 1.5) / 8], [(3 + 4) / 8, (4 + 3) / 8]]])
 
 
-def test_the_ceiling_is_searched_with_quick_fills_unless_there_is_no_other(monkeypatch, trained_explainer):
+def test_the_ceiling_is_searched_with_quick_fills_unless_there_is_no_other(monkeypatch):
     asked = []
 
     def search_order(predict, images, classes, *, fills, **cells):
@@ -264,7 +263,7 @@ def test_gaps_are_whole_cells_of_a_share_that_differs_and_of_one_fill_a_batch():
     assert seen == {0.0, 0.5}
 
 
-def test_maps_are_scored_by_the_truth_first_by_both_classifiers_and_once_more_blurred(trained_explainer):
+def test_maps_are_scored_by_the_truth_first_by_both_classifiers_and_once_more_blurred():
     def pixel(images):
         share = images[:, 2, 3, 0]
         return jnp.stack([1 - share, share], axis=-1)
@@ -274,7 +273,7 @@ def test_maps_are_scored_by_the_truth_first_by_both_classifiers_and_once_more_bl
     maps = np.zeros((1, 6, 6), np.float32)
     maps[0, 2, 2], maps[0, ::5, ::5] = 1.0, 0.05
     black, white = (metrics.mean_fill(np.asarray([value])) for value in (0.0, 1.0))
-    task = task_of(trained_explainer, images, pixel, metrics.Removal(1, 36, {"black": black, "white": white}))
+    task = task_of(images, pixel, metrics.Removal(1, 36, {"black": black, "white": white}))
     undecided = used_to_gaps.UsedToGaps(lambda images: jnp.full((len(images), 2), 0.5), 0.5, 0.5)
     truth = Truth(maps > 0.5, np.zeros((1, 2, 1, 6, 6, 1), np.uint8), np.zeros(1, bool))
     protocol = dataclasses.replace(read_protocol(bench_config("mnist")), road_shares=(5 / 36,))

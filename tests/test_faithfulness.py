@@ -159,6 +159,16 @@ def test_imputed_ramps_are_whole_again_and_nothing_else_changes(channels):
     np.testing.assert_array_equal(everything, np.zeros_like(ramp))
 
 
+def test_imputed_pixels_lie_between_those_that_are_left_however_long_others_in_the_batch_take():
+    draw, gone, shares, dark = jax.random.split(jax.random.key(2), 4)
+    images = jax.random.uniform(draw, (128, 28, 28, 1)) * (jax.random.uniform(dark, (128, 28, 28, 1)) > 0.8)
+    cells = jax.random.uniform(gone, (128, 14, 14)) < jax.random.uniform(shares, (128, 1, 1))
+    removed = metrics.spread_cells(cells, 2, 28, 28)
+    filled = np.asarray(jax.jit(metrics.linear_imputation)(images, removed))
+    assert filled.min() >= -1e-3
+    assert filled.max() <= 1 + 1e-3
+
+
 def test_blur_spreads_what_is_removed_and_keeps_flat_images():
     key = jax.random.key(0)
     flat = jnp.full((1, 8, 8, 3), 0.3)

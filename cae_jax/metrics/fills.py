@@ -29,6 +29,7 @@ class Removal(NamedTuple):
 Array = jax.Array | np.ndarray
 
 ROUNDS = 300  # conjugate gradient iterations, at most
+SOLVED = 1e-12  # squared residual of an image from which on it is solved
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
@@ -108,17 +109,18 @@ def linear_imputation(images: jax.Array, removed: jax.Array) -> jax.Array:
     start = (guess, residual, residual, total(jnp.square(residual)), jnp.asarray(0))
 
     def unsolved(state: tuple[jax.Array, ...]) -> jax.Array:
-        return (state[4] < ROUNDS) & (state[3].max() > 1e-12)
+        return (state[4] < ROUNDS) & (state[3].max() > SOLVED)
 
     def improve(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         values, residual, direction, square, rounds = state
         image = apply(direction)
         curvature = total(direction * image)
-        length = jnp.where(curvature > 0, square / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+        going = (square > SOLVED) & (curvature > 0)  # beyond its solution an image would be carried off by rounding
+        length = jnp.where(going, square / jnp.where(going, curvature, 1.0), 0.0)
         values, residual = values + length * direction, residual - length * image
         after = total(jnp.square(residual))
-        turn = jnp.where(square > 0, after / jnp.where(square > 0, square, 1.0), 0.0)
-        return values, residual, residual + turn * direction, after, rounds + 1
+        turn = jnp.where(going, after / jnp.where(going, square, 1.0), 0.0)
+        return values, residual, residual + turn * direction, jnp.where(going, after, 0.0), rounds + 1
 
     solved = jax.lax.while_loop(unsolved, improve, start)[0]
     anything_left = total(1.0 - inside) > 0
