@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cae_jax import baselines, metrics
+from cae_jax import Explainer, baselines, classifiers, metrics
 from cae_jax.cli import compare as program
-from cae_jax.comparison import methods, suite, tables
+from cae_jax.comparison import cae_methods, methods, suite, tables, used_to_gaps
 from cae_jax.comparison.methods import Method, Role
-from cae_jax.comparison.scores import Score
+from cae_jax.comparison.scores import AttributionScores, Score
 from cae_jax.comparison.suite import Result
 from cae_jax.comparison.task import Judge, Task, open_classifier
+from cae_jax.config.protocol import bench_config, read_protocol
+from cae_jax.data import Truth
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
@@ -88,14 +90,26 @@ def test_methods_are_scored_into_tables_and_a_page_and_done_ones_are_not_run_aga
     assert f"| individual code leakage (strongest of four probes) | {leakage:.3f} |" in text
     assert f"| the same, by the SVM | {metrics['swap_svm_rate']:.3f} |" in text
     summary = (tmp_path / "summary.md").read_text()
-    assert summary.splitlines()[0] == "| | AOPC ↑ | LeRF−MoRF ↑ | insertion ↑ | ROAD ↓ | seconds ↓ |"
+    assert summary.splitlines()[0] == (
+        "| | LeRF−MoRF ↑ | LeRF−MoRF, used to gaps ↑ | insertion ↑ | ROAD ↓ | ROAD, blurred ↓ | seconds ↓ |"
+    )
+    scores = {row["score"]: float(row["mean"]) for row in rows if row["method"] == "gradient"}
+    by_fill = [scores[f"LeRF−MoRF ({fill})"] for fill in ("mean", "blur")]
+    assert scores["LeRF−MoRF"] == pytest.approx(np.mean(by_fill))
+    facts = json.loads((tmp_path / "used_to_gaps" / "manifest.json").read_text())["facts"]
+    assert facts["seed"] == 3000
+    said = f"is right on {facts['accuracy']:.3f} of the whole test images, and gives {facts['agreement']:.3f} of them"
+    assert said in summary
+    assert said in text
     assert f"| individual code leakage (strongest of four probes) | {leakage:.3f} |" in summary
 
     def refuse(setting):
         raise AssertionError("run again")
 
     monkeypatch.setitem(methods.ATTRIBUTIONS, "gradient", Method(refuse))
-    assert compare(tmp_path, methods=CHEAP)[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(classifiers, "fit_classifier", refuse)
+        assert compare(tmp_path, methods=CHEAP)[0] == 0
     assert read(tmp_path) == rows
     assert compare(tmp_path, methods="gradient", **{"protocol.seed": "1"})[0] == 0
     assert read(tmp_path)[0]["error"] == "AssertionError: run again"  # another protocol is another comparison
@@ -145,7 +159,6 @@ def test_a_function_that_jax_traces_shows_gradients_but_no_layers(trained_explai
 
 
 def test_a_black_box_answers_itself_and_its_student_shows_the_rest(trained, tmp_path, digits, monkeypatch):
-    from cae_jax import Explainer
     from cae_jax.training import student
 
     monkeypatch.setattr(student, "STEPS", 30)
@@ -187,6 +200,94 @@ def test_what_a_student_stood_in_for_is_marked():
     }
 
 
+def task_of(images, predict, removal=None):
+    """A task of class 0, for methods and scores that look at these parts of it."""
+    classes, fill = np.zeros(len(images), np.int32), metrics.mean_fill(np.zeros(1))
+    return Task(
+        images=images,
+        classes=classes,
+        targets=classes,
+        train_images=images,
+        mean_colour=np.zeros(1, np.float32),
+        removal=removal or metrics.Removal(1, 4, {"mean": fill}),
+        classifier=baselines.WhiteBox(predict),
+        explainer=Explainer.__new__(Explainer),  # without a model
+        confidence=0.9,
+        student=False,
+        seed=0,
+        cae={},
+        attribution={},
+    )
+
+
+def test_of_the_ranks_of_two_maps_the_mean_is_taken(monkeypatch):
+    monkeypatch.setattr(cae_methods, "cae", lambda task: np.asarray([[[-5.0, 0.0], [7.0, 7.5]]]))
+    monkeypatch.setattr(methods, "_occlusion", lambda task: np.asarray([[[0.1, 0.1], [0.3, 0.2]]]))
+    task = task_of(np.zeros((1, 2, 2, 3), np.float32), jnp.asarray)
+    found = methods.ATTRIBUTIONS["CAE + occlusion"].answer(task)
+    np.testing.assert_allclose(found, [[[(1 + 1.5) / 8, (2 + 1.5) / 8], [(3 + 4) / 8, (4 + 3) / 8]]])
+
+
+def test_the_ceiling_is_searched_with_quick_fills_unless_there_is_no_other(monkeypatch):
+    asked = []
+
+    def search_order(predict, images, classes, *, fills, **cells):
+        asked.append((fills, cells))
+        return images[..., 0]
+
+    monkeypatch.setattr(metrics, "search_order", search_order)
+    fills = {"imputation": metrics.noisy_linear_imputation(), "mean": metrics.mean_fill(np.zeros(1))}
+    for allowed in (fills, {"imputation": fills["imputation"]}):
+        task = task_of(np.zeros((1, 2, 2, 1), np.float32), jnp.asarray, metrics.Removal(2, 4, allowed))
+        methods.ATTRIBUTIONS["ceiling: order found by search"].answer(task)
+    cells = {"patch": 2, "steps": 4}
+    assert asked == [([fills["mean"]], cells), ([fills["imputation"]], cells)]
+
+
+def test_gaps_are_whole_cells_of_a_share_that_differs_and_of_one_fill_a_batch():
+    removal = metrics.Removal(2, 4, {name: metrics.mean_fill(np.asarray([c])) for name, c in (("a", 0.0), ("b", 0.5))})
+    change = jax.jit(used_to_gaps.with_gaps(lambda key, images: images, removal))
+    seen = set()
+    for seed in range(8):
+        changed = np.asarray(change(jax.random.key(seed), jnp.ones((200, 5, 5, 1))))[..., 0]
+        (colour,) = set(np.unique(changed)) - {1.0}
+        seen.add(float(colour))
+        cells = changed[:, ::2, ::2] < 1
+        np.testing.assert_array_equal(changed < 1, np.repeat(np.repeat(cells, 2, 1), 2, 2)[:, :5, :5])
+        shares = cells.mean((1, 2))
+        assert shares.min() == 0
+        assert shares.max() == 1
+        assert shares.mean() == pytest.approx(0.5, abs=0.1)
+    assert seen == {0.0, 0.5}
+
+
+def test_maps_are_scored_by_the_truth_first_by_both_classifiers_and_once_more_blurred():
+    def pixel(images):
+        share = images[:, 2, 3, 0]
+        return jnp.stack([1 - share, share], axis=-1)
+
+    images = np.full((1, 6, 6, 1), 0.8, np.float32)
+    images[0, 2, 3] = 0.2  # the classifier sees class 0 here, and 1 in what the neighbours suggest
+    maps = np.zeros((1, 6, 6), np.float32)
+    maps[0, 2, 2], maps[0, ::5, ::5] = 1.0, 0.05
+    black, white = (metrics.mean_fill(np.asarray([value])) for value in (0.0, 1.0))
+    task = task_of(images, pixel, metrics.Removal(1, 36, {"black": black, "white": white}))
+    undecided = used_to_gaps.UsedToGaps(lambda images: jnp.full((len(images), 2), 0.5), 0.5, 0.5)
+    truth = Truth(maps > 0.5, np.zeros((1, 2, 1, 6, 6, 1), np.uint8), np.zeros(1, bool))
+    protocol = dataclasses.replace(read_protocol(bench_config("mnist")), road_shares=(5 / 36,))
+    scores = AttributionScores(task, Judge(protocol, task.classifier, None, undecided, truth))(maps)
+    assert next(iter(scores)) == tables.MAIN["attributions"][0] == "pointing game"
+    assert scores["pointing game"].values == 1
+    # The pixel is one of 31 that are 0: five places later in one order than in the other. Black adds 0.2 to the
+    # probability, white takes 0.8 away.
+    by_fill = [float(scores[f"LeRF−MoRF ({fill})"].values[0]) for fill in ("black", "white")]
+    assert by_fill == pytest.approx([0.2 * 5 / 37, -0.8 * 5 / 37], rel=1e-4)
+    assert scores["LeRF−MoRF"].values == pytest.approx(-0.3 * 5 / 37, rel=1e-4)
+    assert scores["LeRF−MoRF, used to gaps"].values == 0
+    assert scores["ROAD"].values == 1  # the strongest five are the one beside it and the corners
+    assert scores["ROAD, blurred"].values == 0  # the strongest one and its neighbours
+
+
 def test_methods_get_neither_the_oracle_nor_the_truth():
     seen = {field.name for field in dataclasses.fields(Task)}
     assert not seen & set(Judge._fields)
@@ -222,7 +323,7 @@ def test_every_method_answers_for_every_image(every_method, missing, kind):
     wanted = set(methods.KINDS[kind]) - missing
     assert {row["method"] for row in rows} == wanted
     assert {row["error"] for row in rows} == {""}
-    main = {row["method"]: row["images"] for row in rows if row["score"] in ("AOPC", "oracle")}
+    main = {row["method"]: row["images"] for row in rows if row["score"] in ("LeRF−MoRF", "oracle")}
     assert set(main.values()) == {"10"}
 
 

@@ -52,8 +52,6 @@ def test_the_right_map_loses_everything_at_once_and_the_wrong_one_at_the_end():
     np.testing.assert_allclose(metrics.aopc(right), 0.8)
     np.testing.assert_allclose(metrics.area_between(right, watch(corner, pointing_at(0, 0), order="lerf")), 0.6)
     np.testing.assert_allclose(metrics.area_under(right), 0.125)
-    np.testing.assert_allclose(metrics.probability_drop(right, 0.25), 1.0)
-    np.testing.assert_allclose(metrics.probability_drop(wrong, 0.75), 0.0)
     np.testing.assert_array_equal(watch(corner, pointing_at(0, 0), mode="insert"), [[0, 1, 1, 1, 1]])
 
 
@@ -84,6 +82,47 @@ def test_all_pixels_of_a_cell_go_together():
     found = watch(brightness, saliency, images, patch=2, steps=9)
     gone = images[0, 2:4, 2:4].sum()
     assert found[0, 1] == pytest.approx((images.sum() - gone) / 36, rel=1e-5)
+
+
+def test_several_classifiers_are_watched_as_each_by_itself():
+    saliency = np.random.default_rng(3).random((3, SIDE, SIDE))
+    both = watch(lambda images: np.stack([brightness(images), corner(images)], axis=1), saliency)
+    np.testing.assert_array_equal(both, [watch(brightness, saliency), watch(corner, saliency)])
+
+
+@pytest.mark.parametrize(("steps", "patch"), [(36, 1), (9, 1), (3, 2), (4, 4)])
+def test_a_search_finds_the_order_of_cells_that_count_by_themselves(steps, patch):
+    rng = np.random.default_rng(4)
+    weights = rng.permutation(SIDE**2).reshape(SIDE, SIDE).astype(np.float32)
+    images = np.stack([np.ones((SIDE, SIDE, 1)), rng.random((SIDE, SIDE, 1))])
+
+    def weighted(images):
+        share = (images[..., 0] * weights).sum((1, 2)) / weights.sum()
+        return jnp.stack([1 - share, share], axis=-1)
+
+    fills = [BLACK, metrics.mean_fill(np.asarray([0.25]))]
+    classes = np.asarray([1, 1])
+    found = metrics.search_order(weighted, images, classes, patch=patch, steps=steps, fills=fills)
+    # Cells count by themselves, so that the best order is that of what is lost with each, the mean over the fills.
+    lost = weights * (images[..., 0] - 0.125)
+    lost = np.pad(lost, ((0, 0), (0, -SIDE % patch), (0, -SIDE % patch)))
+    rows = lost.shape[1] // patch
+    lost = lost.reshape(2, rows, patch, rows, patch).sum((2, 4)).reshape(2, -1)
+    ranks = rank_cells(found, patch, 0).reshape(2, -1)
+    np.testing.assert_array_equal(ranks, np.argsort(np.argsort(-lost, axis=1), axis=1))
+    assert (found > 0).all()
+    assert (found.max((1, 2)) == 1).all()
+
+
+def test_a_search_sees_what_cells_do_together():
+    def either(images):
+        first, second, *_, last = jnp.moveaxis(images[..., 0].reshape(-1, 6), 1, 0)
+        share = 0.6 * jnp.maximum(first, last) + 0.1 * first + 0.2 * second
+        return jnp.stack([1 - share, share], axis=-1)
+
+    found = metrics.search_order(either, np.ones((1, 2, 3, 1)), np.ones(1, int), patch=1, steps=6, fills=[BLACK])
+    # The second stands first, then the first; without them the last counts most, which counts for nothing by itself.
+    np.testing.assert_array_equal(rank_cells(found, 1, 0), [[[1, 0, 5], [4, 3, 2]]])
 
 
 @pytest.mark.parametrize("mode", ["delete", "insert"])
@@ -118,6 +157,16 @@ def test_imputed_ramps_are_whole_again_and_nothing_else_changes(channels):
     np.testing.assert_array_equal(filled[1], ramp[1])
     everything = metrics.linear_imputation(jnp.asarray(ramp), jnp.ones((2, 9, 9), bool))
     np.testing.assert_array_equal(everything, np.zeros_like(ramp))
+
+
+def test_imputed_pixels_lie_between_those_that_are_left_however_long_others_in_the_batch_take():
+    draw, gone, shares, dark = jax.random.split(jax.random.key(2), 4)
+    images = jax.random.uniform(draw, (128, 28, 28, 1)) * (jax.random.uniform(dark, (128, 28, 28, 1)) > 0.8)
+    cells = jax.random.uniform(gone, (128, 14, 14)) < jax.random.uniform(shares, (128, 1, 1))
+    removed = metrics.spread_cells(cells, 2, 28, 28)
+    filled = np.asarray(jax.jit(metrics.linear_imputation)(images, removed))
+    assert filled.min() >= -1e-3
+    assert filled.max() <= 1 + 1e-3
 
 
 def test_blur_spreads_what_is_removed_and_keeps_flat_images():

@@ -48,7 +48,7 @@ def compare(options: argparse.Namespace, console) -> None:
     if not options.model:
         protocol.check_oracle(config.train)
         train(config.train, model, console)
-    setting = open_setting(config, model, console)
+    setting = open_setting(config, model, workdir, console)
     results = []
     for result in suite.run(setting, workdir / "methods", names, console):
         results.append(result)

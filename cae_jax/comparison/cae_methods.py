@@ -6,6 +6,7 @@ from cae_jax import baselines
 from cae_jax.comparison.task import Counterfactuals, Task
 from cae_jax.counterfactual import STRATEGIES, CodeTable, nearest_classes
 from cae_jax.explaining import Aim, Explainer, ExplainOptions, attribute
+from cae_jax.options import TYPICAL, Confidence
 from cae_jax.parallel.rows import take
 
 DIVERSE = 3
@@ -59,8 +60,8 @@ def random_direction(task: Task) -> Counterfactuals:
     return Counterfactuals(moved, base, np.full(len(moved), np.nan))
 
 
-def _counterfactuals(task: Task, residual: bool, diverse: bool) -> Counterfactuals:
-    changed = {"confidence": task.confidence, "saliency": "reconstruction", "residual": residual}
+def _counterfactuals(task: Task, confidence: Confidence, residual: bool, diverse: bool) -> Counterfactuals:
+    changed = {"confidence": confidence, "saliency": "reconstruction", "residual": residual}
     asked = task.cae | changed
     found = task.explainer.explain(task.images, task.targets, **asked)
     several = None
@@ -73,12 +74,17 @@ def _counterfactuals(task: Task, residual: bool, diverse: bool) -> Counterfactua
 
 def cae_counterfactuals(task: Task) -> Counterfactuals:
     """CAE's counterfactuals: the image at which the target becomes confident, or the path's end if it never does."""
-    return _counterfactuals(task, residual=False, diverse=True)
+    return _counterfactuals(task, task.confidence, residual=False, diverse=True)
+
+
+def cae_typical_counterfactuals(task: Task) -> Counterfactuals:
+    """CAE's counterfactuals by default: where the classifier is as sure of the target as of its typical images."""
+    return _counterfactuals(task, TYPICAL, residual=False, diverse=False)
 
 
 def cae_residual_counterfactuals(task: Task) -> Counterfactuals:
     """CAE's counterfactuals, with the exemplar itself kept wherever the class code changes nothing."""
-    return _counterfactuals(task, residual=True, diverse=False)
+    return _counterfactuals(task, task.confidence, residual=True, diverse=False)
 
 
 def _reference_codes(

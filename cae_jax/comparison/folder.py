@@ -16,7 +16,8 @@ from cae_jax.workdir.files import write_whole
 
 INTROS = {
     "attributions": "Which pixels made the classifier answer as it did? Cells of pixels are removed in the order of "
-    "the map, most or least relevant first, and the answer's probability is watched.",
+    "the map, most or least relevant first, and the answer's probability is watched; also that by a classifier "
+    "which is used to missing cells. The ceiling is an order that was found on these very probabilities.",
     "counterfactuals": "What would the image look like in another class? Each image has the same target for all "
     "methods; two judges that no method has seen, an oracle and an SVM, say whether it is of that class.",
 }
@@ -31,6 +32,16 @@ MODEL = {
     "individual_code_leakage_chance": "leakage at chance",
 }
 """Scores of the model itself, on the whole test split, by key of `metrics.json`."""
+
+
+def _gaps_line(setting: Setting) -> str:
+    """How good the classifiers are that the curves are of."""
+    gaps, accuracy = setting.judge.used_to_gaps, setting.task.explainer.classifier.facts.get("accuracy")
+    explained = "" if accuracy is None else f" The one that is explained is right on {accuracy:.3f}."
+    return (
+        f"The classifier that is used to gaps is right on {gaps.accuracy:.3f} of the whole test images, and gives "
+        f"{gaps.agreement:.3f} of them the class that the explained one gives.{explained}"
+    )
 
 
 def _model_table(setting: Setting) -> str:
@@ -76,6 +87,7 @@ def short_tables(setting: Setting, results: Sequence[Result]) -> str:
         if rows:
             found = [x for x in tables.differences(rows, seed, resamples) if x.score in only]
             parts += [tables.markdown(rows, seed, resamples, only), tables.differences_markdown(found)]
+            parts += [_gaps_line(setting)] if kind == "attributions" else []
     if setting.model_scores:
         parts.append(_model_table(setting))
     return "\n\n".join(parts)
@@ -100,6 +112,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
             found = tables.differences(rows, seed, resamples)
             whole += [f"## {kind.capitalize()}", tables.markdown(rows, seed, resamples)]
             whole += [tables.differences_markdown(found)] if found else []
+            whole += [_gaps_line(setting)] if kind == "attributions" else []
     if setting.model_scores:
         whole += ["## Disentanglement", _model_table(setting)]
     write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
@@ -111,6 +124,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         "split": protocol.split,
         "images": str(len(setting.task.images)),
         "classifier": "of unknown accuracy" if accuracy is None else f"{accuracy:.3f} accurate on test",
+        "classifier used to gaps": f"{setting.judge.used_to_gaps.accuracy:.3f} accurate on test",
         "patch": f"{protocol.patch} pixels, in {protocol.steps} steps",
         "seed": str(seed),
     }

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
-from cae_jax import baselines
+from cae_jax import baselines, metrics
 from cae_jax.comparison import cae_methods
 from cae_jax.comparison.task import Counterfactuals, Task
 
@@ -18,6 +19,7 @@ class Role(enum.Enum):
     VARIANT = "another way to ask CAE, compared with nobody"
     BASELINE = "another method"
     CONTROL = "knows nothing of the classifier's decision"
+    CEILING = "knows how it is scored, compared with nobody"
 
 
 class Method(NamedTuple):
@@ -49,6 +51,21 @@ def _occlusion(task: Task) -> np.ndarray:
     return baselines.occlusion(*_explained(task), fill=task.mean_colour, **sizes)
 
 
+def _cae_and_occlusion(task: Task) -> np.ndarray:
+    """The mean of the ranks of a pixel in CAE's map and in that of occlusion, in [0, 1]."""
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (cae_methods.cae(task), _occlusion(task))]
+    return (np.mean(ranks, axis=0) / ranks[0].shape[1]).reshape(task.images.shape[:3])
+
+
+def _searched(task: Task) -> np.ndarray:
+    """The order that a search finds on the answers that are scored; imputation is slow, and left out if it can be."""
+    patch, steps, fills = task.removal
+    quick = [fill for name, fill in fills.items() if name != "imputation"] or list(fills.values())
+    return metrics.search_order(
+        task.classifier.predict, task.images, task.classes, patch=patch, steps=steps, fills=quick
+    )
+
+
 def _randomised_classifier(task: Task) -> np.ndarray:
     return baselines.integrated_gradients(task.classifier.redrawn(task.seed), task.images, task.classes)
 
@@ -57,6 +74,7 @@ ATTRIBUTIONS: dict[str, Method] = {
     "CAE": Method(cae_methods.cae, Role.OURS),
     "CAE change": Method(cae_methods.cae_change, Role.VARIANT),
     "CAE as published": Method(cae_methods.cae_published, Role.VARIANT),
+    "CAE + occlusion": Method(_cae_and_occlusion, Role.VARIANT),
     "gradient": Method(lambda task: baselines.gradient(*_explained(task)), inside=True),
     "input × gradient": Method(lambda task: baselines.input_times_gradient(*_explained(task)), inside=True),
     "SmoothGrad": Method(lambda task: baselines.smooth_grad(*_explained(task), seed=task.seed), inside=True),
@@ -73,6 +91,7 @@ ATTRIBUTIONS: dict[str, Method] = {
     "control: reconstruction error": Method(cae_methods.reconstruction_error, Role.CONTROL),
     "control: random code direction": Method(cae_methods.random_direction_maps, Role.CONTROL),
     "control: randomised classifier": Method(_randomised_classifier, Role.CONTROL, inside=True),
+    "ceiling: order found by search": Method(_searched, Role.CEILING),
 }
 
 
@@ -99,6 +118,7 @@ def _autoencoder_shift(task: Task) -> Counterfactuals:
 
 COUNTERFACTUALS: dict[str, Method] = {
     "CAE": Method(cae_methods.cae_counterfactuals, Role.OURS),
+    "CAE, typical": Method(cae_methods.cae_typical_counterfactuals, Role.VARIANT),
     "CAE with residual": Method(cae_methods.cae_residual_counterfactuals, Role.VARIANT),
     "nearest unlike neighbour": Method(_nearest_unlike),
     "pixel search (Wachter)": Method(_pixel_search, inside=True),

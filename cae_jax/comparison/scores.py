@@ -1,21 +1,21 @@
 """Scores of a method's results: one value an image, for confidence intervals and paired differences."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
 from cae_jax import metrics
 from cae_jax.comparison.task import Counterfactuals, Judge, Task
-from cae_jax.config.protocol import Protocol
 from cae_jax.data.phantom import mask_of_mark
 from cae_jax.parallel.batching import map_batches
 
 REAL = 2000  # training images that KID compares counterfactuals with
+SMOOTHING = 1.0  # width, in pixels, of the Gaussian that maps are blurred with for the control of ROAD
 
 
 class Score(NamedTuple):
@@ -40,58 +40,70 @@ def lower(values: npt.ArrayLike) -> Score:
     return Score(np.asarray(values, np.float64), lower_is_better=True)
 
 
-def _fills(protocol: Protocol, task: Task) -> dict[str, metrics.Fill]:
-    makers: dict[str, Callable[[], metrics.Fill]] = {
-        "mean": lambda: metrics.mean_fill(task.mean_colour),
-        "blur": lambda: metrics.blur_fill(protocol.blur),
-        "imputation": lambda: metrics.noisy_linear_imputation(),
-    }
-    return {name: makers[name]() for name in protocol.fills}
-
-
 class AttributionScores:
-    """Scores saliency maps; the functions are compiled once for all methods."""
+    """Scores saliency maps; the functions are compiled once for all methods. Where the truth is known, it leads."""
 
     def __init__(self, task: Task, judge: Judge):
         self._task, self._judge = task, judge
-        protocol = judge.protocol
-        self._asked = task.classifier.predict, task.images, task.classes
-        shape = {"patch": protocol.patch, "steps": protocol.steps, "seed": protocol.seed}
-        self._curves = {
-            name: functools.partial(metrics.perturbation_curves, *self._asked, fill=fill, **shape)
-            for name, fill in _fills(protocol, task).items()
-        }
+
+    def _both(self, images: jax.Array) -> jax.Array:
+        """Probabilities by the explained classifier and by the one that is used to missing cells, `[batch, 2, K]`."""
+        return jnp.stack([self._task.classifier.predict(images), self._judge.used_to_gaps.predict(images)], axis=1)
 
     def __call__(self, maps: np.ndarray) -> dict[str, Score]:
         """Returns the scores of saliency maps `[N, height, width]`, by name."""
-        protocol, truth = self._judge.protocol, self._judge.truth
-        scores: dict[str, Score] = {}
-        for number, (name, curves) in enumerate(self._curves.items()):
-            suffix = f" ({name})" if number else ""
-            first, last = (curves(maps, order=order) for order in ("morf", "lerf"))
-            scores |= {
-                f"AOPC{suffix}": _higher(metrics.aopc(first)),
-                f"LeRF−MoRF{suffix}": _higher(metrics.area_between(first, last)),
-                f"deletion{suffix}": lower(metrics.area_under(first)),
-            }
-            if not number:
-                scores |= {
-                    "insertion": _higher(metrics.area_under(curves(maps, order="morf", mode="insert"))),
-                    "drop at 20 %": _higher(metrics.probability_drop(first, 0.2)),
-                }
-        hits = metrics.road(*self._asked, maps, shares=protocol.road_shares, seed=protocol.seed)
-        scores["ROAD"] = lower(hits.mean(-1))
-        if truth is not None:
-            scores |= {
-                "pointing game": _higher(metrics.pointing_game(maps, truth.masks)),
-                "rank accuracy": _higher(metrics.relevance_rank_accuracy(maps, truth.masks)),
-                "mass accuracy": _higher(metrics.relevance_mass_accuracy(maps, truth.masks)),
-                "IoU": _higher(metrics.top_k_iou(maps, truth.masks)),
-                "Dice": _higher(metrics.top_k_dice(maps, truth.masks)),
-            }
-            if truth.planted.any():
-                mark = mask_of_mark(maps.shape[1])[None] & truth.planted[:, None, None]
-                scores["mass on the mark"] = _higher(metrics.relevance_mass_accuracy(maps, mark))
+        return self._localised(maps) | self._removed(maps) | self._road(maps)
+
+    def _removed(self, maps: np.ndarray) -> dict[str, Score]:
+        """Scores of curves, as means over the fills and by each of them."""
+        task, (patch, steps, fills) = self._task, self._task.removal
+        watch = functools.partial(
+            metrics.perturbation_curves,
+            images=task.images,
+            classes=task.classes,
+            saliency=maps,
+            patch=patch,
+            steps=steps,
+            seed=self._judge.protocol.seed,
+        )
+        areas, drops = [], []
+        for fill in fills.values():
+            first, last = (watch(self._both, fill=fill, order=order) for order in ("morf", "lerf"))
+            areas.append(metrics.area_between(first, last))
+            drops.append(metrics.aopc(first[0]))
+        plain, used = np.mean(areas, axis=0)
+        inserted = watch(task.classifier.predict, fill=next(iter(fills.values())), mode="insert")
+        return {
+            "LeRF−MoRF": _higher(plain),
+            "LeRF−MoRF, used to gaps": _higher(used),
+            **{f"LeRF−MoRF ({name})": _higher(area[0]) for name, area in zip(fills, areas, strict=True)},
+            **{f"AOPC ({name})": _higher(drop) for name, drop in zip(fills, drops, strict=True)},
+            "insertion": _higher(metrics.area_under(inserted)),
+        }
+
+    def _road(self, maps: np.ndarray) -> dict[str, Score]:
+        task, protocol = self._task, self._judge.protocol
+        smooth = gaussian_filter(maps, (0, SMOOTHING, SMOOTHING), mode="nearest")
+        ask = functools.partial(metrics.road, task.classifier.predict, task.images, task.classes)
+        scores = {}
+        for name, some in (("ROAD", maps), ("ROAD, blurred", smooth)):
+            scores[name] = lower(ask(some, shares=protocol.road_shares, seed=protocol.seed).mean(-1))
+        return scores
+
+    def _localised(self, maps: np.ndarray) -> dict[str, Score]:
+        truth = self._judge.truth
+        if truth is None:
+            return {}
+        scores = {
+            "pointing game": _higher(metrics.pointing_game(maps, truth.masks)),
+            "rank accuracy": _higher(metrics.relevance_rank_accuracy(maps, truth.masks)),
+            "mass accuracy": _higher(metrics.relevance_mass_accuracy(maps, truth.masks)),
+            "IoU": _higher(metrics.top_k_iou(maps, truth.masks)),
+            "Dice": _higher(metrics.top_k_dice(maps, truth.masks)),
+        }
+        if truth.planted.any():
+            mark = mask_of_mark(maps.shape[1])[None] & truth.planted[:, None, None]
+            scores["mass on the mark"] = _higher(metrics.relevance_mass_accuracy(maps, mark))
         return scores
 
 
@@ -108,7 +120,7 @@ class CounterfactualScores:
 
     def __call__(self, found: Counterfactuals) -> dict[str, Score]:
         """Returns the scores of counterfactuals, by name; each KID is a single value of all images together."""
-        task, (protocol, judge, svm, truth) = self._task, self._judge
+        task, (protocol, judge, svm, _, truth) = self._task, self._judge
         images, targets = np.asarray(found.images, np.float32), task.targets
         answers, oracle = task.explainer.predict(images), map_batches(judge.predict, images)
         rows = np.arange(len(images))

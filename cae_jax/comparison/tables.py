@@ -15,18 +15,19 @@ from cae_jax.comparison.suite import Result
 
 MAIN = {
     "attributions": (
-        "AOPC",
-        "LeRF−MoRF",
-        "insertion",
-        "ROAD",
         "pointing game",
         "IoU",
         "mass on the mark",
+        "LeRF−MoRF",
+        "LeRF−MoRF, used to gaps",
+        "insertion",
+        "ROAD",
+        "ROAD, blurred",
         "seconds",
     ),
     "counterfactuals": ("validity", "oracle", "SVM", "L1", "sparsity", "COUT", "truth L1", "KID", "seconds"),
 }
-"""Columns of the short tables; the CSV has all."""
+"""Columns of the short tables, those of the truth first where it is known; the CSV has all."""
 
 
 class Cell(NamedTuple):

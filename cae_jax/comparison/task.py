@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from cae_jax import classifiers
+from cae_jax import classifiers, metrics
 from cae_jax.baselines import WhiteBox, randomise
+from cae_jax.comparison.used_to_gaps import UsedToGaps, open_used_to_gaps
 from cae_jax.config.protocol import Protocol, check_oracle, read_protocol
 from cae_jax.config.reading import Config
 from cae_jax.data import Truth, true_answers
@@ -34,6 +35,9 @@ class Task:
         images: exemplars, `[N, height, width, channels]` float32 in [0, 1].
         classes: classifier's class of each image, `[N]`, which attributions explain.
         targets: target class of each counterfactual, `[N]`: a random other class.
+        train_images: training images, `[M, height, width, channels]` float32 in [0, 1].
+        mean_colour: mean colour of the training images, `[channels]` in [0, 1].
+        removal: how cells are removed when maps are scored.
         classifier: classifier that is explained.
         explainer: explainer of the CAE that was trained for the classifier.
         confidence: probability that a counterfactual's target must reach.
@@ -46,6 +50,9 @@ class Task:
     images: np.ndarray
     classes: np.ndarray
     targets: np.ndarray
+    train_images: np.ndarray
+    mean_colour: np.ndarray
+    removal: metrics.Removal
     classifier: WhiteBox
     explainer: Explainer
     confidence: float
@@ -53,17 +60,6 @@ class Task:
     seed: int
     cae: dict[str, Any]
     attribution: dict[str, Any]
-
-    @functools.cached_property
-    def train_images(self) -> np.ndarray:
-        """The training images, `[M, height, width, channels]` float32 in [0, 1]."""
-        source = self.explainer.dataset.train
-        return np.asarray(to_unit(source.take(np.arange(len(source)))))
-
-    @functools.cached_property
-    def mean_colour(self) -> np.ndarray:
-        """Mean colour of the training images, `[channels]` in [0, 1]."""
-        return self.train_images.mean((0, 1, 2))
 
     @functools.cached_property
     def reconstructions(self) -> np.ndarray:
@@ -79,12 +75,14 @@ class Judge(NamedTuple):
         protocol: settings of the scores.
         oracle: oracle, an independent classifier.
         svm: second judge, images to classes; None if the run left it out.
+        used_to_gaps: classifier that is used to missing cells.
         truth: true masks, counterfactuals and planted shortcuts; None if the data set does not have them.
     """
 
     protocol: Protocol
     oracle: WhiteBox
     svm: classifiers.Classify | None
+    used_to_gaps: UsedToGaps
     truth: Truth | None
 
 
@@ -172,12 +170,22 @@ def open_classifier(explainer: Explainer, workdir: pathlib.Path, console: Consol
     return WhiteBox(jax.jit(loaded.predict), lambda images: jnp.log(jnp.maximum(loaded.predict(images), least)))
 
 
-def open_setting(config: Config, workdir: pathlib.Path, console: Console) -> Setting:
+def _removal(protocol: Protocol, mean_colour: np.ndarray) -> metrics.Removal:
+    makers: dict[str, Callable[[], metrics.Fill]] = {
+        "mean": lambda: metrics.mean_fill(mean_colour),
+        "blur": lambda: metrics.blur_fill(protocol.blur),
+        "imputation": metrics.noisy_linear_imputation,
+    }
+    return metrics.Removal(protocol.patch, protocol.steps, {name: makers[name]() for name in protocol.fills})
+
+
+def open_setting(config: Config, workdir: pathlib.Path, folder: pathlib.Path, console: Console) -> Setting:
     """Opens a trained run and draws the images and targets of a comparison.
 
     Args:
         config: config of the comparison.
         workdir: folder of the trained run.
+        folder: folder of the comparison, which the classifier that is used to missing cells is kept in.
         console: console for messages and progress.
 
     Raises:
@@ -194,10 +202,17 @@ def open_setting(config: Config, workdir: pathlib.Path, console: Console) -> Set
     rows = np.sort(rng.permutation(len(source))[: protocol.images])
     images = np.asarray(to_unit(source.take(rows)))
     answers = explainer.predict(images).argmax(-1).astype(np.int32)
+    train = explainer.dataset.train
+    train_images = np.asarray(to_unit(train.take(np.arange(len(train)))))
+    mean_colour = train_images.mean((0, 1, 2))
+    removal = _removal(protocol, mean_colour)
     task = Task(
         images=images,
         classes=answers,
         targets=((answers + rng.integers(1, classes, len(rows))) % classes).astype(np.int32),
+        train_images=train_images,
+        mean_colour=mean_colour,
+        removal=removal,
         classifier=open_classifier(explainer, workdir, console),
         explainer=explainer,
         confidence=protocol.confidence,
@@ -209,7 +224,8 @@ def open_setting(config: Config, workdir: pathlib.Path, console: Console) -> Set
     truth = true_answers(data, protocol.split, rows) if data.startswith("phantom/") else None
     oracle = load_oracle(workdir)
     own = explainer.record.config
-    svm = classifiers.svm_judge(explainer.dataset.train, own.evaluation.svm_images, own.seed)
-    judge = Judge(protocol, _own(oracle.params, oracle.facts), svm, truth)
+    svm = classifiers.svm_judge(train, own.evaluation.svm_images, own.seed)
+    gaps = open_used_to_gaps(explainer, workdir, folder, protocol, removal, console)
+    judge = Judge(protocol, _own(oracle.params, oracle.facts), svm, gaps, truth)
     scored = workdir / "metrics.json"
     return Setting(task, judge, rows, json.loads(scored.read_text()) if scored.exists() else {})

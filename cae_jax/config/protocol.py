@@ -25,7 +25,7 @@ class Protocol:
         seed: seed of the draw, of targets, of random methods and of the intervals.
         patch: side, in pixels, of the cells that are removed or inserted together.
         steps: number of steps in which all cells are removed.
-        fills: fills that replace removed cells; the first is the one that the main columns are of.
+        fills: fills that replace removed cells; the main score is the mean over them, insertion is by the first.
         blur: width of the Gaussian of the fill 'blur', in pixels.
         road_shares: shares of the pixels that are removed for ROAD.
         confidence: probability of the target class that a counterfactual must reach.

@@ -10,8 +10,16 @@ from cae_jax.metrics.counterfactual_images import (
     structural_similarity,
     validity,
 )
-from cae_jax.metrics.faithfulness import aopc, area_between, area_under, perturbation_curves, probability_drop, road
-from cae_jax.metrics.fills import Fill, blur_fill, linear_imputation, mean_fill, noisy_linear_imputation
+from cae_jax.metrics.faithfulness import aopc, area_between, area_under, perturbation_curves, road
+from cae_jax.metrics.fills import (
+    Fill,
+    Removal,
+    blur_fill,
+    linear_imputation,
+    mean_fill,
+    noisy_linear_imputation,
+    spread_cells,
+)
 from cae_jax.metrics.intervals import bootstrap_interval, paired_difference
 from cae_jax.metrics.kernel_distance import kid, kid_floor, kid_to_classes
 from cae_jax.metrics.leakage import individual_code_leakage
@@ -22,6 +30,7 @@ from cae_jax.metrics.localisation import (
     top_k_dice,
     top_k_iou,
 )
+from cae_jax.metrics.order_search import search_order
 from cae_jax.metrics.probes import (
     convolutional_probe_accuracy,
     knn_accuracy,
@@ -36,6 +45,7 @@ from cae_jax.metrics.verdict import collapse_reason, find_fault, say_progress, v
 __all__ = [
     "BalancedRate",
     "Fill",
+    "Removal",
     "aopc",
     "area_between",
     "area_under",
@@ -66,12 +76,13 @@ __all__ = [
     "paired_difference",
     "perturbation_curves",
     "pointing_game",
-    "probability_drop",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "road",
     "say_progress",
+    "search_order",
     "sparsity",
+    "spread_cells",
     "structural_similarity",
     "top_k_dice",
     "top_k_iou",

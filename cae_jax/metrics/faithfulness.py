@@ -4,10 +4,9 @@ import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.metrics.fills import Fill, noisy_linear_imputation
+from cae_jax.metrics.fills import Fill, noisy_linear_imputation, spread_cells
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
@@ -66,7 +65,8 @@ def perturbation_curves(
     """Curves of a class's probability while cells of pixels are removed from an image, or put back, in a map's order.
 
     Args:
-        predict: function from images to probabilities.
+        predict: function from images to probabilities `[batch, K]`; or to those of M classifiers, `[batch, M, K]`,
+            for which images are filled once.
         images: `[N, height, width, C]` in [0, 1].
         classes: class of each image whose probability is followed, `[N]`.
         saliency: saliency maps, `[N, height, width]`; higher is more relevant.
@@ -78,8 +78,8 @@ def perturbation_curves(
         seed: seed of the tie-breaking between cells, and of the fill's noise.
 
     Returns:
-        Probabilities `[N, steps + 1]` in [0, 1]. For 'delete', step 0 is the untouched image, and nothing is left of it
-        at the last step; for 'insert' it is the other way round.
+        Probabilities `[N, steps + 1]` in [0, 1]; of M classifiers, `[M, N, steps + 1]`. For 'delete', step 0 is the
+        untouched image, and nothing is left of it at the last step; for 'insert' it is the other way round.
 
     Raises:
         ValueError: if shapes do not go together, a map is not finite, or `order` or `mode` does not exist.
@@ -96,15 +96,16 @@ def perturbation_curves(
     def watch(images: np.ndarray, classes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         filled = (_filled(fill, patch, mode == "insert", limit, key, images, ranks) for limit in limits)
         answers = (np.asarray(predict(images)) for images in filled)
-        return np.stack([np.take_along_axis(a, classes[:, None], axis=-1)[:, 0] for a in answers], axis=1)
+        return np.stack([a[np.arange(len(a)), ..., classes] for a in answers], axis=-1)
 
-    return map_batches(
+    curves = map_batches(
         watch,
         images,
         np.asarray(classes, np.int32),
         ranks.astype(np.int32),
         batch_size=min(BATCH, len(images)),
     )
+    return np.moveaxis(curves, 0, -2)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -112,8 +113,7 @@ def _filled(
     fill: Fill, patch: int, insert: bool, limit: jax.Array, key: jax.Array, images: jax.Array, ranks: jax.Array
 ) -> jax.Array:
     """The images without the first `limit` cells or, if `insert`, with nothing but them."""
-    height, width = images.shape[1:3]
-    place = jnp.repeat(jnp.repeat(ranks, patch, axis=1), patch, axis=2)[:, :height, :width]
+    place = spread_cells(ranks, patch, *images.shape[1:3])
     return fill(images, place >= limit if insert else place < limit, jax.random.fold_in(key, limit))
 
 
@@ -146,16 +146,6 @@ def area_under(curves: np.ndarray) -> np.ndarray:
     For deletion curves lower is better, for insertion curves higher (Petsiuk et al. 2018, arXiv 1806.07421).
     """
     return np.trapezoid(curves, dx=1.0 / (curves.shape[1] - 1), axis=-1)
-
-
-def probability_drop(curves: np.ndarray, share: float) -> np.ndarray:
-    """Drop of the probability once a share of the cells is removed, `[N]` in [-1, 1]; higher is better.
-
-    Args:
-        curves: deletion curves in the order 'morf', `[N, L + 1]`.
-        share: share of the cells, in [0, 1]; the nearest step is taken.
-    """
-    return curves[:, 0] - curves[:, round(share * (curves.shape[1] - 1))]
 
 
 def road(

@@ -1,6 +1,7 @@
 """Fills: what replaces removed pixels when a saliency map is tested by removing what it marks as relevant."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,41 @@ Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Takes images `[N, height, width, C]`, a mask of removed pixels, bool `[N, height, width]`, and a PRNG key; returns
 the images with those pixels replaced."""
 
+
+class Removal(NamedTuple):
+    """How parts of images are removed.
+
+    Attributes:
+        patch: side, in pixels, of the cells that are removed together.
+        steps: number of steps in which all cells are removed.
+        fills: fills that replace removed cells, by name.
+    """
+
+    patch: int
+    steps: int
+    fills: dict[str, Fill]
+
+
+Array = jax.Array | np.ndarray
+
 ROUNDS = 300  # conjugate gradient iterations, at most
+SOLVED = 1e-12  # squared residual of an image from which on it is solved
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+
+
+def spread_cells(cells: Array, patch: int, height: int, width: int) -> jax.Array:
+    """Spreads values of square cells over their pixels.
+
+    Args:
+        cells: values, `[N, rows, columns]`.
+        patch: side of a cell in pixels; cells at the bottom and right edges may be smaller.
+        height: height of the images.
+        width: width of the images.
+
+    Returns:
+        `[N, height, width]`.
+    """
+    return jnp.repeat(jnp.repeat(cells, patch, axis=1), patch, axis=2)[:, :height, :width]
 
 
 def mean_fill(colour: np.ndarray) -> Fill:
@@ -75,17 +109,18 @@ def linear_imputation(images: jax.Array, removed: jax.Array) -> jax.Array:
     start = (guess, residual, residual, total(jnp.square(residual)), jnp.asarray(0))
 
     def unsolved(state: tuple[jax.Array, ...]) -> jax.Array:
-        return (state[4] < ROUNDS) & (state[3].max() > 1e-12)
+        return (state[4] < ROUNDS) & (state[3].max() > SOLVED)
 
     def improve(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         values, residual, direction, square, rounds = state
         image = apply(direction)
         curvature = total(direction * image)
-        length = jnp.where(curvature > 0, square / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+        going = (square > SOLVED) & (curvature > 0)  # beyond its solution an image would be carried off by rounding
+        length = jnp.where(going, square / jnp.where(going, curvature, 1.0), 0.0)
         values, residual = values + length * direction, residual - length * image
         after = total(jnp.square(residual))
-        turn = jnp.where(square > 0, after / jnp.where(square > 0, square, 1.0), 0.0)
-        return values, residual, residual + turn * direction, after, rounds + 1
+        turn = jnp.where(going, after / jnp.where(going, square, 1.0), 0.0)
+        return values, residual, residual + turn * direction, jnp.where(going, after, 0.0), rounds + 1
 
     solved = jax.lax.while_loop(unsolved, improve, start)[0]
     anything_left = total(1.0 - inside) > 0
