@@ -1,5 +1,6 @@
 """The structure loss: how unlike images are in what varies from place to place."""
 
+import chex
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def structure_loss(
     window = min(WINDOW, min(height, width) - 1 + min(height, width) % 2)
     rows, columns = _windows(height, window), _windows(width, window)
 
-    def means(x: jax.Array) -> jax.Array:
+    def means(x: chex.Array) -> jax.Array:
         along_columns = jnp.einsum("ih,bhwc->biwc", rows, x, precision="highest")
         return jnp.einsum("jw,biwc->bijc", columns, along_columns, precision="highest")
 
