@@ -118,7 +118,7 @@ def _autoencoder_shift(task: Task) -> Counterfactuals:
 
 COUNTERFACTUALS: dict[str, Method] = {
     "CAE": Method(cae_methods.cae_counterfactuals, Role.OURS),
-    "CAE, typical": Method(cae_methods.cae_typical_counterfactuals, Role.VARIANT),
+    "CAE typical": Method(cae_methods.cae_typical_counterfactuals, Role.VARIANT),
     "CAE with residual": Method(cae_methods.cae_residual_counterfactuals, Role.VARIANT),
     "nearest unlike neighbour": Method(_nearest_unlike),
     "pixel search (Wachter)": Method(_pixel_search, inside=True),

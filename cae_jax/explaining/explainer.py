@@ -139,7 +139,7 @@ class Explainer:
                 no such repository, a private one is made.
 
         Returns:
-            The address of what was uploaded, `hf://OWNER/NAME@COMMIT`; '' if nothing was.
+            What `load` takes to load what was uploaded, by its commit; '' if nothing was.
 
         Raises:
             InputError: if the folder is not empty or cannot be written to, if the classifier was passed as a function,

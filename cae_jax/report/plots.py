@@ -5,6 +5,8 @@ The dark form follows the browser's preference, by style sheets: bokeh takes col
 variables. What it does not take from them, such as the colour of a line, must be seen on light and on dark.
 """
 
+import numpy as np
+
 PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#8866dd", "#ee8866", "#44bb99"
 )  # fmt: skip
@@ -54,17 +56,17 @@ REPAINT = """matchMedia("(prefers-color-scheme: dark)").addEventListener("change
 """A script for when the preference changes: style sheets follow at once, and plots when they are painted again."""
 
 
-def class_colour(number: int) -> str:
+def class_colour(number: int | np.integer) -> str:
     """The colour of a class, the same in all pages; beyond ten classes, colours repeat."""
     return PALETTE[number % len(PALETTE)]
 
 
-def class_shape(number: int) -> str:
+def class_shape(number: int | np.integer) -> str:
     """Bokeh's name of the shape of a class's points, the same in all pages; beyond eleven classes, shapes repeat."""
     return list(SHAPES)[number % len(SHAPES)]
 
 
-def class_mark(number: int) -> str:
+def class_mark(number: int | np.integer) -> str:
     """A class's point as SVG, for legends in HTML."""
     colour, outline = class_colour(number), SHAPES[class_shape(number)]
     return (
