@@ -24,7 +24,7 @@ CACHES = pathlib.Path(__file__).parents[1] / ".pytest_cache"
 os.environ["XDG_CACHE_HOME"] = str(CACHES)  # where programs keep what they compile: beside what tests do
 os.environ["TFDS_DATA_DIR"] = str(CACHES / "data")  # and where they prepare data sets
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS"] = "1"  # weights are arguments of what is compiled, no part of it
+os.environ.setdefault("JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS", "1")  # weights are arguments of programs, no part of them
 os.environ["NUMBA_DISABLE_JIT"] = "1"  # of shap: for a few small images, it compiles a hundred times as long as it runs
 os.environ["OMP_NUM_THREADS"] = "1"  # of scikit-learn: on cores that other tests use, threads spin for each other
 

@@ -28,7 +28,7 @@ def start_two(workdir):
         port = free.getsockname()[1]
     two_devices = "--xla_force_host_platform_device_count=2"
     environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parent}", "XLA_FLAGS": two_devices}
-    del environment["JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS"]  # weights would have to be on both devices
+    environment["JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS"] = "0"  # else weights would have to be on both devices
     return [
         subprocess.Popen(
             [sys.executable, HERE / "process_run.py", f"localhost:{port},2,{index}", workdir],
