@@ -21,7 +21,7 @@ from cae_jax.images import to_unit
 from cae_jax.metrics import l1_distance
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Ending, Explanation
-from cae_jax.workdir.classifier_store import load_oracle
+from cae_jax.workdir.classifier_store import LoadedClassifier, load_oracle
 
 CONFIDENCES = (0.9, 0.99, "typical")
 
@@ -47,6 +47,15 @@ def row_of(found: Explanation, judges: Mapping[str, Classify]) -> dict[str, floa
     }
 
 
+def judges_of(explainer: Explainer, oracle: LoadedClassifier) -> dict[str, Classify]:
+    """The judges that training never saw, images to classes by name: the oracle and, unless left out, the SVM."""
+    answer, config = jax.jit(oracle.predict), explainer.record.config
+    judges: dict[str, Classify] = {"oracle": lambda images: map_batches(answer, images).argmax(-1)}
+    if svm := svm_judge(explainer.dataset.train, config.evaluation.svm_images, config.seed):
+        judges["SVM"] = svm
+    return judges
+
+
 def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,11 +70,7 @@ def main() -> int:
         rng = np.random.default_rng(options.seed)
         images = np.asarray(to_unit(source.take(np.sort(rng.permutation(len(source))[: options.images]))))
         targets = (explainer.predict(images).argmax(-1) + rng.integers(1, classes, len(images))) % classes
-        answer = jax.jit(oracle.predict)
-        judges: dict[str, Classify] = {"oracle": lambda images: map_batches(answer, images).argmax(-1)}
-        config = explainer.record.config
-        if svm := svm_judge(explainer.dataset.train, config.evaluation.svm_images, config.seed):
-            judges["SVM"] = svm
+        judges = judges_of(explainer, oracle)
         for number, confidence in enumerate(CONFIDENCES):
             row = row_of(explainer.explain(images, targets, confidence=confidence), judges)
             if not number:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from benchmarks.stopping import judges_of
 from cae_jax import classifiers, metrics
 from cae_jax.classifiers import Classify
 from cae_jax.cli import console as program
@@ -78,11 +79,7 @@ def main() -> int:
         first, second = metrics.draw_swaps(predictions, options.ways, options.seed)
         individuals, codes = explainer.encode(images)
 
-        features, answer = _features(oracle), jax.jit(oracle.predict)
-        config = explainer.record.config
-        judges: dict[str, Classify] = {"oracle": lambda images: map_batches(answer, images).argmax(-1)}
-        if svm := classifiers.svm_judge(train, config.evaluation.svm_images, config.seed):
-            judges["SVM"] = svm
+        features, judges = _features(oracle), judges_of(explainer, oracle)
         rows = np.random.default_rng(options.seed).permutation(len(train))[:REAL]
         real = features(np.asarray(to_unit(train.take(np.sort(rows)))))
 
