@@ -22,6 +22,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """A fitted probe: codes `[M, ...]` to classes `[M]`."""
 
 MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of a network
+MOST_STEPS, EPOCHS = 400, 40  # of fitting a network: it sees no code oftener on average, where there are few
 MOST_CELLS = 16  # greatest side of what its dense layers see; larger feature maps are average-pooled to that before
 
 
@@ -139,7 +140,7 @@ def mlp_probe_accuracy(
     held_out_labels: np.ndarray,
     *,
     seed: int,
-    steps: int = 400,
+    steps: int | None = None,
 ) -> float:
     """Accuracy of `fit_mlp_probe` on the held-out codes, standardised as `codes` are."""
     rows, standard = fit_standard(codes)
@@ -148,10 +149,17 @@ def mlp_probe_accuracy(
 
 
 def _fit_network(
-    network: nn.Module, codes: np.ndarray, labels: np.ndarray, standard: Predict, rate: float, seed: int, steps: int
+    network: nn.Module,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    standard: Predict,
+    rate: float,
+    seed: int,
+    steps: int | None,
 ) -> Predict:
     """Fits a network from standardised codes to logits, by `rate` as the greatest learning rate."""
     batch = max(min(128, MOST_BYTES // codes[0].nbytes), 1)
+    steps = steps or min(MOST_STEPS, -(-EPOCHS * len(codes) // batch))
     params = network.init(jax.random.key(seed), jnp.asarray(standard(codes[:1])))
     optimizer = optax.adamw(optax.cosine_decay_schedule(rate, steps), weight_decay=1e-2)
 
@@ -169,14 +177,14 @@ def _fit_network(
     )
 
 
-def fit_mlp_probe(rows: np.ndarray, labels: np.ndarray, *, seed: int, steps: int = 400) -> Predict:
+def fit_mlp_probe(rows: np.ndarray, labels: np.ndarray, *, seed: int, steps: int | None = None) -> Predict:
     """Fits a network with one hidden layer of 256 units to rows of `fit_standard`.
 
     Args:
         rows: rows of numbers, `[N, D]`.
         labels: their classes, `[N]`.
         seed: seed of the initial parameters and of the batches.
-        steps: number of training steps.
+        steps: number of training steps; None for as many as show each code `EPOCHS` times, `MOST_STEPS` at most.
     """
     network = nn.Sequential([nn.Dense(256), nn.relu, nn.Dense(int(labels.max()) + 1)])
     return _fit_network(network, rows, labels, lambda rows: rows.astype(np.float32), 5e-3, seed, steps)
@@ -195,14 +203,14 @@ class _Convolutional(nn.Module):
         return nn.Dense(self.num_classes)(h)
 
 
-def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int, steps: int = 400) -> Predict:
+def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int, steps: int | None = None) -> Predict:
     """Fits a small convolutional network to feature maps `[N, h, w, channels]`, standardised by channel.
 
     Args:
         codes: feature maps.
         labels: their classes, `[N]`.
         seed: seed of the initial parameters and of the batches.
-        steps: number of training steps.
+        steps: number of training steps; None for as many as show each code `EPOCHS` times, `MOST_STEPS` at most.
     """
     mean, deviation = codes.mean((0, 1, 2)), codes.std((0, 1, 2)) + 1e-6
     standard = lambda rows: ((rows - mean) / deviation).astype(np.float32)  # noqa: E731
@@ -216,7 +224,7 @@ def convolutional_probe_accuracy(
     held_out_labels: np.ndarray,
     *,
     seed: int,
-    steps: int = 400,
+    steps: int | None = None,
 ) -> float:
     """Accuracy of `fit_convolutional_probe` on the held-out codes."""
     predict = fit_convolutional_probe(codes, labels, seed=seed, steps=steps)
