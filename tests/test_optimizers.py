@@ -1,5 +1,6 @@
 """The optimizer against PyTorch's Adam written out in numpy, and the schedules by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -79,6 +80,20 @@ def test_cosine_warms_up_to_the_peak_and_falls_to_two_percent():
     assert float(schedule(20)) == pytest.approx(1.0)
     assert float(schedule(510)) == pytest.approx(0.51, abs=1e-3)
     assert float(schedule(1000)) == pytest.approx(0.02, rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [100, 1200, 200_000])
+def test_schedules_of_any_length_are_one_program_and_those_of_the_library(steps):
+    of_library = {
+        "halving": optax.exponential_decay(0.5, steps // 10, 0.5, staircase=True),
+        "cosine": optax.warmup_cosine_decay_schedule(0.05, 0.5, steps // 50, steps, 0.01),
+        "one cycle": optax.cosine_onecycle_schedule(steps, 0.5),
+    }
+    counts = np.unique(np.linspace(0, steps, 40).astype(int))
+    for name, expected in of_library.items():
+        rate = lambda steps, count, name=name: learning_rate_schedule(name, 0.5, steps)(count)  # noqa: E731
+        rates = jax.jit(jax.vmap(rate, in_axes=(None, 0)))(steps, counts)
+        np.testing.assert_allclose(rates, [expected(count) for count in counts], rtol=1e-5, atol=1e-7)
 
 
 def test_an_unknown_schedule_is_refused_by_name():

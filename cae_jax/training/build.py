@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -17,27 +18,33 @@ from cae_jax.training.student import Student
 from cae_jax.types import Predict
 from cae_jax.workdir.generator import build_model, padded_shape
 
+TICKS = 10_000  # that the library's schedules have, whatever the number of steps: it takes no traced one
 Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]  # for generator and discriminator
 
 
-def learning_rate_schedule(name: str, peak: float, steps: int) -> optax.Schedule:
+def learning_rate_schedule(name: str, peak: float, steps: float | jax.Array) -> optax.Schedule:
     """Builds the learning rate schedule of a run.
 
     Args:
         name: 'halving' halves the rate ten times over the run, as published; 'cosine' warms up over the first 2 % of
-            the steps and then falls to 2 % of the peak.
+            the steps and then falls to 2 % of the peak; 'one cycle', the warm-up's, rises over the first 30 % and then
+            falls to nearly 0.
         peak: highest learning rate.
-        steps: number of steps of the whole run.
+        steps: number of steps of the whole run; may be traced, so that runs of any length share a program.
 
     Raises:
         ValueError: for another name.
     """
+    steps = jnp.maximum(steps, 1)
     if name == "halving":
-        return optax.exponential_decay(peak, max(steps // 10, 1), 0.5, staircase=True)
+        return lambda step: peak * 0.5 ** jnp.floor(step / jnp.maximum(steps // 10, 1))
     if name == "cosine":
-        warmup = max(steps // 50, 1)
-        return optax.warmup_cosine_decay_schedule(0.1 * peak, peak, warmup, max(steps, warmup + 1), 0.02 * peak)
-    raise ValueError(f"optimizer.schedule must be 'halving' or 'cosine', not {name!r}")
+        whole = optax.warmup_cosine_decay_schedule(0.1 * peak, peak, TICKS // 50, TICKS, 0.02 * peak)
+    elif name == "one cycle":
+        whole = optax.cosine_onecycle_schedule(TICKS, peak)
+    else:
+        raise ValueError(f"optimizer.schedule must be 'halving' or 'cosine', not {name!r}")
+    return lambda step: whole(step * (TICKS / steps))
 
 
 def make_optimizer(schedule: optax.Schedule | float, l2: float, clip: float = 0.0) -> optax.GradientTransformation:
@@ -57,8 +64,9 @@ class Trainer(NamedTuple):
 
     Attributes:
         networks: modules and classifier.
-        init: `() -> TrainState`, replicated over the mesh.
-        step: compiled training step, `(state, batch) -> (state, terms)`; it donates the memory of its input state.
+        init: `() -> TrainState`, replicated over the mesh; the optimizers' states hold the numbers of steps.
+        step: compiled training step, `(state, batch) -> (state, terms)`; it donates the memory of its input state, and
+            is the same for runs of any length.
         warmup_step: compiled step without swaps, with the warm-up's weights and learning rates; None where the config
             asks for no warm-up.
     """
@@ -100,8 +108,14 @@ def build_trainer(
     networks = Networks(model, discriminator, asked, image_shape[:2], config.train.remat, residual)
     weights, rates, everywhere = Weights(**config.loss.to_dict()), config.optimizer, replicated(mesh)
 
-    def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
-        return make_optimizer(schedule, rates.l2, rates.clip)
+    def optimizer(name: str, peak: float, warming_up: bool = False) -> optax.GradientTransformation:
+        """An optimizer whose state holds how many steps there are, so that runs of any length share a program."""
+
+        def of_lengths(steps: jax.Array, warmup_steps: jax.Array) -> optax.GradientTransformation:
+            schedule = learning_rate_schedule(name, peak, warmup_steps if warming_up else steps)
+            return make_optimizer(schedule, rates.l2, rates.clip)
+
+        return optax.inject_hyperparams(of_lengths)(config.train.steps, config.train.warmup_steps)
 
     def compiled(weights: Weights, optimizers: Optimizers, swap: bool) -> TrainStep:
         step = make_train_step(
@@ -116,15 +130,11 @@ def build_trainer(
         )
         return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
 
-    def training(peak: float) -> optax.GradientTransformation:
-        return optimizer(learning_rate_schedule(rates.schedule, peak, config.train.steps))
-
-    def warming_up(peak: float) -> optax.GradientTransformation:
-        return optimizer(optax.cosine_onecycle_schedule(config.train.warmup_steps, peak))
-
-    optimizers, warmup_step = (training(rates.generator_rate), training(rates.discriminator_rate)), None
+    peaks = rates.generator_rate, rates.discriminator_rate
+    optimizers, warmup_step = tuple(optimizer(rates.schedule, peak) for peak in peaks), None
     if config.train.warmup_steps:
-        warmers = warming_up(rates.warmup_rate), warming_up(rates.discriminator_rate)
+        peaks = rates.warmup_rate, rates.discriminator_rate
+        warmers = tuple(optimizer("one cycle", peak, warming_up=True) for peak in peaks)
         warmup_step = compiled(warmup_weights(weights), warmers, swap=False)
 
     def init() -> TrainState:

@@ -31,13 +31,11 @@ class Speed(NamedTuple):
         step: a training step.
         warmup_step: a step of the warm-up; 0 without one.
         validation: a validation.
-        compiling: to compile the steps.
     """
 
     step: float
     warmup_step: float
     validation: float
-    compiling: float
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -47,18 +45,16 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def measure(run: Run) -> Speed:
-    """Takes a few steps and validates twice, on networks that are then thrown away.
+    """Takes a few steps and validates twice, on networks that are then thrown away; what is compiled is kept.
 
     Args:
         run: run that is to be planned.
     """
     trainer, train = run.trainer, run.config.train
     state = trainer.init()
-    compiling = 0.0
 
     def steps(step: Any, pairs: int, teach: bool) -> float:
         """Seconds for a step; the first ones compile."""
-        nonlocal state, compiling
         batches = pair_batches(run.sampler(pairs), 0, 2 * LESSONS)
 
         def some() -> Any:
@@ -70,15 +66,14 @@ def measure(run: Run) -> Speed:
                     state = run.tutor.teach(number, state, batch)
             return state, terms
 
-        first, second = _timed(some), _timed(some)
-        compiling += max(first - second, 0.0)
-        return second / LESSONS
+        jax.block_until_ready(some())
+        return _timed(some) / LESSONS
 
     warmup = steps(trainer.warmup_step, warmup_pairs(train.batch_size), teach=False) if trainer.warmup_step else 0.0
     each = steps(trainer.step, train.batch_size, teach=True)
     evaluator, swaps = run.evaluator("validation"), run.config.evaluation.swaps
     evaluator.validate(state.ema, swaps)
-    return Speed(each, warmup, _timed(lambda: evaluator.validate(state.ema, swaps)), compiling)
+    return Speed(each, warmup, _timed(lambda: evaluator.validate(state.ema, swaps)))
 
 
 def choose_steps(config: Config, spent: float, speed: Speed) -> Config:
@@ -96,7 +91,7 @@ def choose_steps(config: Config, spent: float, speed: Speed) -> Config:
     checkpoints = -(-train.steps // train.checkpoint_every)
     warmups = train.warmup_steps / train.steps
     scoring = speed.validation * (checkpoints + max(config.evaluation.swaps / VALIDATION_SWAPS, 1.0))
-    other, each = spent + speed.compiling + scoring, speed.step + warmups * speed.warmup_step
+    other, each = spent + scoring, speed.step + warmups * speed.warmup_step
     between = int(((1.0 - RESERVE) * 60.0 * train.minutes - other) / each / checkpoints)
     if between * checkpoints < LEAST:
         least = (other + LEAST * each) / (1.0 - RESERVE) / 60.0
@@ -141,4 +136,4 @@ def plan(run: Run, began: float) -> Run:
     )
     if is_first():
         write_record(run.workdir, record._replace(config=config, planned=True))
-    return dataclasses.replace(run, config=config, trainer=run.build(config))
+    return dataclasses.replace(run, config=config, trainer=run.trainer._replace(init=run.build(config).init))
