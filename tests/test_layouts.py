@@ -471,7 +471,8 @@ def test_images_that_show_nothing_are_counted(tmp_path, caplog):
             Image.fromarray(drawing).save(tmp_path / "clear" / name / f"{number}.png")
     with caplog.at_level(logging.WARNING):
         open_dataset(str(tmp_path / "clear"))
-    assert "10 of 10 images looked at show nothing once their transparency is dropped" in caplog.text
+    assert "10 of 10 images looked at are transparent in places" in caplog.text
+    assert "what is stored there is shown: 10 show nothing; --config.data.background=white" in caplog.text
     assert "10 of 10 images looked at are of one value" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):

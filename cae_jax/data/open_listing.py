@@ -165,14 +165,16 @@ def _warn_of_lost_values(seen: dict[pathlib.Path, Seen]) -> None:
             width,
             width - 1,
         )
-    lost = [path for path, found in seen.items() if found.see_through and np.ptp(found.pixels) == 0]
-    if lost:
+    dropped = [path for path, found in seen.items() if found.see_through]
+    if dropped:
+        nothing = sum(np.ptp(seen[path].pixels) == 0 for path in dropped)
         log.warning(
-            "%d of %d images looked at show nothing once their transparency is dropped (%s); "
+            "%d of %d images looked at are transparent in places (%s), and what is stored there is shown%s; "
             "--config.data.background=white (or black) lays them over that",
-            len(lost),
+            len(dropped),
             len(seen),
-            lost[0],
+            dropped[0],
+            f": {nothing} show nothing" if nothing else "",
         )
 
 
