@@ -75,7 +75,10 @@ test: lint
 NEWEST := build/newest
 smoke:
 	$(PYTHON) -m venv --clear $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile .
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile build
+	rm -rf build/dist
+	$(NEWEST)/bin/pyproject-build --outdir build/dist .
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile build/dist/*.whl
 	$(NEWEST)/bin/python tests/smoke.py
 
 soak: $(STAMP)

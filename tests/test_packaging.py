@@ -51,15 +51,6 @@ def test_an_installed_package_finds_the_shipped_configs_by_name(site):
         assert "data.name = 'mnist_5k'" in done.stdout
 
 
-def test_an_installed_package_does_the_commands_of_the_readme(unpacked, site):
-    environment = os.environ | {"PYTHONPATH": str(site)}
-    command = [sys.executable, "tests/smoke.py"]
-    done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"cae_jax of {site / 'cae_jax'}\n" in done.stdout
-    assert "python train.py" in done.stdout.splitlines()[-1]
-
-
 def test_an_installed_package_explains_digits_at_once(site, tmp_path, record_property):
     environment = {"PYTHONPATH": str(site), "PATH": "", "HOME": str(tmp_path / "home")}  # no data, nothing compiled yet
     command = [sys.executable, "-m", "cae_jax", "explain", "--workdir", "mnist"]
