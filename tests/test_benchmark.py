@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import search as benchmark_search
+from benchmarks.memory import exchanged
 from benchmarks.path_search import largest_difference, make_search, measure, quality
 from cae_jax import Explainer, classifiers, models
 from cae_jax.counterfactual import Crossings, Paths, needed_odds
@@ -83,6 +84,18 @@ def test_the_program_writes_a_table_numbers_and_a_plot(trained, tmp_path, monkey
     assert set(found["peak_memory_bytes"]) == {"12", "16"}
     assert (tmp_path / "search.png").stat().st_size > 1000
     assert "one at a time" in console.export_text()
+
+
+def test_what_devices_exchange_is_counted_once():
+    program = """
+  %all-reduce.1 = (f32[3,3]{1,0:T(4,128)}, bf16[8]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
+  %start = (f32[2,4]{1,0}, f32[16,4]{1,0}) all-gather-start(%c), dimensions={0}
+  %done = f32[16,4]{1,0} all-gather-done(%start)
+  %sum = f32[] all-reduce-start(%d), to_apply=%add
+  %fusion = f32[100]{0} fusion(%done), kind=kLoop, calls=%like-all-reduce
+"""
+    assert exchanged(program) == ("1 all-gather, 2 all-reduce", 9 * 4 + 8 * 2 + 16 * 4 * 4 + 4)
+    assert exchanged("%x = f32[] add(%a, %b)") == ("none", 0.0)
 
 
 def test_the_torch_recipe_draws_and_classifies_as_we_do():
