@@ -11,6 +11,10 @@ import numpy as np
 Predict = Callable[[jax.Array], jax.Array]
 """A classifier: takes images `[batch, height, width, channels]` in [0, 1], returns probabilities `[batch, K]`."""
 
+HostClassifier = Callable[[np.ndarray], np.ndarray]
+"""A classifier that JAX cannot trace: takes images `[batch, height, width, channels]` float32 in [0, 1], returns
+probabilities `[batch, K]`."""
+
 
 @runtime_checkable
 class ImageSource(Protocol):

@@ -222,6 +222,8 @@ def test_a_command_does_what_it_says(line, place, said, monkeypatch, capsys):
         assert {row["ending"] for row in rows} <= {ending.name for ending in Ending}
         assert len({row["image"] for row in rows}) == (1 if "seven" in line else 2)
         assert all((files_of(name, options)[0].parent / row["picture"]).exists() for row in rows)
+    elif name == "cae manifold":
+        assert f"open {files_of(name, options)[0]}" in said[asked]
     elif name == "train.py":
         assert ("data.name" if options.list else "held-out test split") in said[asked]
 

@@ -40,8 +40,8 @@ def compiled_once(compiled, monkeypatch):
     """Starts of one config with the same classifiers share what is compiled, which holds nothing of a run's state."""
     prepare = loop.prepare
 
-    def prepare_once(config, workdir, console):
-        run = prepare(config, workdir, console)
+    def prepare_once(config, workdir, console, *handed_in):
+        run = prepare(config, workdir, console, *handed_in)
         identities = [workdir / IDENTITY.format(name) for name in ("classifier", "oracle")]
         same = str(run.config), *(path.read_text() for path in identities if path.exists())
         trainer, functions = compiled.setdefault(same, (run.trainer, run.functions))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cae_jax
-from cae_jax.cli import codes, explain, manifold, options, package
+from cae_jax.cli import codes, explain, options, package
 from cae_jax.config import ConfigError
 from cae_jax.explaining import loading, results_folder, shipped_explainers
 from cae_jax.explorer import make_atlas
@@ -87,12 +87,9 @@ def test_the_program_draws_a_page_in_the_current_folder(name, elsewhere, capsys)
     assert [path.name for path in elsewhere.iterdir()] == ["explained"]  # no folder that would hide the name
 
 
-def test_the_other_programs_take_the_name(digits_explainer, elsewhere, capsys):
+def test_the_other_programs_take_the_name(digits_explainer, elsewhere):
     assert codes.PROGRAM(["--workdir", "mnist", "--split", "validation", "--out", "codes.csv"]) == 0
     assert len((elsewhere / "codes.csv").read_text().splitlines()) == 501
-    assert manifold.PROGRAM(["--workdir", "mnist", "--limit", "60"]) == 0
-    assert "open manifold/mnist/index.html" in capsys.readouterr().out
-    assert (elsewhere / "manifold" / "mnist" / "manifold.json").exists()
     assert len(make_atlas(digits_explainer, ("test",), 40).thumbnails) == 40
     assert package.PROGRAM(["--workdir", "mnist", "--out", "mine"]) == 0
     assert cae_jax.Explainer.load("mine").fingerprint == digits_explainer.fingerprint

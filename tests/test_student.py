@@ -187,6 +187,32 @@ def test_a_black_box_is_explained_by_losses_that_ask_its_student(config, tmp_pat
     assert found.prediction.tolist() == run.predictions["test"][:4].tolist()
 
 
+def test_a_function_that_is_handed_in_is_trained_for_explained_and_known_again(config, tmp_path, caplog):
+    scope: dict = {}
+    exec(MINE, scope)
+    mine, run = scope["predict"], tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"classifier\.path is .*mine\.py:predict, and a function was handed in"):
+        loop.train(config, run, QUIET, host_classifier=mine)
+    config.classifier.path = ""
+    config.model.answers = False
+    config.loss.update(consistency=0.0, fidelity=0.0)  # no student
+    result = loop.train(config, run, QUIET, host_classifier=mine)
+    assert result["classifier_accuracy"] == 1.0  # it is what the labels were made by
+    assert loop.train(config, run, QUIET, host_classifier=mine)["swap_flip_rate"] == result["swap_flip_rate"]
+    with pytest.raises(ConfigError, match=r"answers .*or train in another --workdir"):
+        loop.train(config, run, QUIET, host_classifier=lambda images: mine(images)[:, ::-1])
+    with pytest.raises(ConfigError, match=r"which no folder holds; hand it in again: train\(\.\.\., host_classifier"):
+        Explainer.load(run)
+    explainer = Explainer.load(run, host_classifier=mine)
+    assert "not known" not in caplog.text
+    explainer._dataset = loop.prepare(config, run, QUIET, mine).dataset
+    np.testing.assert_allclose(explainer.predict(np.zeros((1, 28, 28))), mine(np.zeros((1, 28, 28, 1))), rtol=1e-5)
+    explainer.save_package(tmp_path / "package")
+    assert "a function that was handed in (not included; hand it in" in (tmp_path / "package" / "README.md").read_text()
+    Explainer.load(run, host_classifier=lambda images: mine(images)[:, ::-1])
+    assert "not known to be the one" in caplog.text
+
+
 def test_a_student_that_agrees_too_rarely_is_warned_of(config, tmp_path, monkeypatch):
     monkeypatch.setattr(student, "STEPS", 1)
     console = Console(record=True, width=300)

@@ -49,7 +49,9 @@ def test_an_oracle_that_knows_little_or_was_not_asked_accuses_nobody():
     ("scores", "step", "said"),
     [
         ([0.1, 0.2], 480, "Training stopped at step 480 of 1,600; the same train.py command goes on."),
-        ([0.1, 0.2], 1600, "Scores were still rising at step 1,600"),
+        ([0.1, 0.2, 0.3, 0.4], 1600, "Scores were still rising at step 1,600 of 1,600: give it more steps"),
+        ([0.1, 0.2, 0.3, 0.3], 1600, "Scores have not risen since step 1,200 of 1,600"),
+        ([0.1, 0.2, 0.3, 0.4, 0.4], 2000, "Scores were still rising at step 1,600 of 2,000"),  # the rate ends near 0
         ([0.1, 0.3, 0.3, 0.2], 1600, "Scores have not risen since step 800 of 1,600"),
         ([0.1, 0.2, 0.2005], 1600, "Scores have not risen since step 800 of 1,600"),
         ([0.1], 1600, "Training ended at step 1,600"),
@@ -57,7 +59,7 @@ def test_an_oracle_that_knows_little_or_was_not_asked_accuses_nobody():
 )
 def test_what_more_steps_would_do_follows_from_the_scores_so_far(scores, step, said):
     history = [(400 * number, score) for number, score in enumerate(scores, 1)]
-    assert say_progress(history, step, 1600).startswith(said)
+    assert say_progress(history, step, max(step, 1600)).startswith(said)
 
 
 def validated(step, score):
@@ -80,6 +82,10 @@ def test_a_verdict_tells_the_fault_how_training_went_and_what_to_do(tmp_path):
     )
     config.model.answers = True
     assert read_verdict(tmp_path, config, weak, 800) == first + "Bring more images, or raise model.width."
+    swaps = "weak (swaps take their donor's class in 0.700 only, 0.8 is the least)"
+    assert "raise loss.consistency (1 here): more swaps flip" in read_verdict(tmp_path, config, {"fault": swaps}, 800)
+    both = f"{swaps[:-1]}; reconstructions keep their class in 0.700 only, 0.9 is the least)"
+    assert read_verdict(tmp_path, config, {"fault": both}, 800).endswith("or raise model.width.")
     assert "Training stopped at step 400 of 800" in read_verdict(tmp_path, config, weak, 400)
     assert read_verdict(tmp_path, config, {"fault": ""}, 800) == ""
 

@@ -15,16 +15,12 @@ from cae_jax.models import Individual, apply, make_codec
 from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
 from cae_jax.parallel.rows import Picked, count
 from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
-from cae_jax.types import ImageSource, Predict
+from cae_jax.types import HostClassifier, ImageSource, Predict
 from cae_jax.workdir.generator import generator_of
 from cae_jax.workdir.record import RunRecord
 
 CODES = 20_000  # training images in the code table; drawn at random by the run's seed where there are more
 HOST_BATCHES = 16  # batches in one call of a classifier that JAX cannot trace; it may divide them as suits it best
-
-HostClassifier = Callable[[np.ndarray], np.ndarray]
-"""A classifier that JAX cannot trace: takes images `[batch, height, width, channels]` float32 in [0, 1], returns
-probabilities `[batch, K]`."""
 
 
 class CompiledModel:

@@ -17,7 +17,7 @@ from cae_jax.counterfactual import STRATEGIES, CodeTable, find_shortfalls
 from cae_jax.data import Dataset, Format, in_order, open_dataset
 from cae_jax.errors import InputError
 from cae_jax.explaining import hub
-from cae_jax.explaining.compiled_model import CompiledModel, HostClassifier
+from cae_jax.explaining.compiled_model import CompiledModel
 from cae_jax.explaining.engine import (
     MEMORY,
     Exemplars,
@@ -35,7 +35,7 @@ from cae_jax.explaining.requests import Aim, Target, check_fixed, check_target, 
 from cae_jax.models import Individual
 from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
 from cae_jax.parallel import rows
-from cae_jax.types import Ending, Explanation
+from cae_jax.types import Ending, Explanation, HostClassifier
 from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
 from cae_jax.workdir.record import RunRecord
 

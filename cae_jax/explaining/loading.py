@@ -24,7 +24,6 @@ from cae_jax.classifiers import Identity, read_identity
 from cae_jax.config.presets import official
 from cae_jax.config.reading import Config, ConfigError, flatten
 from cae_jax.explaining import hub
-from cae_jax.explaining.compiled_model import HostClassifier
 from cae_jax.explaining.package import (
     CARD,
     CLASSIFIER,
@@ -37,8 +36,10 @@ from cae_jax.explaining.package import (
     is_package,
     load_code_table,
 )
+from cae_jax.types import HostClassifier
 from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore, file_digest
 from cae_jax.workdir.classifier_store import (
+    HANDED_IN,
     LoadedClassifier,
     classifier_of,
     handed_in,
@@ -52,6 +53,7 @@ from cae_jax.workdir.record import RunRecord, read_record
 from cae_jax.workdir.verdict import read_verdict
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "shipped"
+ANOTHER = "the classifier that was handed in is not known to be the one that %s was made for"
 log = logging.getLogger(__name__)
 
 
@@ -129,7 +131,9 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
     if host_classifier is None:
         classifier = _own_classifier(workdir, record)
     else:
-        classifier = handed_in(host_classifier, record.image_shape)
+        classifier = _handed_in(host_classifier, record, kept_identity(workdir, "classifier"))
+        if not classifier.facts and record.config.classifier.path == HANDED_IN:
+            log.warning(ANOTHER, workdir)
     return Parts(
         record,
         step,
@@ -138,6 +142,14 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
         f"{store.seal(step)[:16]}-{classifier.fingerprint[:16]}",
         read_verdict(workdir, record.config, facts, store.newest() or step),
     )
+
+
+def _handed_in(function: HostClassifier, record: RunRecord, known: Identity | None) -> LoadedClassifier:
+    """A classifier that was handed in; where it answers as the known one does, under the identity and name of that."""
+    classifier = handed_in(function, record.image_shape)
+    if known is None or not known.answers or not classifiers.same_answers(known, classifier.identity):
+        return classifier
+    return classifier._replace(identity=known, facts={"path": record.config.classifier.path})
 
 
 def _own_classifier(workdir: pathlib.Path, record: RunRecord) -> LoadedClassifier:
@@ -350,11 +362,9 @@ def read_package(folder: pathlib.Path, host_classifier: HostClassifier | None = 
         raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
     fingerprint = manifest["fingerprint"]
     if host_classifier is not None:
-        classifier = handed_in(host_classifier, record.image_shape)
-        if identity is not None and identity.answers and classifiers.same_answers(identity, classifier.identity):
-            classifier = classifier._replace(identity=identity)
-        else:
-            log.warning("the classifier that was handed in is not known to be the one that %s was made for", folder)
+        classifier = _handed_in(host_classifier, record, identity)
+        if not classifier.facts:
+            log.warning(ANOTHER, folder)
             fingerprint += f"-{classifier.fingerprint[:16]}"
     elif CLASSIFIER in manifest["files"]:
         classifier = _packed_classifier(folder, record, entry["facts"])

@@ -23,7 +23,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of a network
 MOST_STEPS, EPOCHS = 400, 40  # of fitting a network: it sees no code oftener on average, where there are few
-MOST_CELLS = 16  # greatest side of what its dense layers see; larger feature maps are average-pooled to that before
+MOST_CELLS = 16  # greatest side of its feature maps; the first convolution has strides where codes are larger
 
 
 def knn_predictions(codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray) -> np.ndarray:
@@ -195,10 +195,9 @@ class _Convolutional(nn.Module):
 
     @nn.compact
     def __call__(self, codes: jax.Array) -> jax.Array:
-        h = nn.relu(nn.Conv(64, (3, 3))(codes))
+        strides = [-(-side // MOST_CELLS) for side in codes.shape[1:3]]
+        h = nn.relu(nn.Conv(64, [stride + 2 for stride in strides], strides)(codes))
         h = nn.relu(nn.Conv(64, (3, 3))(h))
-        window = tuple(-(-side // MOST_CELLS) for side in h.shape[1:3])
-        h = nn.avg_pool(h, window, window, "SAME", count_include_pad=False) if max(window) > 1 else h
         h = nn.relu(nn.Dense(128)(h.reshape(h.shape[0], -1)))
         return nn.Dense(self.num_classes)(h)
 

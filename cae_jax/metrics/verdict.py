@@ -6,6 +6,9 @@ FLIPS = 0.8  # least share of swaps that should take their donor's class
 KEPT = 0.9  # least share of reconstructions that should keep their class
 FOOLED = 0.1  # how much less of the swaps the oracle may see than can be expected from its agreement on images
 RISING = 0.01  # share of the score by which a rise counts as one
+RISING_AT = (
+    0.8  # share of the steps from which on a rise says that more help: learning rates end near 0, and scores level
+)
 
 
 def validation_score(scores: Mapping[str, float]) -> float:
@@ -93,6 +96,6 @@ def say_progress(history: Sequence[tuple[int, float]], step: int, steps: int) ->
         return f"Training ended at step {step:,}; more steps (train.steps) may help."
     best = max(score for _, score in history)
     reached = next(at for at, score in history if (1.0 + RISING) * score >= best)
-    if reached == history[-1][0]:
-        return f"Scores were still rising at step {step:,}, where training ended: give it more steps (train.steps)."
+    if reached >= RISING_AT * steps:
+        return f"Scores were still rising at step {reached:,} of {steps:,}: give it more steps (train.steps)."
     return f"Scores have not risen since step {reached:,} of {steps:,}: more steps alone will not help."

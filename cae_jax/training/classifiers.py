@@ -14,10 +14,13 @@ from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first
 from cae_jax.progress import WorkProgress
 from cae_jax.training.unfinished import Unfinished
+from cae_jax.types import HostClassifier
 from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, CheckpointStore, save_trees
 from cae_jax.workdir.classifier_store import (
+    HANDED_IN,
     IDENTITY,
     LoadedClassifier,
+    handed_in,
     kept_identity,
     load_classifier,
     load_named,
@@ -134,6 +137,23 @@ def train_or_load(
     path = settings.path or str(folder)
     _check_fit(loaded, dataset, name, path)
     return _known_again(loaded, folder.parent, name, path)
+
+
+def take_handed_in(folder: pathlib.Path, function: HostClassifier, dataset: Dataset) -> LoadedClassifier:
+    """The classifier that a program hands in as a function; it is known again by its answers.
+
+    Args:
+        folder: folder of the workdir that its own classifier would have.
+        function: images `[batch, height, width, channels]` in [0, 1], numpy arrays, to probabilities `[batch, K]`.
+        dataset: data set of the run.
+
+    Raises:
+        ConfigError: if it does not fit the data set's images or classes, or answers otherwise than the one that the
+            run's checkpoints were trained with.
+    """
+    loaded = handed_in(function, dataset.image_shape)._replace(facts={"path": HANDED_IN})
+    _check_fit(loaded, dataset, folder.name, HANDED_IN)
+    return _known_again(loaded, folder.parent, folder.name, HANDED_IN)
 
 
 def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Path) -> dict[str, np.ndarray]:

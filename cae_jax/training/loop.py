@@ -25,6 +25,7 @@ from cae_jax.training.run import Run, prepare
 from cae_jax.training.step import TrainState
 from cae_jax.training.unfinished import forget_unfinished
 from cae_jax.training.warmup import warm_up
+from cae_jax.types import HostClassifier
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import hold
 from cae_jax.workdir.record import versions
@@ -141,7 +142,13 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
     return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "fault")}
 
 
-def train(config: Config, workdir: pathlib.Path, console: Console, profile: int = 0) -> dict[str, Any]:
+def train(
+    config: Config,
+    workdir: pathlib.Path,
+    console: Console,
+    profile: int = 0,
+    host_classifier: HostClassifier | None = None,
+) -> dict[str, Any]:
     """Trains a CAE, or continues its training, then scores its best checkpoint on the test split.
 
     Args:
@@ -150,6 +157,10 @@ def train(config: Config, workdir: pathlib.Path, console: Console, profile: int 
             `checkpoints/`, `pictures/`, `tensorboard/`, `log.jsonl` and, at the end, `metrics.json`.
         console: console for messages and progress.
         profile: number of steps to trace with JAX's profiler into `profile/`; 0 for none.
+        host_classifier: function to explain instead of a classifier that the config names: images `[batch, height,
+            width, channels]` in [0, 1], numpy arrays, to probabilities `[batch, K]`. JAX need not be able to trace it;
+            a student of it is trained for the losses that ask. No folder holds it: hand it in again to go on, and to
+            `Explainer.load`.
 
     Returns:
         The contents of `metrics.json`.
@@ -164,14 +175,13 @@ def train(config: Config, workdir: pathlib.Path, console: Console, profile: int 
         Terminated: after SIGTERM; progress is saved.
     """
     with hold(workdir) if is_first() else contextlib.nullcontext():
-        return _train(config, workdir, console, profile)
+        began = time.monotonic()
+        run = plan(prepare(config, workdir, console, host_classifier), began)
+        return _train(run, time.monotonic() - began, profile)
 
 
-def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int) -> dict[str, Any]:
-    began = time.monotonic()
-    run = plan(prepare(config, workdir, console), began)
-    config = run.config
-    prepared = time.monotonic() - began
+def _train(run: Run, prepare_seconds: float, profile: int) -> dict[str, Any]:
+    config, workdir, console = run.config, run.workdir, run.console
     fitted = fit(run, profile)
     best = run.store.best()
     assert best is not None  # fit() ends with a checkpoint
@@ -186,7 +196,7 @@ def _train(config: Config, workdir: pathlib.Path, console: Console, profile: int
         "verdict": verdict,
         "train_seconds": fitted["train_seconds"],
         "images_per_second": fitted["images_per_second"],
-        "prepare_seconds": prepared,
+        "prepare_seconds": prepare_seconds,
         "steps": config.train.steps,
         "best_step": best,
         "data_source": run.dataset.name,

@@ -32,12 +32,12 @@ from cae_jax.parallel.processes import first_one_first, is_first
 from cae_jax.parallel.sharding import data_mesh
 from cae_jax.progress import WorkProgress
 from cae_jax.training.build import Trainer, build_trainer
-from cae_jax.training.classifiers import ANSWERS, label_dataset, train_or_load
+from cae_jax.training.classifiers import ANSWERS, label_dataset, take_handed_in, train_or_load
 from cae_jax.training.evaluation import Evaluator, Functions, make_functions
 from cae_jax.training.student import POOR, Student, Tutor, learn_or_load
-from cae_jax.types import ImageSource, Predict
+from cae_jax.types import HostClassifier, ImageSource, Predict
 from cae_jax.workdir.checkpoints import CheckpointStore
-from cae_jax.workdir.classifier_store import LoadedClassifier
+from cae_jax.workdir.classifier_store import HANDED_IN, LoadedClassifier
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import make_workdir
 from cae_jax.workdir.record import FILE as RECORD
@@ -211,7 +211,7 @@ def _claim(workdir: pathlib.Path, config: Config, dataset: Dataset, console: Con
 
 
 def _load_classifiers(
-    config: Config, workdir: pathlib.Path, dataset: Dataset, console: Console
+    config: Config, workdir: pathlib.Path, dataset: Dataset, console: Console, host_classifier: HostClassifier | None
 ) -> tuple[LoadedClassifier, LoadedClassifier | None]:
     """Loads or trains classifier and oracle; existing ones first, so that their errors come before any training.
 
@@ -224,7 +224,10 @@ def _load_classifiers(
     loaded = {}
     with first_one_first("classifiers"), WorkProgress(console) as progress:
         for name in sorted(seeds, key=lambda name: not config[name].path):
-            loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, progress)
+            if name == "classifier" and host_classifier is not None:
+                loaded[name] = take_handed_in(workdir / name, host_classifier, dataset)
+            else:
+                loaded[name] = train_or_load(workdir / name, config[name], dataset, seeds[name], augment, progress)
             if name == "classifier":
                 check_differentiable(config, loaded[name].traceable)
     return loaded["classifier"], loaded.get("oracle")
@@ -271,7 +274,20 @@ def _gradient_source(classifier: LoadedClassifier) -> Predict | None:
     return classifier.predict if classifier.check is None else with_sound_gradients(classifier.predict)
 
 
-def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
+def _with_handed_in(config: Config) -> Config:
+    """The config of a run whose classifier is a function that was handed in."""
+    if config.classifier.path not in ("", HANDED_IN):
+        raise ConfigError(
+            f"classifier.path is {config.classifier.path}, and a function was handed in; name one of them"
+        )
+    config = config.copy_and_resolve_references()
+    config.classifier.path = HANDED_IN
+    return config
+
+
+def prepare(
+    config: Config, workdir: pathlib.Path, console: Console, host_classifier: HostClassifier | None = None
+) -> Run:
     """Checks settings, opens the data, claims the workdir, loads or trains classifier and oracle, builds the networks.
 
     Mistakes of the user are reported as early as they can be detected.
@@ -280,18 +296,19 @@ def prepare(config: Config, workdir: pathlib.Path, console: Console) -> Run:
         config: config of the run.
         workdir: folder of the run.
         console: console for messages and progress.
+        host_classifier: function to explain instead of a classifier that the config names, see `loop.train`.
 
     Raises:
         ConfigError: for settings that are invalid, or contradict each other, the workdir or the data.
         DataUnavailable: if the data set cannot be obtained.
         OneClass: if the classifier gives all images of a split one class.
     """
-    config = check_settings(config)
+    config = check_settings(_with_handed_in(config) if host_classifier else config)
     check_devices(config)
     dataset = _open(config, workdir, console)
     check_images(config, dataset.image_shape)
     config = _claim(workdir, config, dataset, console)
-    classifier, oracle = _load_classifiers(config, workdir, dataset, console)
+    classifier, oracle = _load_classifiers(config, workdir, dataset, console, host_classifier)
     predictions = label_dataset(classifier, dataset, workdir / ANSWERS)
     dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
     accuracy = {"classifier": float((predictions["test"] == dataset.test.labels).mean())}

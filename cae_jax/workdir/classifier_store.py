@@ -21,6 +21,7 @@ from cae_jax.workdir.record import FILE as RECORD
 from cae_jax.workdir.record import read_record
 
 IDENTITY = "{}_identity.json"  # in a workdir, of its classifier and its oracle
+HANDED_IN = "a function that was handed in"  # the path of one in a config
 log = logging.getLogger(__name__)
 
 
@@ -105,6 +106,11 @@ def load_named(
             if not folder.exists():
                 raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name its own")
         return load_classifier(folder)
+    if settings.path == HANDED_IN:
+        raise ConfigError(
+            f"the {name} of this run is {HANDED_IN}, which no folder holds; hand it in again: "
+            f"train(..., host_classifier=...), Explainer.load(..., host_classifier=...)"
+        )
     try:
         foreign = classifiers.load_foreign(classifier_reference(settings, name), image_shape)
     except ValueError as error:

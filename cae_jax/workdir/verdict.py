@@ -27,6 +27,11 @@ def _remedy(fault: str, config: Config) -> str:
         return "For photographs and scans start from presets.pictures(), as configs/folder.py does."
     if fault.startswith("fools"):
         return "Bring more images, or raise loss.consistency."
+    if "reconstructions" not in fault and "swaps" in fault:
+        weight = f"{config.loss.consistency:g}"
+        return (
+            f"Bring more images, or raise loss.consistency ({weight} here): more swaps flip, and drawings get coarser."
+        )
     return "Bring more images, or raise model.width."
 
 
