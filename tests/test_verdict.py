@@ -83,7 +83,7 @@ def test_a_verdict_tells_the_fault_how_training_went_and_what_to_do(tmp_path):
     config.model.answers = True
     assert read_verdict(tmp_path, config, weak, 800) == first + "Bring more images, or raise model.width."
     swaps = "weak (swaps take their donor's class in 0.700 only, 0.8 is the least)"
-    assert "raise loss.consistency (1 here): more swaps flip" in read_verdict(tmp_path, config, {"fault": swaps}, 800)
+    assert "raise loss.consistency (1 here): more flip" in read_verdict(tmp_path, config, {"fault": swaps}, 800)
     both = f"{swaps[:-1]}; reconstructions keep their class in 0.700 only, 0.9 is the least)"
     assert read_verdict(tmp_path, config, {"fault": both}, 800).endswith("or raise model.width.")
     assert "Training stopped at step 400 of 800" in read_verdict(tmp_path, config, weak, 400)

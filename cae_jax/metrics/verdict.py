@@ -6,9 +6,7 @@ FLIPS = 0.8  # least share of swaps that should take their donor's class
 KEPT = 0.9  # least share of reconstructions that should keep their class
 FOOLED = 0.1  # how much less of the swaps the oracle may see than can be expected from its agreement on images
 RISING = 0.01  # share of the score by which a rise counts as one
-RISING_AT = (
-    0.8  # share of the steps from which on a rise says that more help: learning rates end near 0, and scores level
-)
+RISING_AT = 0.8  # share of the steps from which on a rise says that more help; rates that end near 0 level the scores
 
 
 def validation_score(scores: Mapping[str, float]) -> float:

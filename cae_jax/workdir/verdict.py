@@ -29,9 +29,7 @@ def _remedy(fault: str, config: Config) -> str:
         return "Bring more images, or raise loss.consistency."
     if "reconstructions" not in fault and "swaps" in fault:
         weight = f"{config.loss.consistency:g}"
-        return (
-            f"Bring more images, or raise loss.consistency ({weight} here): more swaps flip, and drawings get coarser."
-        )
+        return f"Bring more images, or raise loss.consistency ({weight} here): more flip, and drawings get coarser."
     return "Bring more images, or raise model.width."
 
 
