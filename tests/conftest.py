@@ -55,6 +55,13 @@ def optimised():
 
 
 @pytest.fixture
+def compiled_well(optimised):
+    """The test computes for longer than it compiles: the compiler optimises."""
+    with optimised():
+        yield
+
+
+@pytest.fixture
 def strict():
     """No implicit promotion of types or ranks: for our own functions; optax and linen rely on it."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):

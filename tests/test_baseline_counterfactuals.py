@@ -199,8 +199,9 @@ def fit(seed):
 
 
 @pytest.fixture(scope="module")
-def autoencoder():
-    return fit(0)
+def autoencoder(optimised):
+    with optimised():
+        return fit(0)
 
 
 def test_an_autoencoder_learns_to_draw_simple_images(autoencoder):
@@ -211,6 +212,7 @@ def test_an_autoencoder_learns_to_draw_simple_images(autoencoder):
     assert autoencoder.encode(jnp.asarray(STRIPES[:2])).shape == (2, 12)
 
 
+@pytest.mark.usefixtures("compiled_well")
 def test_an_autoencoder_is_a_function_of_its_seed(autoencoder):
     kernels = [np.asarray(fitted.params["encoder"]["Dense_0"]["kernel"]) for fitted in (autoencoder, fit(0), fit(1))]
     np.testing.assert_array_equal(kernels[0], kernels[1])

@@ -71,17 +71,20 @@ PROBES = {
 }
 
 
+@pytest.mark.usefixtures("compiled_well")
 @pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_read_all_of_separable_codes(probe):
     assert probe(*make_codes(True, 150, 0), *make_codes(True, 300, 1)) > 0.97
 
 
+@pytest.mark.usefixtures("compiled_well")
 @pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_are_at_chance_on_noise(probe):
     accuracy = probe(*make_codes(False, 150, 0), *make_codes(False, 900, 1))
     assert abs(accuracy - 1 / 3) < 0.08  # deviation 0.016
 
 
+@pytest.mark.usefixtures("compiled_well")
 def test_probes_are_not_misled_by_the_scale_of_a_channel():
     (codes, labels), (held_out, truth) = make_codes(True, 150, 0), make_codes(True, 300, 1)
     scale = np.asarray([1e3, 1.0, 1e-3], np.float32)

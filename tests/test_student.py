@@ -58,6 +58,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(student, name, value)
 
 
+@pytest.mark.usefixtures("compiled_well")
 def test_a_student_agrees_with_its_black_box_and_asks_about_each_view_once(quick, dataset, tmp_path, caplog):
     asked = []
 
@@ -81,6 +82,7 @@ def test_a_student_agrees_with_its_black_box_and_asks_about_each_view_once(quick
     assert "training the student again" in caplog.text  # a damaged one
 
 
+@pytest.mark.usefixtures("compiled_well")
 def test_of_another_black_box_another_student_is_trained(quick, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(student, "STEPS", 1)
     asked = []
@@ -94,6 +96,7 @@ def test_of_another_black_box_another_student_is_trained(quick, dataset, tmp_pat
     assert asked == [32, 32]
 
 
+@pytest.mark.usefixtures("compiled_well")
 def test_an_interrupted_student_goes_on_and_asks_about_the_other_views_only(quick, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(student, "STEPS", 6)
     monkeypatch.setattr(student, "VIEWS", 4)
@@ -187,15 +190,14 @@ def test_a_black_box_is_explained_by_losses_that_ask_its_student(config, tmp_pat
     assert found.prediction.tolist() == run.predictions["test"][:4].tolist()
 
 
-def test_a_function_that_is_handed_in_is_trained_for_explained_and_known_again(config, tmp_path, caplog):
+def test_a_function_that_is_handed_in_is_trained_for_explained_and_known_again(config, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(student, "STEPS", 1)
     scope: dict = {}
     exec(MINE, scope)
     mine, run = scope["predict"], tmp_path / "run"
     with pytest.raises(ConfigError, match=r"classifier\.path is .*mine\.py:predict, and a function was handed in"):
         loop.train(config, run, QUIET, host_classifier=mine)
     config.classifier.path = ""
-    config.model.answers = False
-    config.loss.update(consistency=0.0, fidelity=0.0)  # no student
     result = loop.train(config, run, QUIET, host_classifier=mine)
     assert result["classifier_accuracy"] == 1.0  # it is what the labels were made by
     assert loop.train(config, run, QUIET, host_classifier=mine)["swap_flip_rate"] == result["swap_flip_rate"]
