@@ -1,7 +1,7 @@
 """What a training step needs of a device, as the compiler plans it: memory, and what devices exchange.
 
     python -m benchmarks.memory --out runs/memory
-    python -m benchmarks.memory --topology v5e:2x4    # a TPU slice that is not there; needs `pip install libtpu`
+    python -m benchmarks.memory --topology v5e:2x4    # a TPU slice that is not there; needs `pip install 'jax[tpu]'`
 
 Compiles steps and runs none of them: the figures are exact for this device, and the same every time. Writes
 `memory.csv` and `.png`. Pairs, state and step are those of each device. State: parameters, their average and the
