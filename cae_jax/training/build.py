@@ -108,8 +108,9 @@ def build_trainer(
     networks = Networks(model, discriminator, asked, image_shape[:2], config.train.remat, residual)
     weights, rates, everywhere = Weights(**config.loss.to_dict()), config.optimizer, replicated(mesh)
 
-    def optimizer(name: str, peak: float, warming_up: bool = False) -> optax.GradientTransformation:
+    def optimizer(peak: float, warming_up: bool = False) -> optax.GradientTransformation:
         """An optimizer whose state holds how many steps there are, so that runs of any length share a program."""
+        name = "one cycle" if warming_up else rates.schedule
 
         def of_lengths(steps: jax.Array, warmup_steps: jax.Array) -> optax.GradientTransformation:
             schedule = learning_rate_schedule(name, peak, warmup_steps if warming_up else steps)
@@ -130,11 +131,9 @@ def build_trainer(
         )
         return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
 
-    peaks = rates.generator_rate, rates.discriminator_rate
-    optimizers, warmup_step = tuple(optimizer(rates.schedule, peak) for peak in peaks), None
+    optimizers, warmup_step = (optimizer(rates.generator_rate), optimizer(rates.discriminator_rate)), None
     if config.train.warmup_steps:
-        peaks = rates.warmup_rate, rates.discriminator_rate
-        warmers = tuple(optimizer("one cycle", peak, warming_up=True) for peak in peaks)
+        warmers = optimizer(rates.warmup_rate, warming_up=True), optimizer(rates.discriminator_rate, warming_up=True)
         warmup_step = compiled(warmup_weights(weights), warmers, swap=False)
 
     def init() -> TrainState:
