@@ -10,6 +10,7 @@ gathered arrays hold in a step, each counted once.
 """
 
 import argparse
+import math
 import pathlib
 import re
 import sys
@@ -75,7 +76,7 @@ def exchanged(program: str) -> tuple[str, float]:
     for shapes, kind, begins in EXCHANGE.findall(program):
         kinds[kind] += 1
         arrays = [
-            np.prod([int(side) for side in sides.split(",") if side], dtype=np.int64) * size_of(dtype)
+            math.prod(int(side) for side in sides.split(",") if side) * size_of(dtype)
             for dtype, sides in ARRAY.findall(shapes)
         ]
         one_of_many = begins and kind != "all-reduce"
@@ -121,11 +122,11 @@ def main() -> int:
     options = parser.parse_args()
     mesh = data_mesh(topologies.get_topology_desc(options.topology, "tpu").devices if options.topology else None)
     title = f"a step on {options.topology or mesh.devices.flat[0].platform}"
-    rows = []
-    for case in track(ON_A_SLICE if options.topology else HERE, "compiling"):
+    cases, rows = ON_A_SLICE if options.topology else HERE, []
+    for case in track(cases, "compiling"):
         rows.append(case.named() | measure(mesh, case))
         write_rows(rows, options.out / "memory.csv", Console(), title)  # so far: a case can take a quarter of an hour
-    labels = [", ".join(f"{value}" for value in list(row.values())[:4]) + f", remat {row['remat']}" for row in rows]
+    labels = [", ".join(f"{name} {value}" for name, value in case.named().items()) for case in cases]
     draw_bars(rows, labels, ("state, GB", "step, GB"), options.out / "memory.png")
     return 0
 

@@ -110,7 +110,7 @@ class Explainer:
                 Hub, `hf://OWNER/NAME` or, of one commit, tag or branch, `hf://OWNER/NAME@REVISION`.
             host_classifier: function to explain instead of the workdir's own classifier, which is then not opened. JAX
                 need not be able to trace it. Its classes must be those of the run. It is required for a package whose
-                classifier is code.
+                classifier is code, and for a run that was trained for a function that was handed in.
 
         Raises:
             ConfigError: if there is no such folder, or it holds no run, or a damaged record of one.
@@ -142,8 +142,9 @@ class Explainer:
             What `load` takes to load what was uploaded, by its commit; '' if nothing was.
 
         Raises:
-            InputError: if the folder is not empty or cannot be written to, if the classifier was passed as a function,
-                if a weight is too large for half precision, or if the licence is no identifier.
+            InputError: if the folder is not empty or cannot be written to, if the classifier was passed as a function
+                that answers otherwise than the one that the CAE was trained for, if a weight is too large for half
+                precision, or if the licence is no identifier.
             HubError: if the package cannot be uploaded.
         """
         if not re.fullmatch(r"[a-z0-9.-]*", license):

@@ -303,7 +303,7 @@ def prepare(
         DataUnavailable: if the data set cannot be obtained.
         OneClass: if the classifier gives all images of a split one class.
     """
-    config = check_settings(_with_handed_in(config) if host_classifier else config)
+    config = check_settings(config if host_classifier is None else _with_handed_in(config))
     check_devices(config)
     dataset = _open(config, workdir, console)
     check_images(config, dataset.image_shape)

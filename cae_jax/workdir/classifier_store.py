@@ -34,7 +34,8 @@ class LoadedClassifier(NamedTuple):
         answer: `predict`, compiled where that can be, of images that are uint8 or in [0, 1].
         params: parameters of its network; None if it was not trained here.
         facts: facts on one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
-            split), `data`; of others, `path`; of a function that was handed in, nothing.
+            split), `data`; of others, `path`; nothing of a function that was handed in, unless it is known to be the
+            run's.
         traceable: whether JAX can trace and differentiate it.
         identity: fingerprints that it is known again by.
         check: asks one that was not trained here about images, see `Foreign`; None of others.
