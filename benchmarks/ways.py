@@ -13,8 +13,6 @@ import pathlib
 import sys
 from collections.abc import Callable, Mapping
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -59,7 +57,7 @@ def _features(oracle: LoadedClassifier) -> Features:
     network = classifiers.make_classifier(oracle.facts["architecture"], oracle.facts["num_classes"])
     layer = classifiers.last_convolution(network, oracle.params, oracle.facts["image_shape"])
     tap = classifiers.make_tap(network, oracle.params, layer)
-    return functools.partial(map_batches, jax.jit(lambda images: tap(images, jnp.zeros(()))[1].mean((1, 2))))
+    return functools.partial(map_batches, classifiers.spatial_means(tap))
 
 
 def main() -> int:

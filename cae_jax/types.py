@@ -11,6 +11,14 @@ import numpy as np
 Predict = Callable[[jax.Array], jax.Array]
 """A classifier: takes images `[batch, height, width, channels]` in [0, 1], returns probabilities `[batch, K]`."""
 
+Tap = Callable[[jax.Array, jax.Array | float], tuple[jax.Array, jax.Array]]
+"""A classifier with a view into it: takes images and an offset; returns scores before the softmax, `[batch, K]`, and a
+layer's output.
+
+The output is `[batch, h, w, features]`. The offset, a number or of the output's shape, is added to it before the
+classifier goes on, so that the gradient by the offset at 0 is the one by the output.
+"""
+
 HostClassifier = Callable[[np.ndarray], np.ndarray]
 """A classifier that JAX cannot trace: takes images `[batch, height, width, channels]` float32 in [0, 1], returns
 probabilities `[batch, K]`."""

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.baselines.inputs import Array, Tap, WhiteBox, check_known, check_positive, class_numbers
+from cae_jax.baselines.inputs import Array, WhiteBox, check_known, check_positive, class_numbers
 from cae_jax.images import unit_images
 from cae_jax.parallel.batching import map_batches
+from cae_jax.types import Tap
 
 
 def grad_cam(classifier: WhiteBox, images: Array, classes: Array, *, batch_size: int = 64) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cae_jax.types import Predict
+from cae_jax.types import Predict, Tap
 
 Array = np.ndarray | jax.Array
 
@@ -16,13 +16,6 @@ Logits = Callable[[jax.Array], jax.Array]
 K]`.
 
 Rows must not influence each other, and JAX must be able to trace it.
-"""
-
-Tap = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""Takes images and an offset; returns scores before the softmax, `[batch, K]`, and a layer's output.
-
-The output is `[batch, h, w, features]`. The offset, a number or of the output's shape, is added to it before the
-classifier goes on, so that the gradient by the offset at 0 is the one by the output.
 """
 
 

@@ -25,7 +25,7 @@ from cae_jax.classifiers.networks import ResidualClassifier, SmallCNN, make_clas
 from cae_jax.classifiers.outputs import make_head
 from cae_jax.classifiers.preparation import Preparation
 from cae_jax.classifiers.support_vectors import Classify, svm_judge
-from cae_jax.classifiers.taps import last_convolution, make_tap
+from cae_jax.classifiers.taps import last_convolution, make_tap, spatial_means
 from cae_jax.classifiers.torch_models import read_tensors, write_tensors
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "read_identity",
     "read_tensors",
     "same_answers",
+    "spatial_means",
     "svm_judge",
     "with_sound_gradients",
     "wrap_function",

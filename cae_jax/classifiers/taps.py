@@ -7,10 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cae_jax.types import Tap
 
-def make_tap(
-    network: nn.Module, params: Any, layer: str
-) -> Callable[[jax.Array, jax.Array | float], tuple[jax.Array, jax.Array]]:
+
+def make_tap(network: nn.Module, params: Any, layer: str) -> Tap:
     """Makes a function that adds an offset to a layer's output and returns that output beside the scores.
 
     The gradient of the scores by the offset, at 0, is the one by the layer's output.
@@ -42,6 +42,15 @@ def make_tap(
         return scores, found[0]
 
     return tap
+
+
+def spatial_means(tap: Tap) -> Callable[[jax.Array], jax.Array]:
+    """Makes a compiled function from images to `[batch, features]`: the means of a tapped layer over all places.
+
+    Args:
+        tap: what `make_tap` makes, of a layer that returns feature maps.
+    """
+    return jax.jit(lambda images: tap(images, 0.0)[1].mean((1, 2)))
 
 
 def last_convolution(network: nn.Module, params: Any, image_shape: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from cae_jax import metrics
+from cae_jax.classifiers import spatial_means
 from cae_jax.comparison.task import Counterfactuals, Judge, Task
 from cae_jax.data.phantom import mask_of_mark
 from cae_jax.parallel.batching import map_batches
@@ -112,8 +113,7 @@ class CounterfactualScores:
 
     def __init__(self, task: Task, judge: Judge):
         self._task, self._judge = task, judge
-        pooled = jax.jit(lambda images: judge.oracle.tap(images, jnp.zeros(()))[1].mean((1, 2)))
-        self._features = functools.partial(map_batches, pooled)
+        self._features = functools.partial(map_batches, spatial_means(judge.oracle.tap))
         rows = np.random.default_rng(judge.protocol.seed).permutation(len(task.train_images))[:REAL]
         self._real = self._features(task.train_images[rows])
         self._real_classes = task.explainer.predict(task.train_images[rows]).argmax(-1)
