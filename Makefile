@@ -70,7 +70,7 @@ docs: $(DEV_STAMP)
 	@echo "Documentation: build/docs/index.html"
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 NEWEST := build/newest
 smoke:

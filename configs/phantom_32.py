@@ -11,5 +11,5 @@ from cae_jax.config import Config, find_config, load_config
 def get_config() -> Config:
     config = load_config(find_config("phantom"))
     config.data.name = "phantom/4_32_n1500"
-    config.train.update(steps=2400, checkpoint_every=400)
+    config.train.update(steps=4800, checkpoint_every=800)
     return config
