@@ -2,9 +2,8 @@
 
     cae compare --config configs/bench_mnist.py
 
-Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there. By the
-first edition of the protocol, which scored less, all of it took 21 minutes on 2 cores, the training 8 of them, and 34
-on slower ones. `docs/comparison.md` has the tables.
+Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there, and then it
+took 18 minutes on 2 cores. `docs/comparison.md` has the tables.
 """
 
 from cae_jax.config import Config
