@@ -220,10 +220,10 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
         return []
     device, weights = recipe.beside_jax(), (explainer.params["decoder"], explainer.classifier.params)
     decoder, classifier = (recipe.to_torch(params, device) for params in weights)
-    height, width, _ = explainer.record.image_shape
+    (height, width, _), block = explainer.record.image_shape, explainer.record.config.model.block
 
     def draw(code, class_code):
-        image = recipe.decode(decoder, code, class_code)
+        image = recipe.from_blocks(recipe.decode(decoder, code, class_code), block)
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
         return (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
 

@@ -127,6 +127,15 @@ def decode(w: Tensors, individual_code: torch.Tensor, class_code: torch.Tensor) 
     return torch.tanh(_convolve(w, "output", x, w["output/kernel"].shape[-1] // 2))
 
 
+def from_blocks(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Turns the channels of `[batch, side²·C, h, w]` into blocks of pixels; ours count the pixel first, then C."""
+    if side == 1:
+        return x
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, side, side, channels // side**2, height, width).permute(0, 3, 4, 1, 5, 2)
+    return x.reshape(batch, channels // side**2, height * side, width * side)
+
+
 def _strided(w: Tensors, name: str, x: torch.Tensor, side: int) -> torch.Tensor:
     """Stride 2 with Flax's 'SAME' padding."""
     before, after = [], []

@@ -2,8 +2,8 @@
 
     cae compare --config configs/bench_mnist.py
 
-Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there, and then it
-took 18 minutes on 2 cores. `docs/comparison.md` has the tables.
+Trains `configs/mnist.py` into the workdir's `model/` first; `--model runs/mnist` takes a model that is there. With
+one, the comparison took 18 minutes on 2 cores. `docs/comparison.md` has the tables.
 """
 
 from cae_jax.config import Config

@@ -2,8 +2,8 @@
 
     python train.py --config configs/phantom_32.py
 
-It takes 15 minutes on 2 cores. Of 10,000 random swaps on the test split 0.925 flip the classifier and 0.928 convince the
-oracle, at the best checkpoint, of step 2,400; after it scores fall, as 1,500 images are learned by heart.
+It takes 15 minutes on 2 cores. Of 10,000 random swaps on the test split 0.925 flip the classifier and 0.928 convince
+the oracle, at the best checkpoint, of step 2,400; validation scores fall after it.
 """
 
 from cae_jax.config import Config, find_config, load_config
