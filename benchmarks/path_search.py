@@ -180,7 +180,7 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
 
     Args:
         recipe: `benchmarks/torch_recipe.py`.
-        draw: individual and class code to images in [0, 1], as tensors.
+        draw: an `Individual`, of numpy, and its and a class code as tensors, to images in [0, 1] as tensors.
         classify: images to probabilities, as tensors.
         paths: straight ones.
         tolerance: of the shifts.
@@ -194,7 +194,13 @@ def time_torch(recipe: ModuleType, draw: Callable, classify: Callable, paths: Pa
                 one = take(paths, row)
                 ends = one.waypoints[0], one.waypoints[-1]
                 probe = recipe.make_probe(
-                    draw, classify, one.individual.code, *ends, int(one.target), CONFIDENCE, device
+                    functools.partial(draw, one.individual),
+                    classify,
+                    one.individual.code,
+                    *ends,
+                    int(one.target),
+                    CONFIDENCE,
+                    device,
                 )
                 found.append(find(probe, tolerance))
             flip_shift, shift, decodes = (np.asarray(field) for field in zip(*found, strict=True))
@@ -220,11 +226,14 @@ def measure_torch(explainer: Explainer, paths: Paths, tolerance: float, console:
         return []
     device, weights = recipe.beside_jax(), (explainer.params["decoder"], explainer.classifier.params)
     decoder, classifier = (recipe.to_torch(params, device) for params in weights)
-    (height, width, _), block = explainer.record.image_shape, explainer.record.config.model.block
+    (height, width, _), model = explainer.record.image_shape, explainer.record.config.model
 
-    def draw(code, class_code):
-        image = recipe.from_blocks(recipe.decode(decoder, code, class_code), block)
+    def draw(individual, code, class_code):
+        image = recipe.from_blocks(recipe.decode(decoder, code, class_code), model.block)
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
-        return (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
+        drawn = (image[..., top : top + height, left : left + width] * 0.5 + 0.5).clamp(0.0, 1.0)
+        if individual.exemplar is None:
+            return drawn
+        return recipe.keep_exemplar(individual.exemplar, individual.reconstruction, drawn, model.residual)
 
     return time_torch(recipe, draw, lambda images: recipe.classify(classifier, images), paths, tolerance)

@@ -97,7 +97,7 @@ def time_all(toy: Toy, sample: int, slots: int) -> list[Timing]:
         pooled = F.avg_pool2d(images, images.shape[-1] // CELLS).permute(0, 2, 3, 1).reshape(len(images), -1)
         return ((pooled - centre) @ matrix).softmax(-1)
 
-    draw = lambda code, class_code: torch_recipe.decode(tensors, code, class_code) * 0.5 + 0.5  # noqa: E731
+    draw = lambda _, code, class_code: torch_recipe.decode(tensors, code, class_code) * 0.5 + 0.5  # noqa: E731
     some = take(toy.paths, slice(sample))
     ours = make_search(toy.decode, toy.predict, count(toy.paths), slots, TOLERANCE)
     one = make_search(toy.decode, toy.predict, 1, 1, TOLERANCE)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from flax.traverse_util import flatten_dict
 
 from cae_jax.errors import InputError
+from cae_jax.models.codec import DETAIL_FADING, FADING, WINDOW
 
 Tensors = dict[str, torch.Tensor]
 
@@ -134,6 +135,23 @@ def from_blocks(x: torch.Tensor, side: int) -> torch.Tensor:
     batch, channels, height, width = x.shape
     x = x.reshape(batch, side, side, channels // side**2, height, width).permute(0, 3, 4, 1, 5, 2)
     return x.reshape(batch, channels // side**2, height * side, width * side)
+
+
+def keep_exemplar(exemplar: np.ndarray, reconstruction: np.ndarray, drawn: torch.Tensor, residual: str) -> torch.Tensor:
+    """What is drawn `[1, channels, H, W]` in [0, 1], with what it keeps of its exemplar; as in `models/codec.py`.
+
+    Args:
+        exemplar: `[H, W, channels]` in [0, 1].
+        reconstruction: likewise, what the decoder draws of it.
+        drawn: with another class code.
+        residual: 'exemplar' or 'detail', see `model.residual`.
+    """
+    image, start = (torch.tensor(x, device=drawn.device).permute(2, 0, 1)[None] for x in (exemplar, reconstruction))
+    change = F.avg_pool2d((drawn - start).abs().mean(1, keepdim=True), WINDOW, 1, WINDOW // 2)
+    if residual == "detail":
+        return (drawn + torch.exp(-((change / DETAIL_FADING) ** 2)) * (image - start)).clamp(0.0, 1.0)
+    kept = torch.exp(-((change / FADING) ** 2))
+    return kept * image + (1.0 - kept) * drawn
 
 
 def _strided(w: Tensors, name: str, x: torch.Tensor, side: int) -> torch.Tensor:
