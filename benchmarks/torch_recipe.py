@@ -129,12 +129,15 @@ def decode(w: Tensors, individual_code: torch.Tensor, class_code: torch.Tensor) 
 
 
 def from_blocks(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Turns the channels of `[batch, side²·C, h, w]` into blocks of pixels; ours count the pixel first, then C."""
+    """Turns channels `[batch, side²·C, h, w]` into blocks of pixels and smooths them, as `CAE.decode` does."""
     if side == 1:
         return x
     batch, channels, height, width = x.shape
     x = x.reshape(batch, side, side, channels // side**2, height, width).permute(0, 3, 4, 1, 5, 2)
-    return x.reshape(batch, channels // side**2, height * side, width * side)
+    pixels = F.pad(x.reshape(-1, 1, height * side, width * side), [1, 1, 1, 1], mode="reflect")
+    weights = torch.tensor([0.25, 0.5, 0.25], device=x.device)
+    smoothed = F.conv2d(pixels, torch.outer(weights, weights)[None, None])
+    return smoothed.reshape(batch, channels // side**2, height * side, width * side)
 
 
 def keep_exemplar(exemplar: np.ndarray, reconstruction: np.ndarray, drawn: torch.Tensor, residual: str) -> torch.Tensor:
