@@ -92,7 +92,7 @@ def benchmark(options: argparse.Namespace, console) -> None:
             console.print(f"{strategy}: {name}: {text}", highlight=False)
     console.print(f"largest difference of a shift from ours: {agreement}", highlight=False)
     console.print(
-        f"not reconstructed, and left out of these differences: {(~alike).sum()} of {len(alike)}", highlight=False
+        f"rows not reconstructed, left out of differences: {(~alike).sum()} of {len(alike)} in all", highlight=False
     )
     console.print(f"peak memory, GB: { {k: round(v / 1e9, 3) for k, v in memory.items()} }", highlight=False)
     console.print(f"written to {out}", highlight=False)
