@@ -20,7 +20,7 @@ from benchmarks.profiling import (
     Ceiling,
     TraceUnread,
     build_untrained,
-    busy_share,
+    busy_time,
     bytes_moved,
     device_events,
     measure_ceiling,
@@ -106,14 +106,12 @@ class Step(NamedTuple):
         trainer: that it is of.
         compiled: `(state, batch) -> (state, terms)`, for one batch size.
         compile_seconds: that tracing and compiling took.
-        operations: floating-point operations, as the compiler counts them before it optimises.
         bytes: that its operations read and write.
     """
 
     trainer: Trainer
     compiled: Any
     compile_seconds: float
-    operations: float
     bytes: float
 
 
@@ -123,10 +121,24 @@ def compile_step(case: Case) -> Step:
     trainer = build_untrained(case.config, data_mesh(jax.devices()[:1]), (case.side, case.side, 3), 2)
     began = time.perf_counter()
     with jax.default_matmul_precision(PRECISIONS[case.precision][0]):
-        lowered = trainer.step.lower(trainer.shapes(), on_device(case))
-        compiled = lowered.compile()
+        compiled = trainer.step.lower(trainer.shapes(), on_device(case)).compile()
     seconds = time.perf_counter() - began
-    return Step(trainer, compiled, seconds, float(lowered.cost_analysis()["flops"]), bytes_moved(compiled.as_text()))
+    return Step(trainer, compiled, seconds, bytes_moved(compiled.as_text()))
+
+
+def operations_of(case: Case) -> float:
+    """Floating-point operations of a step, counted of the program for a CPU: for GPUs JAX counts none.
+
+    In bfloat16, where CPUs too convolve directly.
+    """
+    return _operations(case._replace(precision="bfloat16", remat=False))
+
+
+@functools.cache
+def _operations(case: Case) -> float:
+    mesh = data_mesh(jax.devices("cpu")[:1])
+    trainer = build_untrained(case.config, mesh, (case.side, case.side, 3), 2)
+    return float(trainer.step.lower(trainer.shapes(), split_batch(mesh, case.batch)).cost_analysis()["flops"])
 
 
 def on_device(case: Case) -> dict[str, jax.Array]:
@@ -214,7 +226,7 @@ def turns(sides: list[tuple[Callable[[], None], Callable[[], object]]], tiny: bo
 def roofline(case: Case) -> tuple[float, str]:
     """Seconds that a step takes at least by the measured ceilings, and which of them says so."""
     step, most = compile_step(case), ceiling(case.precision, case.tiny)
-    return max((step.operations / most.operations, "operations"), (step.bytes / most.bytes, "bytes"))
+    return max((operations_of(case) / most.operations, "operations"), (step.bytes / most.bytes, "bytes"))
 
 
 def beside_torch(case: Case) -> Iterator[Row]:
@@ -239,7 +251,7 @@ def _row(case: Case, own: float) -> Row:
         "images/s": 2 * case.pairs / own,
         "roofline share": least / own,
         "bound": bound,
-        "GFLOP": step.operations / 1e9,
+        "GFLOP": operations_of(case) / 1e9,
         "GB": step.bytes / 1e9,
         "compile, s": step.compile_seconds,
         "hours for 200,000": own * PUBLISHED_STEPS / 3600,
@@ -247,9 +259,13 @@ def _row(case: Case, own: float) -> Row:
 
 
 def busy(cases: list[Case]) -> Iterator[Row]:
-    """The share of the time in which the device is busy, and the parts of the model that it is busy with."""
+    """The share of a step's time in which the device is busy, and the parts of the model that it is busy with.
+
+    What runs is read from a trace, the time from steps that are not traced: to trace makes launches wait, not kernels.
+    """
     for case in cases:
         step = compile_step(case)
+        (alone,) = turns([own_step(case)], case.tiny)
         text, count = step.compiled.as_text(), 2 if case.tiny else 10
         paths = operation_paths(text)
         with tempfile.TemporaryDirectory() as name:
@@ -260,13 +276,15 @@ def busy(cases: list[Case]) -> Iterator[Row]:
                 module = text.split(",")[0].split()[1]
                 events = list(traced_events(folder, module)) if on_host else device_events(folder)
                 events = [event for event in events if event.name in paths or not on_host]  # no calls that hold others
-                found = {"busy": busy_share(events)}
+                found = {"busy": busy_time(events) / 1e9 / count / alone}
             except TraceUnread as error:
                 events, found = [], {"busy": f"not read: {error}"}
         times = time_by_part(events, paths)
         total = sum(event.duration for event in events)
+        in_convolutions = sum(event.duration for event in events if "conv" in event.name)
+        found |= {"kernels": len(events) / count, "convolutions": in_convolutions / total if total else 0.0}
         shares = {part: (times[part, False] + times[part, True]) / total if total else 0.0 for part in (*PARTS, REST)}
-        yield case.label | {"s, traced": seconds} | found | shares | {"named": sum(shares.values())}
+        yield case.label | {"s": alone, "s, traced": seconds} | found | shares | {"named": sum(shares.values())}
 
 
 def several_a_call(cases: list[Case], count: int) -> Iterator[Row]:

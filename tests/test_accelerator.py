@@ -185,7 +185,7 @@ def test_a_step_is_timed_beside_pytorchs(case):
 
 def test_a_step_is_taken_apart(case):
     (row,) = rows_of(steps.busy([case]))
-    assert 0.0 < row["busy"] <= 1.0
+    assert 0.0 < row["busy"] < 2.0  # what ran, of a traced step, over the time of others
     assert row["named"] == pytest.approx(1.0)
 
 
@@ -205,20 +205,20 @@ def test_losses_are_those_of_a_cpu(monkeypatch):
     assert row["differ at most by"] <= searches.LOSSES
 
 
-def test_the_search_is_timed_beside_pytorchs(trained):
-    rows = rows_of(searches.search_digits(trained[0], tiny=True))
+def test_the_search_is_timed_beside_pytorchs():
+    rows = rows_of(searches.search_digits(tiny=True))
     assert [row["way"] for row in rows] == ["ours", "ours, one at a time", "PyTorch, fine scan", "PyTorch, bisection"]
     assert [row["found by one only"] for row in rows] == [0, 0, 0, 0]
     assert len(rows_of(searches.search_large(8, tiny=True))) == 4
 
 
-def test_the_search_is_timed_over_its_slots(trained):
-    rows = list(searches.slots(trained[0], (8,), tiny=True))
+def test_the_search_is_timed_over_its_slots():
+    rows = list(searches.slots((8,), tiny=True))
     assert [(row["search"], row["slots"]) for row in rows] == [("digits, 32x32", 2), ("8x8", 2)]
 
 
-def test_explanations_that_differ_between_devices_are_a_failure(trained, monkeypatch):
-    assert len(rows_of(searches.explanations_agree(trained[0], tiny=True))) == 2
+def test_explanations_that_differ_between_devices_are_a_failure(monkeypatch):
+    assert len(rows_of(searches.explanations_agree(tiny=True))) == 2
     monkeypatch.setattr(searches, "largest_difference", lambda one, other: 0.1)
     with pytest.raises(searches.Disagreement, match=r"shifts by 0\.1"):
-        list(searches.explanations_agree(trained[0], tiny=True))
+        list(searches.explanations_agree(tiny=True))

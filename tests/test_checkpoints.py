@@ -327,8 +327,11 @@ def test_what_many_devices_saved_is_read_on_one(tmp_path):
     everywhere = replicated(data_mesh())
     save_trees(tmp_path / "saved", {"ema": {"w": jax.device_put(jnp.ones(3), everywhere)}}, {})
     found = load_tree(tmp_path / "saved", "ema", {"w": jax.ShapeDtypeStruct((3,), jnp.float32)})["w"]
-    assert len(found.devices()) == 1
+    assert found.devices() == {jax.devices()[0]}
     np.testing.assert_array_equal(found, np.ones(3))
+    with jax.default_device(jax.devices()[5]):
+        found = load_tree(tmp_path / "saved", "ema", {"w": jax.ShapeDtypeStruct((3,), jnp.float32)})["w"]
+    assert found.devices() == {jax.devices()[5]}
 
 
 @pytest.mark.many_devices

@@ -60,6 +60,7 @@ def test_a_warm_up_that_goes_on_drops_what_is_done_again_and_a_run_keeps_all_of_
 
 
 def terms(value):
+    """Terms in another order than that of their names."""
     return {"generator_total": jnp.asarray(value), "discriminator_total": jnp.asarray(1.0)}
 
 
@@ -70,8 +71,8 @@ def test_terms_are_looked_at_while_the_next_step_runs_and_when_all_is_settled(tm
             assert len(lines_of(tmp_path)) == (step - 1) // 2
         log.settle()
         log.settle()
-        found = [(line["step"], line["kind"], line["generator_total"]) for line in lines_of(tmp_path)]
-        assert found == [(2, "train", 1.0), (4, "train", 2.0)]
+        found = [(line["step"], line["generator_total"], line["discriminator_total"]) for line in lines_of(tmp_path)]
+        assert found == [(2, 1.0, 1.0), (4, 2.0, 1.0)]
         log.step(5, terms(np.nan))
         with pytest.raises(NonFiniteLoss, match=r"at step 5 .*generator_total"):
             log.settle()

@@ -12,18 +12,21 @@ import numpy as np
 from cae_jax.parallel import rows
 from cae_jax.parallel.processes import gather
 
-PIXELS = 64 * 64 * 64  # that a compiled call takes at most; memory does not grow with the number of images
-MOST_ROWS = 64  # that it takes however small they are
+PIXELS = 64 * 64 * 64  # that a compiled call takes at most on a CPU; memory does not grow with the number of images
+MOST_ROWS = 64  # that it takes there however small they are
+ACCELERATED = 16  # times as much on an accelerator, which fewer rows would leave idle
 
 
 def rows_of_a_call(height: int, width: int) -> int:
-    """How many images a compiled call takes: 64, and fewer of more than 64×64, but 2 at least.
+    """How many images a compiled call takes: 64 on a CPU, and fewer of more than 64×64, but 2 at least.
 
-    A call always computes as many, so that a few large images would else cost as much as 64 of them. Each device of
-    this process takes as many, but those of a CPU, which share its cores, together.
+    A call always computes as many, so that a few large images would else cost as much as 64 of them. An accelerator
+    takes 16 times as many, and each one of this process does; devices of a CPU, which share its cores, share the rows.
     """
-    rows, devices = min(max(PIXELS // (height * width), 2), MOST_ROWS), jax.local_device_count()
-    return -(-rows // devices) * devices if jax.default_backend() == "cpu" else rows * devices
+    on_host, devices = jax.default_backend() == "cpu", jax.local_device_count()
+    times = 1 if on_host else ACCELERATED
+    rows = min(max(times * PIXELS // (height * width), 2), times * MOST_ROWS)
+    return -(-rows // devices) * devices if on_host else rows * devices
 
 
 def parallel_calls() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from rich.console import Console
 from tensorboardX import SummaryWriter
 
@@ -36,6 +37,12 @@ def check_finite(terms: Mapping[str, Any], step: int) -> dict[str, float]:
             f"checkpoint is from before; try a lower optimizer.generator_rate or optimizer.discriminator_rate"
         )
     return values
+
+
+@jax.jit
+def _as_one(terms: Mapping[str, jax.Array]) -> jax.Array:
+    """The terms in the order of their names, in one array: an accelerator is waited for once a step, not for each."""
+    return jnp.stack([terms[name] for name in sorted(terms)])
 
 
 class Monitor:
@@ -75,7 +82,7 @@ class Monitor:
         """
         self.images_per_second: float | None = None
         self._kind, self._log_every, self._images = kind, log_every, images
-        self._unseen: tuple[int, dict[str, jax.Array]] | None = None
+        self._unseen: tuple[int, list[str], jax.Array] | None = None
         self._last: float | None = None
         self._seconds, self._timed = 0.0, 0
         self._progress, self._steps = WorkProgress(console), steps
@@ -114,7 +121,7 @@ class Monitor:
             NonFiniteLoss: if a term of the step before is not finite.
         """
         self._look()
-        self._unseen = number, terms
+        self._unseen = number, sorted(terms), _as_one(terms)
 
     @contextlib.contextmanager
     def busy(self, description: str) -> Iterator[None]:
@@ -137,8 +144,8 @@ class Monitor:
     def _look(self) -> None:
         if self._unseen is None:
             return
-        (number, terms), self._unseen = self._unseen, None
-        values = check_finite(jax.device_get(terms), number)
+        (number, names, terms), self._unseen = self._unseen, None
+        values = check_finite(dict(zip(names, jax.device_get(terms), strict=True)), number)
         self._tick()
         if number % self._log_every == 0:
             self.write(number, self._kind, values)

@@ -74,13 +74,11 @@ def _checkpointer() -> ocp.StandardCheckpointer:
 
 
 def _target(like: Any) -> jax.ShapeDtypeStruct:
-    """What a leaf is restored to: on its own devices or, without any, on one of ours, whatever it was saved from."""
+    """What a leaf is restored to: on its own devices or, without any, on the default one, wherever it was before."""
     shape: Any = ocp.utils.to_shape_dtype_struct(like)
     if shape.sharding is not None:
         return shape
-    return jax.ShapeDtypeStruct(
-        shape.shape, shape.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    )
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=jnp.zeros(()).sharding)
 
 
 def _files(folder: epath.Path, prefix: str = "") -> dict[str, epath.Path]:
