@@ -32,6 +32,7 @@ QUICK = {
     "train.batch_size": "4",
     "train.checkpoint_every": "4",
     "evaluation.swaps": "64",
+    "model.individual_downsamplings": "3",  # probes are fitted to the codes: few numbers
 }
 DIGITS = "mnist"  # the explainer that comes along
 LOSSES = 1e-4  # relative difference of a step's losses on two devices

@@ -235,6 +235,19 @@ def test_an_image_without_an_answer_ends_so_and_the_others_are_explained(trained
         e.explain(images, reference=blank[1])
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # beside a GPU too: where a classifier computes is not known
+def test_a_classifier_of_ones_own_is_asked_about_so_many_images_at_most(trained, monkeypatch, backend):
+    asked = []
+
+    def answer(batch):
+        asked.append(len(batch))
+        return np.full((len(batch), 10), 0.1)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    Explainer.load(trained[0], host_classifier=answer).model.predict(np.zeros((2500, 28, 28, 1), np.float32))
+    assert asked[-3:] == [1024, 1024, 452]
+
+
 def test_answers_of_a_traced_classifier_are_checked_too():
     with pytest.raises(ClassifierError, match="softmax"):
         check_answers(np.full((1, 2), 3.0, np.float32), 1, 2)

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from cae_jax.images import from_model, padded_side, to_model, to_uint8, to_unit
-from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
+from cae_jax.parallel.batching import (
+    few_rows,
+    first_call_alone,
+    map_batches,
+    one_at_a_time,
+    parallel_calls,
+    rows_of_a_call,
+)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +180,7 @@ def test_an_accelerator_takes_more_rows_a_call_and_each_one_as_many(monkeypatch)
     assert [rows_of_a_call(side, side) for side in (28, 64, 128, 256, 9000)] == [1024, 1024, 256, 64, 2]
     monkeypatch.setattr(jax, "local_device_count", lambda: 4)
     assert rows_of_a_call(256, 256) == 256
+    assert few_rows(64, 64) == 64  # what any device has room for
 
 
 def in_threads(function, count):

@@ -12,7 +12,14 @@ from cae_jax.classifiers import check_answers, classes_of
 from cae_jax.counterfactual import CodeTable, Crossings, Paths, along_path, log_odds, odds_of, search, search_on_host
 from cae_jax.images import to_unit
 from cae_jax.models import Individual, apply, make_codec
-from cae_jax.parallel.batching import first_call_alone, map_batches, one_at_a_time, parallel_calls, rows_of_a_call
+from cae_jax.parallel.batching import (
+    few_rows,
+    first_call_alone,
+    map_batches,
+    one_at_a_time,
+    parallel_calls,
+    rows_of_a_call,
+)
 from cae_jax.parallel.rows import Picked, count
 from cae_jax.parallel.sharding import each_device_by_itself, split_over_devices
 from cae_jax.types import HostClassifier, ImageSource, Predict
@@ -20,7 +27,7 @@ from cae_jax.workdir.generator import generator_of
 from cae_jax.workdir.record import RunRecord
 
 CODES = 20_000  # training images in the code table; drawn at random by the run's seed where there are more
-HOST_BATCHES = 16  # batches in one call of a classifier that JAX cannot trace; it may divide them as suits it best
+HOST_BATCHES = 16  # times `few_rows` in a call of a classifier that JAX cannot trace; it may divide them as suits it
 
 
 class CompiledModel:
@@ -95,7 +102,7 @@ class CompiledModel:
             ClassifierError: if its answers are not probabilities.
         """
         if self._host:  # it is given no rows that only fill up a batch
-            rows = HOST_BATCHES * self._rows
+            rows = HOST_BATCHES * few_rows(*images.shape[1:3])
             starts = range(0, len(images), rows)
             return np.concatenate([self._predict(images[start : start + rows]) for start in starts])
         return self._check(self._map(self._predict, images), len(images))

@@ -17,16 +17,23 @@ MOST_ROWS = 64  # that it takes there however small they are
 ACCELERATED = 16  # times as much on an accelerator, which fewer rows would leave idle
 
 
-def rows_of_a_call(height: int, width: int) -> int:
-    """How many images a compiled call takes: 64 on a CPU, and fewer of more than 64×64, but 2 at least.
-
-    A call always computes as many, so that a few large images would else cost as much as 64 of them. An accelerator
-    takes 16 times as many, and each one of this process does; devices of a CPU, which share its cores, share the rows.
+def few_rows(height: int, width: int, times: int = 1) -> int:
+    """A number of images that suits any device's memory: 64, or fewer of more than 64×64, but 2 at least; or `times` as
+    many.
     """
-    on_host, devices = jax.default_backend() == "cpu", jax.local_device_count()
-    times = 1 if on_host else ACCELERATED
-    rows = min(max(times * PIXELS // (height * width), 2), times * MOST_ROWS)
-    return -(-rows // devices) * devices if on_host else rows * devices
+    return min(max(times * PIXELS // (height * width), 2), times * MOST_ROWS)
+
+
+def rows_of_a_call(height: int, width: int) -> int:
+    """How many images a compiled call takes: `few_rows` on a CPU, 16 times as many on an accelerator.
+
+    A call always computes as many, so that a few large images would else cost as much as 64 of them. Each accelerator
+    of this process takes as many; devices of a CPU, which share its cores, share the rows.
+    """
+    devices = jax.local_device_count()
+    if jax.default_backend() == "cpu":
+        return -(-few_rows(height, width) // devices) * devices
+    return few_rows(height, width, ACCELERATED) * devices
 
 
 def parallel_calls() -> int:
