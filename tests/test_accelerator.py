@@ -185,7 +185,7 @@ def test_a_step_is_timed_beside_pytorchs(case):
 
 def test_a_step_is_taken_apart(case):
     (row,) = rows_of(steps.busy([case]))
-    assert 0.0 < row["busy"] < 2.0  # what ran, of a traced step, over the time of others
+    assert 0.0 < row["busy"] <= 1.0
     assert row["named"] == pytest.approx(1.0)
 
 
