@@ -24,6 +24,7 @@ from cae_jax.comparison.suite import Result
 from cae_jax.comparison.task import Judge, Task, open_classifier
 from cae_jax.config.protocol import bench_config, read_protocol
 from cae_jax.data import Truth
+from cae_jax.workdir.lock import hold
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
@@ -128,6 +129,14 @@ def test_a_method_that_fails_is_a_row_that_says_why_and_is_tried_again(compare, 
     assert "no luck" in (tmp_path / "methods" / "attributions_failed.log").read_text()
     assert compare(tmp_path, methods="control: edges")[0] == 0
     assert {row["error"] for row in read(tmp_path)} == {""}
+
+
+def test_a_second_comparison_in_a_workdir_is_refused(compare, tmp_path):
+    with hold(tmp_path):
+        code, out = compare(tmp_path, methods="control: edges")
+    assert code == 1
+    assert "another run is at work in" in " ".join(out.split())
+    assert not (tmp_path / "summary.md").exists()
 
 
 def test_an_unknown_method_lists_the_known_ones(compare, tmp_path):

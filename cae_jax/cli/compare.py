@@ -36,6 +36,7 @@ def compare(options: argparse.Namespace, console) -> None:
     from cae_jax.comparison.task import open_setting
     from cae_jax.config import protocol
     from cae_jax.training.loop import train
+    from cae_jax.workdir.lock import hold
 
     path = find_config(options.config)
     config = protocol.check_bench_config(load_config(path))
@@ -45,14 +46,15 @@ def compare(options: argparse.Namespace, console) -> None:
     suite.chosen(names)
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
-    if not options.model:
-        protocol.check_oracle(config.train)
-        train(config.train, model, console)
-    setting = open_setting(config, model, workdir, console)
-    results = []
-    for result in suite.run(setting, workdir / "methods", names, console):
-        results.append(result)
-        write_folder(workdir, setting, results, f"Explanations compared: {path.stem}")
+    with hold(workdir):
+        if not options.model:
+            protocol.check_oracle(config.train)
+            train(config.train, model, console)
+        setting = open_setting(config, model, workdir, console)
+        results = []
+        for result in suite.run(setting, workdir / "methods", names, console):
+            results.append(result)
+            write_folder(workdir, setting, results, f"Explanations compared: {path.stem}")
     console.print(Markdown((workdir / "summary.md").read_text()))
     console.print(f"these tables: {workdir / 'summary.md'}; all of it: {workdir / 'index.html'}", highlight=False)
 

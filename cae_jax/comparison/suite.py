@@ -150,11 +150,12 @@ def run(setting: Setting, folder: pathlib.Path, names: tuple[str, ...], console:
         ConfigError: for a name that does not exist.
     """
     kept, score = _Kept(folder, setting), _Scorers(setting)
-    for kind, name in chosen(names):
+    methods = chosen(names)
+    for number, (kind, name) in enumerate(methods, 1):
         result = kept.read(kind, name)
         if result is None:
             try:
-                with working(f"{kind}: {name}", console):
+                with working(f"method {number} of {len(methods)}, {kind}: {name}", console):
                     found, shown, seconds = _answer(setting.task, kind, name)
                     pictures, role = shown[: setting.judge.protocol.pictures], KINDS[kind][name].role
                     result = Result(kind, name, role, score[kind](found), pictures, seconds)

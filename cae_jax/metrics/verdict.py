@@ -13,19 +13,22 @@ def validation_score(scores: Mapping[str, float]) -> float:
     """Score by which the best checkpoint is chosen; higher is better. The oracle does not enter it.
 
     It is the mean probability of the donors' classes in swaps, times the mean probability of the images' own classes in
-    reconstructions, times (1 - L1 of the reconstructions), over the square root of (1 + change of the swaps).
+    reconstructions, times the structural similarity of the reconstructions, over the square root of (1 + change of the
+    swaps).
 
-    Probabilities are used since rates differ between checkpoints by one or two images only. Without the L1 factor, a
-    blurred early checkpoint can win by as little; without the last one, a checkpoint whose swaps change more of the
+    Probabilities are used since rates differ between checkpoints by one or two images only. Without the similarity, a
+    blurred early checkpoint can win by as little; without the last factor, a checkpoint whose swaps change more of the
     individual than the class needs. The root keeps that factor from outweighing the others: over (1 + change) itself,
     brain scans had an early checkpoint chosen whose swaps changed less and convinced fewer (oracle 0.820 rather than
     0.877), and a factor (1 - change) chose one on X-rays that fools the classifier.
 
     Args:
-        scores: what `Evaluator.validate` returns.
+        scores: what `Evaluator.validate` returns; in logs of earlier versions, which did not tell the similarity, it
+            is (1 - L1 of the reconstructions).
     """
     faithful = scores["swap_probability"] * scores["reconstruction_probability"]
-    return faithful * (1.0 - scores["reconstruction_l1"]) / (1.0 + scores["swap_change"]) ** 0.5
+    alike = scores.get("reconstruction_ssim", 1.0 - scores["reconstruction_l1"])
+    return faithful * max(alike, 0.0) / (1.0 + scores["swap_change"]) ** 0.5
 
 
 def collapse_reason(scores: Mapping[str, float], chance: float) -> str:
