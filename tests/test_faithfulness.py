@@ -1,5 +1,8 @@
 """Curves of removed pixels, on classifiers whose answers to them are known."""
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from cae_jax import metrics
 from cae_jax.metrics.faithfulness import rank_cells
+from cae_jax.metrics.fills import spread_cells
 
 SIDE = 6
 BLACK = metrics.mean_fill(np.zeros(1))
@@ -90,39 +94,68 @@ def test_several_classifiers_are_watched_as_each_by_itself():
     np.testing.assert_array_equal(both, [watch(brightness, saliency), watch(corner, saliency)])
 
 
-@pytest.mark.parametrize(("steps", "patch"), [(36, 1), (9, 1), (3, 2), (4, 4)])
-def test_a_search_finds_the_order_of_cells_that_count_by_themselves(steps, patch):
+def curves_apart(predict, images, classes, maps, *, patch, steps, fills):
+    """LeRF−MoRF of maps, the mean over the fills, `[N]`."""
+    curves = functools.partial(metrics.perturbation_curves, predict, images, classes, maps, patch=patch, steps=steps)
+    apart = [metrics.area_between(*(curves(fill=fill, order=order) for order in ("morf", "lerf"))) for fill in fills]
+    return np.mean(apart, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "patch", "rounds", "share"),
+    [
+        (36, 1, 32, 0.99),
+        (9, 1, 32, 0.95),
+        (4, 1, 32, 0.7),
+        (4, 1, 200, 0.95),
+        (3, 2, 200, 0.95),
+        (4, 4, 32, 0.95),
+        (2, 3, 200, 0.95),
+        (20, 2, 32, 0.99),
+    ],
+)
+def test_a_search_comes_near_the_order_of_cells_that_count_by_themselves(steps, patch, rounds, share):
     rng = np.random.default_rng(4)
     weights = rng.permutation(SIDE**2).reshape(SIDE, SIDE).astype(np.float32)
     images = np.stack([np.ones((SIDE, SIDE, 1)), rng.random((SIDE, SIDE, 1))])
 
+    @jax.jit
     def weighted(images):
         share = (images[..., 0] * weights).sum((1, 2)) / weights.sum()
         return jnp.stack([1 - share, share], axis=-1)
 
-    fills = [BLACK, metrics.mean_fill(np.asarray([0.25]))]
+    cut = {"patch": patch, "steps": steps, "fills": [BLACK, metrics.mean_fill(np.asarray([0.25]))]}
     classes = np.asarray([1, 1])
-    found = metrics.search_order(weighted, images, classes, patch=patch, steps=steps, fills=fills)
     # Cells count by themselves, so that the best order is that of what is lost with each, the mean over the fills.
-    lost = weights * (images[..., 0] - 0.125)
-    lost = np.pad(lost, ((0, 0), (0, -SIDE % patch), (0, -SIDE % patch)))
+    lost = np.pad(weights * (images[..., 0] - 0.125), ((0, 0), (0, -SIDE % patch), (0, -SIDE % patch)))
     rows = lost.shape[1] // patch
-    lost = lost.reshape(2, rows, patch, rows, patch).sum((2, 4)).reshape(2, -1)
-    ranks = rank_cells(found, patch, 0).reshape(2, -1)
-    np.testing.assert_array_equal(ranks, np.argsort(np.argsort(-lost, axis=1), axis=1))
+    lost = lost.reshape(2, rows, patch, rows, patch).sum((2, 4))
+    best = curves_apart(weighted, images, classes, np.asarray(spread_cells(lost, patch, SIDE, SIDE)), **cut)
+    found = metrics.search_order(weighted, images, classes, seed=0, rounds=rounds, **cut)
+    assert found.shape == images.shape[:3]
     assert (found > 0).all()
     assert (found.max((1, 2)) == 1).all()
+    reached = curves_apart(weighted, images, classes, found, **cut)
+    assert (reached <= best + 1e-6).all()
+    assert (reached > share * best).all()
+    again = metrics.search_order(weighted, images, classes, seed=0, rounds=rounds, **cut)
+    np.testing.assert_array_equal(found, again)
 
 
-def test_a_search_sees_what_cells_do_together():
-    def either(images):
-        first, second, *_, last = jnp.moveaxis(images[..., 0].reshape(-1, 6), 1, 0)
-        share = 0.6 * jnp.maximum(first, last) + 0.1 * first + 0.2 * second
+@pytest.mark.parametrize("steps", [2, 3, 6])
+def test_a_search_finds_the_best_of_all_orders_where_cells_count_together(steps):
+    @jax.jit
+    def together(images):
+        first, second, third, fourth, _, last = jnp.moveaxis(images[..., 0].reshape(-1, 6), 1, 0)
+        share = 0.4 * jnp.maximum(first, last) + 0.3 * second * third + 0.2 * fourth * (1 - second) + 0.1 * second
         return jnp.stack([1 - share, share], axis=-1)
 
-    found = metrics.search_order(either, np.ones((1, 2, 3, 1)), np.ones(1, int), patch=1, steps=6, fills=[BLACK])
-    # The second stands first, then the first; without them the last counts most, which counts for nothing by itself.
-    np.testing.assert_array_equal(rank_cells(found, 1, 0), [[[1, 0, 5], [4, 3, 2]]])
+    image, classes, cut = np.ones((1, 2, 3, 1)), np.ones(1, int), {"patch": 1, "steps": steps, "fills": [BLACK]}
+    found = curves_apart(together, image, classes, metrics.search_order(together, image, classes, seed=0, **cut), **cut)
+    orders = np.asarray(list(itertools.permutations(range(6))), np.float32).reshape(-1, 2, 3)
+    every = curves_apart(together, np.repeat(image, len(orders), 0), np.ones(len(orders), int), orders, **cut)
+    assert found[0] == pytest.approx(every.max(), abs=1e-6)
+    assert np.mean(every > every.max() - 1e-6) < 0.2
 
 
 @pytest.mark.parametrize("mode", ["delete", "insert"])

@@ -46,9 +46,10 @@ def compare(options: argparse.Namespace, console) -> None:
     suite.chosen(names)
     workdir = options.workdir or pathlib.Path("runs") / path.stem
     model = options.model or workdir / "model"
+    if not options.model:
+        protocol.check_oracle(config.train)
     with hold(workdir):
         if not options.model:
-            protocol.check_oracle(config.train)
             train(config.train, model, console)
         setting = open_setting(config, model, workdir, console)
         results = []

@@ -62,7 +62,7 @@ def _searched(task: Task) -> np.ndarray:
     patch, steps, fills = task.removal
     quick = [fill for name, fill in fills.items() if name != "imputation"] or list(fills.values())
     return metrics.search_order(
-        task.classifier.predict, task.images, task.classes, patch=patch, steps=steps, fills=quick
+        task.classifier.predict, task.images, task.classes, patch=patch, steps=steps, fills=quick, seed=task.seed
     )
 
 
