@@ -12,7 +12,7 @@ import cae_jax
 PACKAGE = pathlib.Path(__file__).parents[1] / "cae_jax"
 LEVELS = (
     {"errors"},
-    {"types", "images", "file_names", "options", "descent", "drafts", "progress"},
+    {"types", "images", "similarity", "file_names", "options", "descent", "drafts", "progress"},
     {"parallel"},
     {"models", "losses", "data", "classifiers", "counterfactual", "manifold", "metrics", "baselines", "report"},
     {"config"},

@@ -4,13 +4,11 @@ Images are `[N, height, width, C]` in [0, 1], and every function returns one val
 for shapes that do not go together.
 """
 
-import functools
-
-import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cae_jax import similarity
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
 
@@ -53,22 +51,13 @@ def l2_distance(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(_flat(images) - _flat(others)).mean(-1))
 
 
-@functools.partial(jax.jit, static_argnames="window")
-def _ssim(images: jax.Array, others: jax.Array, window: int) -> jax.Array:
-    return jnp.asarray(dm_pix.ssim(images, others, filter_size=window))
+_ssim = jax.jit(similarity.structural_similarity)
 
 
 def structural_similarity(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Structural similarity of two images (SSIM, Wang et al. 2004); 1 for equal ones, higher is more alike.
-
-    Means, variances and covariances are taken in Gaussian windows of 11 pixels, or of an odd number that fits into
-    smaller images, with a standard deviation of 1.5, and the result is averaged over all places and channels.
-    """
+    """Structural similarity of two images, see `similarity.structural_similarity`; 1 for equal ones."""
     _check(images, others)
-    side = min(images.shape[1:3])
-    window = min(11, side - 1 + side % 2)
-    function = functools.partial(_ssim, window=window)
-    return map_batches(function, images.astype(np.float32), others.astype(np.float32), batch_size=BATCH)
+    return map_batches(_ssim, images.astype(np.float32), others.astype(np.float32), batch_size=BATCH)
 
 
 def sparsity(images: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
