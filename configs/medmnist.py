@@ -4,6 +4,10 @@
 
 The file holds `train_images`, `train_labels`, `val_*` and `test_*`; without the change of name, `data/medmnist.npz` is
 opened.
+
+The class encoder is told the classifier's answer: what a network learns from a few thousand images does not agree with
+the classifier on all new ones. On chest X-rays (3,872 to train on), swaps of the test split take the donor's class in
+0.976 by the classifier and in 0.957 by the oracle, 0.992 of the reconstructions keep theirs; 11 minutes on 2 cores.
 """
 
 from cae_jax import presets
@@ -13,4 +17,5 @@ from cae_jax.config import Config
 def get_config() -> Config:
     config = presets.default()
     config.data.name = "data/medmnist.npz"
+    config.model.answers = True
     return config
