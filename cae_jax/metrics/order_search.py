@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cae_jax.metrics.fills import Fill, spread_cells
@@ -49,7 +50,7 @@ def search_order(
         Maps `[N, height, width]` float32 in (0, 1]: the cells' places, 1 for the one that stands first. Within a step
         the order is random.
     """
-    images, classes = np.asarray(images, np.float32), np.asarray(classes)
+    classes, on_device = np.asarray(classes), jnp.asarray(images, jnp.float32)
     count, height, width = images.shape[:3]
     grid = -(-height // patch), -(-width // patch)
     cells, rng = grid[0] * grid[1], np.random.default_rng(seed)
@@ -59,7 +60,7 @@ def search_order(
         chosen, numbers = chosen.reshape(-1, *grid), np.arange(len(rows))
 
         def probability(fill: Fill, removed: np.ndarray) -> np.ndarray:
-            return np.asarray(predict(_without(fill, patch, images[rows], removed)))[numbers, classes[rows]]
+            return np.asarray(predict(_without(fill, patch, on_device, rows, removed)))[numbers, classes[rows]]
 
         return np.mean([probability(fill, ~chosen) - probability(fill, chosen) for fill in fills], axis=0)
 
@@ -80,9 +81,9 @@ def search_order(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _without(fill: Fill, patch: int, images: jax.Array, cells: jax.Array) -> jax.Array:
-    """Images without the cells that are marked, `[N, rows, columns]` bool."""
-    return fill(images, spread_cells(cells, patch, *images.shape[1:3]), jax.random.key(0))
+def _without(fill: Fill, patch: int, images: jax.Array, chosen: jax.Array, cells: jax.Array) -> jax.Array:
+    """The chosen of the images, each without the cells that are marked, `[len(chosen), rows, columns]` bool."""
+    return fill(images[chosen], spread_cells(cells, patch, *images.shape[1:3]), jax.random.key(0))
 
 
 def _levels(steps: int) -> list[int]:
