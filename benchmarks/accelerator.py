@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jaxlib.version import __version_info__ as jaxlib_version
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def main(arguments: Sequence[str]) -> int:
     # PyTorch computes beside JAX, which would take three quarters of the memory at its start.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if options.small:  # to compile takes nearly all of the time there, and its last optimisations much of that
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+        if jaxlib_version < (0, 11):  # these emitters take twice as long; since 0.11.2 there are no others
+            flags += " --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = flags
 
     import jax
 

@@ -61,14 +61,18 @@ def mean_fill(colour: np.ndarray) -> Fill:
 def blur_fill(sigma: float) -> Fill:
     """Makes a fill with the image itself, blurred by a Gaussian of `sigma` pixels; the border repeats edge pixels."""
     reach = max(1, round(3 * sigma))
-    weights = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
-    kernel = jnp.asarray(weights / weights.sum(), jnp.float32)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-np.square(offsets) / (2 * sigma**2))
 
-    def blur(line: jax.Array) -> jax.Array:
-        return jnp.convolve(jnp.pad(line, reach, mode="edge"), kernel, mode="valid")
+    def along(side: int) -> np.ndarray:
+        """Matrix `[side, side]` that blurs a line of pixels: a product is several times as fast as a convolution."""
+        matrix, at = np.zeros((side, side)), np.arange(side)[:, None]
+        np.add.at(matrix, (at, np.clip(at + offsets, 0, side - 1)), weights / weights.sum())
+        return matrix.astype(np.float32)
 
     def fill(images: jax.Array, removed: jax.Array, key: jax.Array) -> jax.Array:
-        blurred = jnp.apply_along_axis(blur, 1, jnp.apply_along_axis(blur, 2, images))
+        height, width = images.shape[1:3]
+        blurred = jnp.einsum("hy,wx,nyxc->nhwc", along(height), along(width), images, precision="highest")
         return jnp.where(removed[..., None], blurred, images)
 
     return fill
