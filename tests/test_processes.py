@@ -19,6 +19,9 @@ from cae_jax.parallel.batching import map_batches
 
 HERE = pathlib.Path(__file__).parent
 ROUNDING = {"rtol": 1e-5, "atol": 1e-5}  # two devices of a process share rows, one does not
+# Gradients of biases that a normalisation takes away are rounding alone, and Adam's first update is as long for those
+# as for any other: 64 of the 27,000 numbers of the decoder that move.
+SIGNS_OF_NOISE = {"update_norm/decoder": 64 / 27_000 / 2}
 
 
 def start_two(workdir):
@@ -66,7 +69,8 @@ def test_two_processes_train_explain_and_encode_as_one_and_outlive_the_death_of_
     theirs, ours = log_of(workdir), log_of(trained[0])
     assert theirs.keys() == ours.keys()
     for name in ours[1, "train"].keys() - {"kind"}:
-        assert theirs[1, "train"][name] == pytest.approx(ours[1, "train"][name], rel=1e-5, abs=1e-6), name
+        close = pytest.approx(ours[1, "train"][name], rel=SIGNS_OF_NOISE.get(name, 1e-5), abs=1e-6)
+        assert theirs[1, "train"][name] == close, name
 
     explainer = Explainer.load(workdir)
     inputs = SplitInputs(explainer.dataset.train, "train", list(range(70)))
