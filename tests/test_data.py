@@ -340,7 +340,7 @@ def test_an_unknown_split_is_refused(mnist_5k):
         mnist_5k.split("testing")
 
 
-def prepared(folder, name, splits, sizes=(8,), label=None, labels=lambda row: row % 2):
+def prepared(folder, name, splits, sizes=(8,), label=None, labels=lambda row: row % 2, seed=0):
     """A TFDS data set of noise, prepared; its images take turns in their sizes."""
 
     def info(self):
@@ -351,7 +351,7 @@ def prepared(folder, name, splits, sizes=(8,), label=None, labels=lambda row: ro
     def examples(self, count):
         for row in range(count):
             size = sizes[row // 2 % len(sizes)]
-            image = np.random.default_rng(row).integers(0, 256, (size, size, 3), np.uint8)
+            image = np.random.default_rng(seed + row).integers(0, 256, (size, size, 3), np.uint8)
             yield row, {"image": encode_png(image), "label": labels(row)}
 
     fields = {
@@ -417,6 +417,8 @@ def test_a_fingerprint_knows_a_prepared_set_and_how_it_is_read(tmp_path):
     first = open_dataset(path).fingerprint
     assert open_dataset(path).fingerprint == first
     assert open_dataset(path, files=FileSettings(Format((12, 12)))).fingerprint != first
+    other = prepared(tmp_path / "again", "Known", {"train": 40, "test": 10}, seed=1)
+    assert open_dataset(other).fingerprint != first
     turned = open_dataset(path, files=FileSettings(classes=("light", "dark")))
     assert turned.class_names == ("light", "dark")
     assert turned.fingerprint != first

@@ -38,6 +38,12 @@ def test_a_preparation_is_differentiable():
     np.testing.assert_allclose(gradient.sum((1, 2)), np.tile([[0.299, 0.587, 0.114]], (3, 1)) * 12, rtol=1e-4)
 
 
+def test_images_are_brought_to_a_size_that_is_first_asked_for_while_it_is_compiled():
+    preparation = Preparation(size=(5, 7))
+    compiled = jax.jit(preparation)(jnp.asarray(IMAGES))
+    np.testing.assert_allclose(compiled, preparation(IMAGES), atol=1e-6)
+
+
 @both
 def test_heads_make_probabilities(xp):
     scores = np.random.default_rng(1).normal(0, 30, (5, 4)).astype(np.float32)

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
-from small_run import SMALL
+from small_run import DIGITS, SMALL, small_config
 
 from cae_jax.config.presets import black_box
 from cae_jax.config.reading import ConfigError, apply_overrides
 from cae_jax.data import LISTING, DataChanged
 from cae_jax.errors import OneClass
 from cae_jax.training.run import prepare
+from cae_jax.workdir.classifier_store import load_oracle
+from cae_jax.workdir.record import PLANNED, read_record, write_record
 
 CLASSIFIER = """
 import numpy as np
@@ -90,6 +92,97 @@ def test_a_folder_with_checkpoints_of_another_program_is_no_workdir(start, tmp_p
     with pytest.raises(ConfigError, match=r"checkpoints is of no run of ours \(run\.json is missing\)"):
         start()
     assert theirs.read_text() == "of another program"
+
+
+@pytest.mark.parametrize("name", ["classifier", "oracle", "student", "unfinished"])
+def test_what_was_trained_on_nobody_knows_what_is_not_used(start, tmp_path, name):
+    theirs = tmp_path / "run" / name / "manifest.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    with pytest.raises(ConfigError, match=rf"{name} is of no run of ours \(run\.json is missing\)"):
+        start()
+
+
+@pytest.mark.parametrize("change", ["images", "labels", "order"])
+def test_a_run_whose_arrays_are_others_does_not_go_on(start, tmp_path, change):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    arrays = {"train_images": rng.integers(0, 60, (60, 16, 16), np.uint8), "train_labels": labels}
+    arrays["train_images"][labels == 1] += 190
+    np.savez(tmp_path / "images.npz", **arrays)
+    named = {"data.name": "./images.npz"}
+    start(**named)
+    start(**named)
+    if change == "order":
+        arrays = {name: values[::-1] for name, values in arrays.items()}
+    else:
+        arrays[f"train_{change}"] = arrays[f"train_{change}"].copy()
+        arrays[f"train_{change}"][0] ^= 1
+    np.savez(tmp_path / "images.npz", **arrays)
+    with pytest.raises(ConfigError, match=r"run on images\.npz, whose images, labels or splits have changed since"):
+        start(**named)
+    record = read_record(tmp_path / "run")
+    write_record(tmp_path / "run", record._replace(fingerprint=""))  # as an earlier version wrote it
+    start(**named)
+
+
+def test_a_run_s_classifier_keeps_the_order_of_its_classes(trained, tmp_path):
+    named = {f"{name}.path": str(trained[0]) for name in ("classifier", "oracle")}
+    config = small_config(**named, **{"data.classes": "1,0,2,3,4,5,6,7,8,9"})
+    with pytest.raises(
+        ConfigError, match=r"in the order 0, 1, 2.* in the order 1, 0, 2.*data\.classes = "
+    ):
+        prepare(config, tmp_path, Console(quiet=True))
+
+
+def test_an_oracle_is_as_good_as_it_is_on_the_run_s_own_images(trained, tmp_path):
+    with np.load(DIGITS) as digits:
+        turned = {name: values[:, ::-1] if name.endswith("images") else values for name, values in digits.items()}
+    np.savez(tmp_path / "turned.npz", **turned)
+    named = {f"{name}.path": str(trained[0]) for name in ("classifier", "oracle")}
+    run = prepare(
+        small_config(**named, **{"data.name": str(tmp_path / "turned.npz")}), tmp_path / "run", Console(quiet=True)
+    )
+    oracle = load_oracle(trained[0])
+    answers = np.asarray(oracle.answer(turned["test_images"])).argmax(-1)
+    assert run.accuracy["oracle"] == pytest.approx(np.mean(answers == turned["test_labels"]))
+    assert run.accuracy["oracle"] != oracle.facts["accuracy"]
+
+
+@pytest.fixture
+def planned(start, tmp_path):
+    """A run of five minutes for which six steps were planned as forty, and a function that starts it again."""
+    minutes = {"train.minutes": "5"}
+    asked = start(**minutes).config
+    config = asked.copy_and_resolve_references()
+    config.train.update(steps=40, warmup_steps=0, checkpoint_every=20)
+    record = read_record(tmp_path / "run")
+    asked = {key: asked.train[key] for key in PLANNED}
+    write_record(tmp_path / "run", record._replace(config=config, planned=True, asked=asked))
+    return lambda **changes: start(**minutes | changes).config.train
+
+
+def test_a_plan_holds_for_what_it_was_made_for(planned, tmp_path):
+    assert (planned().steps, planned().checkpoint_every) == (40, 20)
+    assert planned(**{"train.log_every": "3"}).steps == 40
+    assert read_record(tmp_path / "run").planned
+
+
+@pytest.mark.parametrize("change", [{"model.width": "8"}, {"train.steps": "12"}, {"train.minutes": "6"}])
+def test_before_a_checkpoint_whatever_takes_other_time_is_planned_again(planned, tmp_path, change):
+    train = planned(**change)
+    assert (train.steps, train.checkpoint_every) == (int(change.get("train.steps", 6)), 2)
+    assert not read_record(tmp_path / "run").planned
+
+
+def test_after_a_checkpoint_a_spacing_that_is_asked_for_is_taken_and_other_steps_are_refused(planned, tmp_path):
+    kept = tmp_path / "run" / "checkpoints" / "00000020" / "weights"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("some")
+    train = planned(**{"train.checkpoint_every": "5"})
+    assert (train.steps, train.checkpoint_every) == (40, 5)
+    with pytest.raises(ConfigError, match=r"settings:\n  train\.steps: 40 there, 12 here$"):
+        planned(**{"train.steps": "12"})
 
 
 def test_a_run_does_not_go_on_with_other_classes(start, tmp_path):

@@ -56,6 +56,13 @@ def test_of_other_facts_it_begins_anew(tmp_path):
     assert work(tmp_path, seed=0)[0] == [4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_it_goes_on_where_it_was_though_other_facts_had_come_as_far_or_farther(tmp_path, step):
+    interrupt(tmp_path, 4, seed=0)
+    interrupt(tmp_path, step, seed=1)
+    assert work(tmp_path, seed=1)[0] == list(range(step + 1, STEPS + 1))
+
+
 def test_a_damaged_state_is_left_out_by_name(tmp_path, caplog):
     interrupt(tmp_path, 3)
     biggest = max((tmp_path / unfinished.FOLDER).rglob("*"), key=lambda path: path.stat().st_size * path.is_file())

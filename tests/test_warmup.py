@@ -119,6 +119,24 @@ def test_interrupted_it_goes_on_to_the_same_bits(run, states, again):
     assert (run.workdir / "log.jsonl").read_text() == again.log
 
 
+@pytest.mark.parametrize("other", [{}, {"data": "another"}, {"classifier": "another"}, {"seed": -1}])
+def test_it_goes_on_only_with_what_it_learned_from(run, states, monkeypatch, other):
+    original, steps = unfinished.Unfinished.after, []
+
+    def after(self, step, state, settle):
+        steps.append(step)
+        self._interruption.take()
+        signal.raise_signal(signal.SIGTERM)
+        original(self, step, state, settle)
+
+    monkeypatch.setattr(unfinished.Unfinished, "after", after)
+    for learned_from in (run.learned_from, run.learned_from | other):
+        with pytest.raises(Terminated):
+            warm_up(dataclasses.replace(run, learned_from=learned_from))
+    shutil.rmtree(run.workdir / unfinished.FOLDER)
+    assert steps == ([1, 1] if other else [1, 2])
+
+
 def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, states, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -86,4 +86,5 @@ AS_IT_IS = Preparation()
 @functools.cache
 def _scaling(old: int, new: int) -> np.ndarray:
     """The matrix `[new, old]` of linear interpolation, smoothed where it makes smaller."""
-    return np.asarray(jax.image.resize(np.eye(old, dtype=np.float32), (new, old), "linear"))
+    with jax.ensure_compile_time_eval():  # numbers, even where what asks for them is being traced
+        return np.asarray(jax.image.resize(np.eye(old, dtype=np.float32), (new, old), "linear"))

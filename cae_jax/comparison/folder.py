@@ -36,7 +36,7 @@ MODEL = {
 
 def _gaps_line(setting: Setting) -> str:
     """How good the classifiers are that the curves are of."""
-    gaps, accuracy = setting.judge.used_to_gaps, setting.task.explainer.classifier.facts.get("accuracy")
+    gaps, accuracy = setting.judge.used_to_gaps, setting.model_scores.get("classifier_accuracy")
     explained = "" if accuracy is None else f" The one that is explained is right on {accuracy:.3f}."
     return (
         f"The classifier that is used to gaps is right on {gaps.accuracy:.3f} of the whole test images, and gives "
@@ -118,7 +118,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
     write_whole(folder / "benchmark.csv", tables.as_csv(results, seed, resamples))
     write_whole(folder / "benchmark.md", f"# {title}\n\n" + "\n\n".join(whole) + "\n")
     write_whole(folder / "summary.md", short_tables(setting, results) + "\n")
-    accuracy = setting.task.explainer.classifier.facts.get("accuracy")
+    accuracy = setting.model_scores.get("classifier_accuracy")
     facts = {
         "data": setting.task.explainer.record.data,
         "split": protocol.split,

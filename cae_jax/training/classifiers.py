@@ -72,6 +72,16 @@ def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str)
             f"{name}.path {path} is a classifier of {loaded.facts['num_classes']} classes and images "
             f"{loaded.facts['image_shape']}, but {dataset.name} has {expected[0]} classes and images {expected[1]}"
         )
+    known, names = loaded.facts.get("class_names", dataset.class_names), dataset.class_names
+    if sorted(known) == sorted(names) and tuple(known) != names:
+        raise ConfigError(
+            f"{name}.path {path} has the classes in the order {', '.join(known)}, but {dataset.name} in the order "
+            f"{', '.join(names)}; data.classes = {tuple(known)} gives them that of the {name}"
+        )
+    if sorted(known) != sorted(names):
+        log.warning(
+            "%s.path %s was trained on the classes %s, which are taken for %s in this order", name, path, known, names
+        )
 
 
 def _train(
@@ -84,6 +94,7 @@ def _train(
         "architecture": settings.architecture,
         "num_classes": dataset.num_classes,
         "image_shape": list(dataset.image_shape),
+        "class_names": list(dataset.class_names),
         "seed": seed,
         "data": dataset.name,
     }

@@ -18,7 +18,7 @@ from cae_jax.training.evaluation import VALIDATION_SWAPS
 from cae_jax.training.run import Run
 from cae_jax.training.student import LESSONS
 from cae_jax.training.warmup import warmup_pairs
-from cae_jax.workdir.record import read_record, write_record
+from cae_jax.workdir.record import PLANNED, read_record, write_record
 
 LEAST = 100  # steps; fewer teach nothing
 RESERVE = 0.05  # share of the time that is kept back, since a machine is not always as fast as when it was measured
@@ -135,5 +135,6 @@ def plan(run: Run, began: float) -> Run:
         highlight=False,
     )
     if is_first():
-        write_record(run.workdir, record._replace(config=config, planned=True))
+        asked = {key: run.config.train[key] for key in PLANNED}
+        write_record(run.workdir, record._replace(config=config, planned=True, asked=asked))
     return dataclasses.replace(run, config=config, trainer=run.trainer._replace(init=run.build(config).init))

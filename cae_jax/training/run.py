@@ -67,6 +67,8 @@ class Run:
         store: checkpoints of the run.
         tutor: teaches a black box's student while swaps are drawn; None where there is no student.
         build: builds a trainer from a config with other numbers of steps.
+        learned_from: what training states depend on besides the settings of the CAE: the fingerprints of data and
+            classifier, and the seed.
     """
 
     config: Config
@@ -81,6 +83,7 @@ class Run:
     store: CheckpointStore
     tutor: Tutor | None
     build: Callable[[Config], Trainer]
+    learned_from: dict[str, str | int]
 
     def sampler(self, pairs: int) -> PairSampler:
         """A sampler of batches of `pairs` pairs of training images; every process reads its share of a batch."""
@@ -313,8 +316,7 @@ def prepare(
     dataset, predictions = _leave_unanswered(dataset, predictions, workdir, console)
     accuracy = {"classifier": float((predictions["test"] == dataset.test.labels).mean())}
     if oracle is not None:
-        known = oracle.facts.get("accuracy")
-        accuracy["oracle"] = _accuracy(oracle, dataset.test) if known is None else known
+        accuracy["oracle"] = _accuracy(oracle, dataset.test)  # its own record may be of other data
     _say_what_there_is(dataset, accuracy, console)
     for split, classes in predictions.items():
         if len(set(classes.tolist())) < 2:
@@ -333,4 +335,19 @@ def prepare(
     svm = svm_judge(dataset.train, config.evaluation.svm_images, config.seed)
     functions = make_functions(networks.model, shape[:2], *answers, networks.residual, svm)
     store = CheckpointStore(workdir / "checkpoints")
-    return Run(config, workdir, console, dataset, mesh, accuracy, predictions, trainer, functions, store, tutor, build)
+    learned_from = {"data": dataset.fingerprint, "classifier": classifier.fingerprint, "seed": config.seed}
+    return Run(
+        config,
+        workdir,
+        console,
+        dataset,
+        mesh,
+        accuracy,
+        predictions,
+        trainer,
+        functions,
+        store,
+        tutor,
+        build,
+        learned_from,
+    )

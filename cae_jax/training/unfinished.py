@@ -34,6 +34,7 @@ class Unfinished:
         self._facts = dict(facts)
         self._earlier, self._began = 0.0, time.monotonic()
         self._saved = self._began
+        self._others = False  # whether the store has states of other facts
         self._interruption = Interruption()
 
     def __enter__(self) -> "Unfinished":
@@ -66,6 +67,7 @@ class Unfinished:
         found = self._store.facts(newest)
         seconds = found.pop("seconds")
         if found != self._facts:
+            self._others = True
             return 0
         self._earlier = seconds
         return newest
@@ -86,6 +88,9 @@ class Unfinished:
         if self._interruption.wish or time.monotonic() - self._saved > EVERY:
             settle()
             if is_first():
+                if self._others:  # the store keeps the greatest steps, which may be theirs
+                    self._store.clear()
+                    self._others = False
                 facts = self._facts | {"seconds": self.seconds}
                 self._store.save(step, {"state": on_this_process(state)}, facts)
                 push_all()

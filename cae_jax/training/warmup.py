@@ -45,7 +45,7 @@ def warm_up(run: Run) -> tuple[TrainState, float]:
     train, step = run.config.train, run.trainer.warmup_step
     assert step is not None  # the config asks for a warm-up
     sampler = run.sampler(warmup_pairs(train.batch_size))
-    facts = {key: value for key, value in flatten(run.config).items() if key.startswith(OF_CAE)}
+    facts = {key: value for key, value in flatten(run.config).items() if key.startswith(OF_CAE)} | run.learned_from
     with Unfinished(run.workdir, "warm-up", facts) as unfinished:
         done, state = unfinished.resume(run.trainer.init(), shared=True)
         settings = {"kind": "warm-up", "start": done, "log_every": train.log_every, "images": 2 * sampler.batch_size}

@@ -273,6 +273,11 @@ class CheckpointStore:
                 log.warning("deleting the half-written checkpoint %s", self._path(step))
                 self._path(step).rmtree()
 
+    def clear(self) -> None:
+        """Deletes all checkpoints."""
+        for step in self.steps():
+            _remove(self._path(step))
+
     def newest(self) -> int | None:
         """The last whole step, or None."""
         return max(self.whole(), default=None)

@@ -33,9 +33,9 @@ class LoadedClassifier(NamedTuple):
             arrays where it is not traceable.
         answer: `predict`, compiled where that can be, of images that are uint8 or in [0, 1].
         params: parameters of its network; None if it was not trained here.
-        facts: facts on one trained here, `architecture`, `num_classes`, `image_shape`, `seed`, `accuracy` (on the test
-            split), `data`; of others, `path`; nothing of a function that was handed in, unless it is known to be the
-            run's.
+        facts: facts on one trained here, `architecture`, `num_classes`, `image_shape`, `class_names`, `seed`,
+            `accuracy` (on the test split of its own data), `data`; of others, `path`; nothing of a function that was
+            handed in, unless it is known to be the run's.
         traceable: whether JAX can trace and differentiate it.
         identity: fingerprints that it is known again by.
         check: asks one that was not trained here about images, see `Foreign`; None of others.
@@ -102,11 +102,13 @@ def load_named(
     if not settings.path:
         return load_classifier(own)
     if (folder := pathlib.Path(settings.path)).is_dir():
-        if (folder / RECORD).exists():
-            folder /= name
-            if not folder.exists():
-                raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name its own")
-        return load_classifier(folder)
+        if not (folder / RECORD).exists():
+            return load_classifier(folder)
+        if not (folder / name).exists():
+            raise ConfigError(f"{name}.path: the run in {settings.path} trained no {name}; name its own")
+        loaded = load_classifier(folder / name)
+        names = {"class_names": list(read_record(folder).class_names)}  # earlier versions' classifiers have none
+        return loaded._replace(facts=names | loaded.facts)
     if settings.path == HANDED_IN:
         raise ConfigError(
             f"the {name} of this run is {HANDED_IN}, which no folder holds; hand it in again: "

@@ -16,7 +16,9 @@ from cae_jax.workdir.files import write_whole
 
 FILE = "run.json"
 PLANNED = ("steps", "warmup_steps", "checkpoint_every")  # what `train.minutes` decides
+FREE_OF_PLAN = ("train.log_every", "data.new_files")  # they change no step, and take no time
 CHECKPOINTS = "checkpoints"
+LEARNED = (CHECKPOINTS, "classifier", "oracle", "student", "unfinished")  # folders of a workdir that a run trained
 GONE = {"train.steps_per_call"}  # keys of earlier versions, whose values changed no result
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
@@ -31,6 +33,9 @@ class RunRecord(NamedTuple):
         image_shape: height, width, channels of the user's images.
         note: reason why another data set than the config's was used, or ''.
         planned: whether the config's steps follow from its `train.minutes`.
+        asked: what was asked for in place of the steps that were planned, by key of `PLANNED`; None if nothing was
+            planned, and in older records.
+        fingerprint: that of the data set; '' where a listing says what it is of, and in older records.
     """
 
     config: Config
@@ -39,6 +44,8 @@ class RunRecord(NamedTuple):
     image_shape: tuple[int, int, int]
     note: str
     planned: bool = False
+    asked: dict[str, int] | None = None
+    fingerprint: str = ""
 
 
 def versions() -> dict[str, str]:
@@ -111,6 +118,8 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
             tuple(fields["image_shape"]),
             fields["note"],
             fields.get("planned", False),
+            fields.get("asked"),
+            fields.get("fingerprint", ""),
         )
     except FileNotFoundError as error:
         raise ConfigError(f"{workdir} holds no run (no {FILE}); train one with train.py --workdir {workdir}") from error
@@ -120,13 +129,21 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
         raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
 
 
-def _as_planned(config: Config, record: RunRecord) -> Config:
-    """The config with the steps that were planned at an earlier start for the same minutes, if they were."""
-    if not record.planned or record.config.train.minutes != config.train.minutes:
-        return config
+def _as_planned(config: Config, record: RunRecord, begun: bool) -> tuple[Config, bool]:
+    """The config with the steps that an earlier start planned, and whether that plan still holds.
+
+    It does not where there is no checkpoint yet and anything else is asked for than then. Later, a step or spacing that
+    is asked for now stays as it is.
+    """
+    if not record.planned:
+        return config, False
+    asked = record.asked or {key: config.train[key] for key in PLANNED}
+    before, now = flatten(record.config) | {f"train.{key}": value for key, value in asked.items()}, flatten(config)
+    if not begun and any(now[key] != before.get(key) for key in now if key not in FREE_OF_PLAN):
+        return config, False
     config = config.copy_and_resolve_references()
-    config.train.update({key: record.config.train[key] for key in PLANNED})
-    return config
+    config.train.update({key: record.config.train[key] for key in PLANNED if config.train[key] == asked[key]})
+    return config, True
 
 
 def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> Config:
@@ -136,12 +153,13 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> Co
         The config, with the steps that an earlier start planned for the same `train.minutes`.
 
     Raises:
-        ConfigError: if the workdir holds a run of other settings, data or classes, or somebody else's checkpoints.
+        ConfigError: if the workdir holds a run of other settings, data or classes, or what no run of ours left there.
     """
     begun = any((workdir / CHECKPOINTS).glob("*"))
+    fingerprint = "" if dataset.listing is not None else dataset.fingerprint
     if (workdir / FILE).exists():
         record = read_record(workdir)
-        config = _as_planned(config, record)
+        config, planned = _as_planned(config, record, begun)
         check_resumable(record.config, config, workdir, begun)
         if record.data != dataset.name:
             raise ConfigError(f"{workdir} holds a run on {record.data}, but this one would use {dataset.name}")
@@ -151,13 +169,21 @@ def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> Co
                 f"{', '.join(record.class_names)}, but {dataset.name} has {dataset.image_shape} and "
                 f"{', '.join(dataset.class_names)} now; put the data back, or name another --workdir"
             )
+        if record.fingerprint and record.fingerprint != fingerprint:
+            raise ConfigError(
+                f"{workdir} holds a run on {dataset.name}, whose images, labels or splits have changed since; put them "
+                f"back, or name another --workdir"
+            )
         if not begun and flatten(record.config) != flatten(config) and is_first():
-            same = record.config.train.minutes == config.train.minutes
-            write_record(workdir, record._replace(config=config, planned=record.planned and same))
+            write_record(workdir, record._replace(config=config, planned=planned))
         return config
-    if begun:
-        raise ConfigError(f"{workdir / CHECKPOINTS} is of no run of ours ({FILE} is missing); name another --workdir")
-    write_record(workdir, RunRecord(config, dataset.name, dataset.class_names, dataset.image_shape, dataset.note))
+    if left := [name for name in LEARNED if any((workdir / name).glob("*"))]:
+        raise ConfigError(
+            f"{', '.join(str(workdir / name) for name in left)} is of no run of ours ({FILE} is missing); name another "
+            f"--workdir"
+        )
+    record = RunRecord(config, dataset.name, dataset.class_names, dataset.image_shape, dataset.note)
+    write_record(workdir, record._replace(fingerprint=fingerprint))
     return config
 
 
