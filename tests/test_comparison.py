@@ -8,6 +8,8 @@ import importlib.util
 import io
 import json
 import pathlib
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ from cae_jax.comparison import cae_methods, methods, suite, tables, used_to_gaps
 from cae_jax.comparison.methods import Method, Role
 from cae_jax.comparison.scores import AttributionScores, Score
 from cae_jax.comparison.suite import Result
-from cae_jax.comparison.task import Judge, Task, open_classifier
+from cae_jax.comparison.task import Judge, Setting, Task, open_classifier
 from cae_jax.config.protocol import bench_config, read_protocol
 from cae_jax.data import Truth
 from cae_jax.workdir.lock import hold
@@ -57,6 +59,40 @@ def compare(capsys, trained):
 def read(workdir):
     with (workdir / "benchmark.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("other", ["data", "oracle", "svm_images"])
+def test_results_of_other_inputs_are_not_used(tmp_path, other):
+    inputs = {"data": "a", "oracle": "b", "svm_images": 4000}
+
+    def kept(**changes):
+        setting = Mock(spec=Setting, inputs=tuple((inputs | changes).values()))
+        setting.task = Mock(spec=Task, cae={}, attribution={}, explainer=SimpleNamespace(fingerprint="model"))
+        setting.judge = SimpleNamespace(protocol=SimpleNamespace(seed=0))
+        return suite._Kept(tmp_path, setting)
+
+    result = Result("attributions", "CAE", Role.OURS, {"ROAD": Score(np.ones(3))}, np.zeros((3, 2, 2)), 0.1)
+    kept().write(result)
+    assert kept().read("attributions", "CAE") is not None
+    assert kept(**{other: "another"}).read("attributions", "CAE") is None
+
+
+def test_random_directions_are_as_long_as_the_ways_of_the_very_options():
+    asked = []
+
+    class Found(Exception):
+        pass
+
+    def explain(images, targets, **options):
+        asked.append(options)
+        raise Found
+
+    options = {"strategy": "medoid", "confidence": 0.5}
+    task = Mock(spec=Task, images=None, targets=None, cae=options, confidence=0.9)
+    task.explainer = SimpleNamespace(explain=explain)
+    with pytest.raises(Found):
+        cae_methods.random_direction(task)
+    assert asked == [{"strategy": "medoid", "confidence": 0.9}]
 
 
 CHEAP = "CAE,gradient,control: random map,control: the image itself"

@@ -89,3 +89,43 @@ def test_the_page_says_that_the_model_is_not_to_be_relied_on(atlas):
     document = Document()
     ExplorerPage(atlas, document)
     assert document.select_one({"name": "verdict"}).text.startswith("<b>Not to be relied on:</b> collapsed (")
+
+
+@pytest.fixture
+def page(atlas):
+    from bokeh.document import Document
+
+    from cae_jax.explorer.page import ExplorerPage
+
+    return ExplorerPage(atlas, Document())
+
+
+def test_a_path_to_the_image_s_own_class_flips_nothing(atlas, page):
+    own = int(atlas.codes.predictions[page._row])
+    same = next(row for row in np.flatnonzero(atlas.codes.predictions == own) if row != page._row)
+    other = next(row for row in np.flatnonzero(atlas.codes.predictions != own))
+    for over_graph in (False, True):
+        path = atlas.toward_image(page._row, int(same), over_graph)
+        assert path.of_own_class
+        assert np.isnan([path.flip_shift, path.shift]).all()
+        assert "there is nothing to flip" in page._describe(path._replace(reconstructed=True))
+        assert not atlas.toward_image(page._row, int(other), over_graph).of_own_class
+
+
+def test_a_code_that_was_moved_is_of_no_path_until_it_is_slid_back(page, monkeypatch):
+    from cae_jax.explorer import page as module
+
+    page._other.value, page._aim.active = 9, module.STRAIGHT
+    titles, entry = [], module._entry
+    monkeypatch.setattr(module, "_entry", lambda title, tiles: titles.append(title) or entry(title, tiles))
+    page._send_pictures()
+    said = page._note.text
+    page._move_to((0.0, 0.0))
+    page._send_pictures()
+    assert page._note.text == module.MOVED
+    page._shift.value = 0.5
+    page._send_pictures()
+    assert page._note.text == said
+    assert titles[0].startswith("To ")
+    assert titles[2] == module.MOVED
+    assert ", shift 0.500. " in titles[4]

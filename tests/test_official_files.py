@@ -1,5 +1,6 @@
 """Checkpoints of the published code, imported, explained and exported again. Their figures: tests/data/README.md."""
 
+import json
 import pathlib
 import shutil
 
@@ -219,6 +220,17 @@ def test_only_an_earlier_import_is_replaced(tmp_path, capsys):
     damage(run)
     assert program(import_weights, *arguments, run) == 1
     assert "holds an import that is not whole; delete it" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_the_published_networks_cannot_do_is_not_exported_without_a_word(imported, tmp_path, capsys):
+    workdir = shutil.copytree(imported, tmp_path / "run")
+    record = json.loads((workdir / "run.json").read_text())
+    record["config"]["model"]["keep_residual"] = True
+    (workdir / "run.json").write_text(json.dumps(record))
+    arguments = ("--workdir", workdir, "--out", tmp_path / "gen.npz", "--dis", tmp_path / "dis.npz")
+    assert program(export_weights, *arguments) == 1
+    assert "the published networks have no model.keep_residual = True" in " ".join(capsys.readouterr().out.split())
+    assert not list(tmp_path.glob("*.npz"))
 
 
 def test_an_export_replaces_no_file(imported, tmp_path, capsys):

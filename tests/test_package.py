@@ -61,6 +61,16 @@ def test_a_package_has_no_pickle_and_says_what_it_is(packed, trained_explainer):
     assert f"| `swap_flip_rate` | {metrics['swap_flip_rate']:.3f} |" in card
 
 
+def test_scores_of_another_checkpoint_are_not_packed(trained, tmp_path, caplog):
+    workdir = shutil.copytree(trained[0], tmp_path / "run")
+    scores = json.loads((workdir / "metrics.json").read_text())
+    (workdir / "metrics.json").write_text(json.dumps(scores | {"best_step": 999}))
+    Explainer.load(workdir).save_package(tmp_path / "packed")
+    assert not (tmp_path / "packed" / "metrics.json").exists()
+    assert "swap_flip_rate" not in (tmp_path / "packed" / "README.md").read_text()
+    assert f"is of the checkpoint of step 999, not of that of step {scores['best_step']}, and left out" in caplog.text
+
+
 def test_a_package_of_half_the_size_is_of_the_weights_that_it_stores(packed, trained_explainer, digits, tmp_path):
     trained_explainer.save_package(tmp_path / "half", half=True, note="Made in a hurry.")
     for name in ("model.safetensors", "classifier.safetensors"):

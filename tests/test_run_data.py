@@ -129,9 +129,7 @@ def test_a_run_whose_arrays_are_others_does_not_go_on(start, tmp_path, change):
 def test_a_run_s_classifier_keeps_the_order_of_its_classes(trained, tmp_path):
     named = {f"{name}.path": str(trained[0]) for name in ("classifier", "oracle")}
     config = small_config(**named, **{"data.classes": "1,0,2,3,4,5,6,7,8,9"})
-    with pytest.raises(
-        ConfigError, match=r"in the order 0, 1, 2.* in the order 1, 0, 2.*data\.classes = "
-    ):
+    with pytest.raises(ConfigError, match=r"in the order 0, 1, 2.* in the order 1, 0, 2.*data\.classes = "):
         prepare(config, tmp_path, Console(quiet=True))
 
 

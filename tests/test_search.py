@@ -223,6 +223,15 @@ def test_every_row_decides_for_itself_whether_any_other_class_counts_as_a_flip()
     assert_pinned_down(found.shift, [0.7 + CONFIDENT / 200.0] * 4 + [np.nan] * 2, 1e-4)
 
 
+def test_a_class_that_is_not_the_answer_is_never_what_the_classifier_is_sure_enough_of():
+    # Class 2 takes over at 0.25; the target has 0.38 from there on, and leads in the second row from 0.7 on.
+    third = line(0.25, 100.0)
+    behind, ahead = (tuple(np.add(third, other)) for other in ((-0.5, 0.0, 0.0, 0.0), line(0.7, 1.0)))
+    found = run([toy(behind, third), toy(ahead, third)], any_flip=True, confidence=0.2)
+    assert_pinned_down(found.flip_shift, [0.25, 0.25])
+    assert_pinned_down(found.shift, [np.nan, 0.7])
+
+
 def test_which_numbers_the_classes_have_changes_nothing():
     classes = toy(line(0.37, 30.0), line(0.6, 40.0))
     orders = [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0)]

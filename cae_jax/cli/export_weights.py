@@ -16,6 +16,12 @@ PyTorch; .npz with the same names does not.
 """
 
 
+WITHOUT_WEIGHTS = {
+    "model": ("answers", "block", "individual_answers", "individual_norm", "keep_residual"),
+    "discriminator": ("block", "conditional", "pooled"),
+}
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", type=folder, required=True, metavar="DIR", help="folder of a run or an import")
     parser.add_argument(
@@ -26,6 +32,20 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="new file for the generator's weights: .pt or .npz",
     )
     parser.add_argument("--dis", type=pathlib.Path, metavar="DIS", help="new file for the discriminator's weights")
+
+
+def _unpublished(config, with_discriminator: bool) -> list[str]:
+    """Settings of what the published networks do not do, though their weights would have the same names."""
+    from cae_jax.config.presets import official
+
+    theirs = official()
+    return [
+        f"{part}.{key} = {config[part][key]!r}"
+        for part, keys in WITHOUT_WEIGHTS.items()
+        if part == "model" or with_discriminator
+        for key in keys
+        if config[part][key] != theirs[part][key]
+    ]
 
 
 def _discriminator(record, store, step: int) -> Any:
@@ -76,11 +96,14 @@ def export_weights(options: argparse.Namespace, console) -> None:
     if options.dis:
         names = interop.discriminator_names(critic.downsamplings, critic.residual_blocks)
         parts[options.dis] = (_discriminator(record, store, step), names)
-    for path, (params, names) in parts.items():
-        try:
-            interop.write_tensor_file(path, interop.to_official(params, names))
-        except ValueError as error:
-            raise InputError(f"{options.workdir} cannot be exported: {error}") from error
+    try:
+        weights = {path: interop.to_official(params, names) for path, (params, names) in parts.items()}
+    except ValueError as error:
+        raise InputError(f"{options.workdir} cannot be exported: {error}") from error
+    if others := _unpublished(record.config, with_discriminator=bool(options.dis)):
+        raise InputError(f"{options.workdir} cannot be exported: the published networks have no {', '.join(others)}")
+    for path, tensors in weights.items():
+        interop.write_tensor_file(path, tensors)
         console.print(f"{path}: step {step}", highlight=False)
 
 

@@ -1,5 +1,7 @@
 """The methods of the comparison that use a CAE: its own explanations, and controls made from its codes."""
 
+from typing import Any
+
 import numpy as np
 
 from cae_jax import baselines
@@ -41,7 +43,8 @@ def reconstruction_error(task: Task) -> np.ndarray:
 
 def _randomly_shifted(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Images whose class codes are moved in random directions, as far as CAE moves them; and the reconstructions."""
-    found = task.explainer.explain(task.images, task.targets, confidence=task.confidence)
+    options: dict[str, Any] = task.cae | {"confidence": task.confidence}
+    found = task.explainer.explain(task.images, task.targets, **options)
     codes, class_codes = task.explainer.encode(task.images)
     lengths = np.linalg.norm(found.counterfactual_code - class_codes, axis=-1)
     moved = baselines.random_code_direction(class_codes, lengths, task.seed)

@@ -69,11 +69,12 @@ def chosen(names: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 class _Kept:
-    """Results saved on disk, one file for each method; those of another protocol, model or version are not used."""
+    """Results saved on disk, one file for each method; those of other inputs or of another version are not used."""
 
     def __init__(self, folder: pathlib.Path, setting: Setting):
         self._folder, task = folder, setting.task
-        asked = [VERSION, vars(setting.judge.protocol), task.cae, task.attribution, task.explainer.fingerprint]
+        options = [vars(setting.judge.protocol), task.cae, task.attribution]
+        asked = [VERSION, *options, task.explainer.fingerprint, *setting.inputs]
         self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def _path(self, kind: str, name: str) -> pathlib.Path:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from cae_jax.models import Individual
 from cae_jax.training.classifiers import ANSWERS, label_dataset
 from cae_jax.training.student import ARCHITECTURE, learn_or_load
 from cae_jax.workdir.classifier_store import load_oracle
-from cae_jax.workdir.record import read_record
+from cae_jax.workdir.record import read_record, read_scores
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,13 +92,17 @@ class Setting(NamedTuple):
         task: task of the methods.
         judge: what they are scored by.
         rows: row numbers, in the split, of the images that are explained, `[N]`.
-        model_scores: contents of the CAE's `metrics.json`; empty if its training has not finished.
+        model_scores: contents of the CAE's `metrics.json`; empty if its training has not finished, or it is of another
+            checkpoint.
+        inputs: what results depend on besides config and model: fingerprints of data and oracle, what the SVM is fitted
+            to.
     """
 
     task: Task
     judge: Judge
     rows: np.ndarray
     model_scores: dict[str, Any]
+    inputs: tuple[str | int, ...]
 
 
 class Counterfactuals(NamedTuple):
@@ -222,10 +225,9 @@ def open_setting(config: Config, workdir: pathlib.Path, folder: pathlib.Path, co
         attribution=dict(config.attribution),
     )
     truth = true_answers(data, protocol.split, rows) if data.startswith("phantom/") else None
-    oracle = load_oracle(workdir)
-    own = explainer.record.config
+    oracle, own = load_oracle(workdir), explainer.record.config
     svm = classifiers.svm_judge(train, own.evaluation.svm_images, own.seed)
     gaps = open_used_to_gaps(explainer, workdir, folder, protocol, removal, console)
     judge = Judge(protocol, _own(oracle.params, oracle.facts), svm, gaps, truth)
-    scored = workdir / "metrics.json"
-    return Setting(task, judge, rows, json.loads(scored.read_text()) if scored.exists() else {})
+    inputs = (explainer.dataset.fingerprint, oracle.fingerprint, own.evaluation.svm_images, own.seed)
+    return Setting(task, judge, rows, read_scores(workdir, explainer.step), inputs)

@@ -198,8 +198,8 @@ def _learn(state: _State, queue: _Queue, precision: _Precision, shift: jax.Array
     flipped = answer == paths.target[row]
     if paths.any_flip is not None:
         flipped = jnp.where(paths.any_flip[row], answer != paths.prediction[row], flipped)
-    reached = odds_of(probabilities, paths.target[row]) >= paths.needed[row]
-    hits = jnp.stack([flipped, flipped & reached])
+    sure = odds_of(probabilities, paths.target[row]) >= paths.needed[row]  # below 0.5, another class may be the answer
+    hits = jnp.stack([flipped, flipped & sure & (answer == paths.target[row])])
     inside = (s.low <= shift[None]) & (shift[None] < s.high)
     s = s._replace(
         scanned=jnp.where(scanning, s.scanned + 1, s.scanned),

@@ -26,11 +26,12 @@ from cae_jax.workdir.checkpoints import file_digest
 from cae_jax.workdir.classifier_store import LoadedClassifier, classifier_of
 from cae_jax.workdir.files import write_npz, write_whole
 from cae_jax.workdir.kept import read_kept
-from cae_jax.workdir.record import RunRecord, write_record
+from cae_jax.workdir.record import SCORES as METRICS
+from cae_jax.workdir.record import RunRecord, read_scores, write_record
 
 log = logging.getLogger(__name__)
 MANIFEST = "package.json"
-MODEL, CLASSIFIER, METRICS, CARD = "model.safetensors", "classifier.safetensors", "metrics.json", "README.md"
+MODEL, CLASSIFIER, CARD = "model.safetensors", "classifier.safetensors", "README.md"
 CODE_TABLE = "code_table.npz"
 TAGS = ("class-association-embedding", "counterfactual-explanations", "explainable-ai", "interpretability", "jax")
 LISTING = "listing.csv"  # says which image is in which split; only some workdirs have it
@@ -216,10 +217,10 @@ def write_package(
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty; name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    for name in (METRICS, LISTING):
-        if (workdir / name).exists():
+    scores = read_scores(workdir, parts.step)
+    for name, there in ((METRICS, bool(scores)), (LISTING, (workdir / LISTING).exists())):
+        if there:
             shutil.copyfile(workdir / name, out / name)
-    scores = json.loads((out / METRICS).read_text()) if (out / METRICS).exists() else {}
     classifier = parts.classifier
     write_record(out, parts.record)
     _write_tensors(out / MODEL, parts.params)

@@ -1,6 +1,7 @@
 """What the explorer shows, computed: images at codes, codes at places of the picture, paths. Shared by all browsers."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -56,12 +57,14 @@ class Path(NamedTuple):
         flip_shift: where the answer becomes the class at the path's end; NaN if it does not.
         shift: where the classifier is as sure of that class as of typical images of it; NaN if it is not.
         reconstructed: whether the reconstruction is of the exemplar's class.
+        of_own_class: whether the path leads to the exemplar's own class, so that there is nothing to flip.
     """
 
     waypoints: np.ndarray
     flip_shift: float
     shift: float
     reconstructed: bool
+    of_own_class: bool
 
 
 @dataclass
@@ -155,7 +158,10 @@ class Atlas:
         paths = Paths(self._individual(row), waypoints, own, toward, needed)
         crossings = self.explainer.model.search(paths, tolerance=ExplainOptions.tolerance)
         reconstructed = int(crossings.start_prediction[0]) == int(prediction)
-        return Path(waypoints[0], float(crossings.flip_shift[0]), float(crossings.shift[0]), reconstructed)
+        if of_own_class := target == int(prediction):
+            return Path(waypoints[0], math.nan, math.nan, reconstructed, of_own_class)
+        flip_shift, shift = float(crossings.flip_shift[0]), float(crossings.shift[0])
+        return Path(waypoints[0], flip_shift, shift, reconstructed, of_own_class)
 
     def along(self, path: Path, shift: float) -> np.ndarray:
         """The class code at a shift of a path, `[size]`."""

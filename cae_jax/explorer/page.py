@@ -36,6 +36,7 @@ FRAMES = 48
 PICTURE = 150  # pixels a picture is drawn large
 CLASS, STRAIGHT, GRAPH = range(3)
 CHOOSE, CHOOSE_OTHER, MOVE = range(3)
+MOVED = "The class code was moved by hand, off the path."
 PAGE = """
 :root { color-scheme: light dark; }
 body { background: light-dark(#fff, #161616); color: light-dark(#141414, #eee); }
@@ -54,7 +55,7 @@ class ExplorerPage:
         self._names = atlas.explainer.record.class_names
         self._row, self._code = 0, atlas.codes.class_codes[0]
         self._path: Path | None = None
-        self._said = ""  # of the path
+        self._said, self._on_path = "", True  # of the path; whether the code that is shown is on it
         self._playing = None
         self._quiet = False  # while widgets are set by us, not by the person
         self._shown: Mapping[str, np.ndarray] = {}  # pictures by their captions
@@ -142,7 +143,13 @@ class ExplorerPage:
     def _move_to(self, place: tuple[float, float]) -> None:
         self._stop()
         self._code = self._atlas.code_at(self._projection.value, place, self._code)
+        self._be_on_path(False)
         self._show()
+
+    def _be_on_path(self, on_path: bool) -> None:
+        """Says of the path what is to be said, or that the code is not on it."""
+        self._on_path = on_path
+        self._note.text = html.escape(self._said if on_path else MOVED)
 
     def _project(self) -> None:
         self._plot.project(self._projection.value)
@@ -190,7 +197,7 @@ class ExplorerPage:
             self._said = self._describe(self._path)
         except InputError as error:
             self._path, self._said = None, str(error)
-        self._note.text = html.escape(self._said)
+        self._be_on_path(True)
         self._draw_path()
         self._code = self._atlas.codes.class_codes[self._row]
         self._set_shift(0.0)
@@ -199,6 +206,8 @@ class ExplorerPage:
     def _describe(self, path: Path) -> str:
         if not path.reconstructed:
             return "The classifier answers differently for the reconstruction, so this path explains nothing."
+        if path.of_own_class:
+            return "The image is of the class that this path leads to already: there is nothing to flip."
         if math.isnan(path.flip_shift):
             return "The answer does not become the class at the path's end."
         typical = "never" if math.isnan(path.shift) else f"at {path.shift:.3f}"
@@ -216,6 +225,7 @@ class ExplorerPage:
     def _slid(self) -> None:
         if not self._quiet and self._path is not None:
             self._code = self._atlas.along(self._path, self._shift.value)
+            self._be_on_path(True)
             self._show()
 
     def _set_shift(self, value: float) -> None:
@@ -281,7 +291,7 @@ class ExplorerPage:
     def _send_pictures(self) -> None:
         """Has the browser save the pictures that it shows, as one."""
         aim = self._target.value if self._aim.active == CLASS else f"image {self._other.value}"
-        title = f"To {aim}, shift {self._shift.value:.3f}. {self._said}"
+        title = f"To {aim}, shift {self._shift.value:.3f}. {self._said}" if self._on_path else MOVED
         entries = [_entry(title, self._shown), _entry("Class codes exchanged", self._pair)]
         buffer = io.BytesIO()
         verdict = self._atlas.explainer.verdict

@@ -28,7 +28,7 @@ from cae_jax.training.warmup import warm_up
 from cae_jax.types import HostClassifier
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import hold
-from cae_jax.workdir.record import versions
+from cae_jax.workdir.record import SCORES, versions
 from cae_jax.workdir.verdict import read_verdict
 
 WARM = 3  # steps before a trace begins: the first ones compile and load
@@ -206,7 +206,7 @@ def _train(run: Run, prepare_seconds: float, profile: int) -> dict[str, Any]:
         "versions": versions(),
     }
     if is_first():
-        write_whole(workdir / "metrics.json", json.dumps(result, indent=1))
+        write_whole(workdir / SCORES, json.dumps(result, indent=1))
     console.print(report.metrics_table(result))
     if verdict:
         console.print(f"Not to be relied on: {verdict}", style="bold red")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import logging
 import pathlib
 import platform
 from typing import Any, NamedTuple
@@ -15,11 +16,13 @@ from cae_jax.parallel.processes import is_first
 from cae_jax.workdir.files import write_whole
 
 FILE = "run.json"
+SCORES = "metrics.json"
 PLANNED = ("steps", "warmup_steps", "checkpoint_every")  # what `train.minutes` decides
 FREE_OF_PLAN = ("train.log_every", "data.new_files")  # they change no step, and take no time
 CHECKPOINTS = "checkpoints"
 LEARNED = (CHECKPOINTS, "classifier", "oracle", "student", "unfinished")  # folders of a workdir that a run trained
 GONE = {"train.steps_per_call"}  # keys of earlier versions, whose values changed no result
+log = logging.getLogger(__name__)
 PACKAGES = ("cae_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 
@@ -127,6 +130,21 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); start again in another --workdir") from error
+
+
+def read_scores(folder: pathlib.Path, step: int) -> dict[str, Any]:
+    """The contents of a run's or package's `metrics.json`; nothing if there is none, or it is of another checkpoint.
+
+    Args:
+        folder: folder of the run or package.
+        step: step of the checkpoint that is scored.
+    """
+    path = folder / SCORES
+    scores = json.loads(path.read_text()) if path.exists() else {}
+    if (best := scores.get("best_step", step)) != step:
+        log.warning("%s is of the checkpoint of step %d, not of that of step %d, and left out", path, best, step)
+        return {}
+    return scores
 
 
 def _as_planned(config: Config, record: RunRecord, begun: bool) -> tuple[Config, bool]:
