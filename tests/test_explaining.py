@@ -622,6 +622,7 @@ def test_images_that_differ_in_their_suffix_alone_get_pictures_of_their_own(run_
         (["--index", "60"], "test split has images 0 to 59"),
         (["--index", "60", "--split", "validation"], "validation split has images 0 to 59"),
         (["--input", "nowhere.png"], "nowhere.png does not exist"),
+        (["--input", "nowhere.png", "--split", "train"], "--split train is of the data set, and --input names other"),
         (["--confidence", "2"], "confidence must be 'typical' or lie in"),
         (["--reference", "nowhere.png"], "nowhere.png"),
     ],

@@ -48,6 +48,8 @@ def compare(options: argparse.Namespace, console) -> None:
     model = options.model or workdir / "model"
     if not options.model:
         protocol.check_oracle(config.train)
+    elif unused := [f"--config.{key}" for key in options.changes if key.startswith("train.")]:
+        console.print(f"{', '.join(unused)}: of no use, as --model names a trained run", style="bold red", markup=False)
     with hold(workdir):
         if not options.model:
             train(config.train, model, console)

@@ -102,8 +102,11 @@ def _default_out(options: argparse.Namespace) -> pathlib.Path:
 
 
 def _images(options: argparse.Namespace, explainer):
+    from cae_jax.errors import InputError
     from cae_jax.explaining import FileInputs, SplitInputs
 
+    if options.input and options.split != "test":
+        raise InputError(f"--split {options.split} is of the data set, and --input names other images: leave one out")
     if options.input:
         return FileInputs(options.input, explainer.image_format, options.limit)
     source, listing = explainer.dataset.split(options.split), explainer.dataset.listing
