@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 from small_run import DIGITS, SMALL, small_config
 
+from cae_jax import Explainer
 from cae_jax.config.presets import black_box
 from cae_jax.config.reading import ConfigError, apply_overrides
 from cae_jax.data import LISTING, DataChanged
@@ -145,6 +147,15 @@ def test_an_oracle_is_as_good_as_it_is_on_the_run_s_own_images(trained, tmp_path
     answers = np.asarray(oracle.answer(turned["test_images"])).argmax(-1)
     assert run.accuracy["oracle"] == pytest.approx(np.mean(answers == turned["test_labels"]))
     assert run.accuracy["oracle"] != oracle.facts["accuracy"]
+
+
+def test_a_run_whose_arrays_have_changed_is_explained_with_a_word_about_it(trained, tmp_path, caplog):
+    workdir = shutil.copytree(trained[0], tmp_path / "run")
+    assert len(Explainer.load(workdir).dataset.test) == 60
+    assert "has changed since" not in caplog.text
+    write_record(workdir, read_record(workdir)._replace(fingerprint="of others"))
+    assert len(Explainer.load(workdir).dataset.test) == 60
+    assert f"{DIGITS} has changed since this run was trained on it" in caplog.text
 
 
 @pytest.fixture

@@ -192,6 +192,12 @@ class Explainer:
                 dataset = in_order(dataset, self.record.class_names)
             if dataset.class_names != self.record.class_names or dataset.image_shape != self.record.image_shape:
                 raise ConfigError(f"the data set {self.record.data} is not the one that this workdir was trained on")
+            if dataset.listing is None and self.record.fingerprint not in ("", dataset.fingerprint):
+                log.warning(
+                    "%s has changed since this run was trained on it: images of its test split may be ones that it was "
+                    "trained on",
+                    self.record.data,
+                )
             self._dataset = dataset
         return self._dataset
 
