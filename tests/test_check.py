@@ -23,6 +23,7 @@ from cae_jax.config.reading import (
     load_config,
     shipped_configs,
 )
+from cae_jax.config.settings import file_settings
 from cae_jax.models import Discriminator
 from cae_jax.training import run
 from cae_jax.workdir.generator import build_model, padded_shape, parameter_shapes
@@ -379,3 +380,9 @@ def test_the_greatest_seed_can_be_drawn_from():
     assert jax.random.uniform(jax.random.key(seed)).dtype == jnp.float32
     np.random.default_rng((seed, 3))
     np.random.RandomState(seed)
+
+
+def test_classes_may_be_given_as_numbers():
+    config = presets.default()
+    config.data.classes = (1, 0)
+    assert file_settings(config.data).classes == ("1", "0")

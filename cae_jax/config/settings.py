@@ -55,7 +55,7 @@ def file_settings(data: Config, workdir: pathlib.Path | None = None, strict: boo
     try:
         wanted = Format(size=size, channels=data.channels, fit=data.fit, window=window, background=data.background)
         kept = Keeping(workdir and workdir / LISTING, data.new_files if strict else "leave", strict)
-        return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error, tuple(data.classes), kept)
+        return FileSettings(wanted, Columns(**data.table.to_dict()), data.on_error, tuple(map(str, data.classes)), kept)
     except ValueError as error:
         raise ConfigError(f"data.{error}") from error
 
