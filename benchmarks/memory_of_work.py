@@ -27,6 +27,7 @@ from cae_jax.config import presets
 from cae_jax.config.reading import apply_overrides
 from cae_jax.counterfactual import CodeTable
 from cae_jax.explaining import Explainer, attribute
+from cae_jax.explaining.package import Parts
 from cae_jax.metrics import probes
 from cae_jax.models import Individual
 from cae_jax.training.evaluation import Evaluator, Functions
@@ -104,7 +105,7 @@ def explanation(count: int) -> tuple[float, float]:
     record = RunRecord(config, "none", tuple(f"class {i}" for i in range(CLASSES)), shape, "")
     classifier = LoadedClassifier(classify, classify, None, {"path": "none"}, False, "")
     with tempfile.TemporaryDirectory() as folder:
-        explainer = Explainer(record, 0, params, classifier, workdir=pathlib.Path(folder), fingerprint="")
+        explainer = Explainer(Parts(record, 0, params, classifier, "", ""), pathlib.Path(folder))
         classes = np.arange(2 * CLASSES) % CLASSES
         codes = rng.normal(size=(len(classes), config.model.class_code_size)).astype(np.float32)
         sure = np.full(len(classes), 9.0)

@@ -32,9 +32,11 @@ from cae_jax.explaining import (
     job,
     package,
 )
+from cae_jax.explaining.package import Parts
 from cae_jax.models import draw_on
 from cae_jax.parallel.rows import take
 from cae_jax.workdir.checkpoints import CheckpointError
+from cae_jax.workdir.classifier_store import handed_in
 
 EASY = {"confidence": 0.11}  # the model is hardly trained: of what it draws, all ten classes are about as likely
 
@@ -81,14 +83,8 @@ def test_with_residuals_every_path_begins_at_the_exemplar_itself(explainer, imag
 def test_a_model_that_keeps_exemplars_does_so_once(explainer, images, tmp_path):
     config = ConfigDict(explainer.record.config.to_dict())
     config.model.keep_residual = True
-    keeping = Explainer(
-        explainer.record._replace(config=config),
-        explainer.step,
-        explainer.params,
-        explainer.classifier,
-        workdir=tmp_path,
-        fingerprint="keeping",
-    )
+    record = explainer.record._replace(config=config)
+    keeping = Explainer(Parts(record, 0, explainer.params, explainer.classifier, "keeping", ""), tmp_path)
     options = {"waypoints": explainer.code_table.class_codes[:1], **EASY}
     plain, asked = (keeping.explain(images, 3, residual=residual, **options) for residual in (False, True))
     np.testing.assert_allclose(plain.path_images[:, 0], images[plain.image_index] / 255.0, atol=1e-5)
@@ -102,10 +98,10 @@ def test_class_codes_are_told_the_answers_of_the_classifier_that_is_explained(ex
     size = config.model.class_code_size
     kernel = np.random.default_rng(0).normal(size=(10, size)).astype(np.float32)
     params = explainer.params | {"class_encoder": explainer.params["class_encoder"] | {"answer": {"kernel": kernel}}}
-    parts = explainer.record._replace(config=config), explainer.step, params, explainer.classifier
-    told = Explainer(*parts, workdir=tmp_path, fingerprint="told")
+    parts = Parts(explainer.record._replace(config=config), 0, params, explainer.classifier, "told", "")
+    told = Explainer(parts, tmp_path)
     always_3 = lambda images: np.tile(np.eye(10, dtype=np.float32)[3], (len(images), 1))  # noqa: E731
-    other = Explainer(*parts, workdir=tmp_path, fingerprint="told", host_classifier=always_3)
+    other = Explainer(parts._replace(classifier=handed_in(always_3, explainer.record.image_shape)), tmp_path)
     for those, answers in ((told, explainer.predict(images)), (other, always_3(images))):
         logs = 1.0 + np.log(answers + 1e-3) / np.log(1e3)
         np.testing.assert_allclose(those.encode(images)[1], explainer.encode(images)[1] + logs @ kernel, atol=1e-3)
@@ -164,15 +160,7 @@ def test_a_black_box_gets_the_answers_of_a_traced_classifier(trained, explainer,
         calls.append(len(batch))
         return np.asarray(jax.jit(explainer.classifier.predict)(batch))
 
-    other = Explainer(
-        explainer.record,
-        explainer.step,
-        explainer.params,
-        explainer.classifier,
-        workdir=trained[0],
-        fingerprint="toy",
-        host_classifier=black_box,
-    )
+    other = Explainer.load(trained[0], host_classifier=black_box)
     for target in ("any", 8):
         ours, theirs = (e.explain(images, target, **EASY) for e in (explainer, other))
         np.testing.assert_array_equal(ours.status, theirs.status)
@@ -180,7 +168,6 @@ def test_a_black_box_gets_the_answers_of_a_traced_classifier(trained, explainer,
         np.testing.assert_allclose(ours.shift, theirs.shift, atol=1 / 256)
         np.testing.assert_allclose(ours.saliency, theirs.saliency, atol=2e-2)
     assert max(calls) <= 1024
-    assert other.fingerprint != explainer.fingerprint
 
 
 def test_a_constant_classifier_has_no_references_no_maps_and_no_crash(trained, images):

@@ -20,6 +20,7 @@ from cae_jax.explaining import (
 )
 from cae_jax.explaining.explainer import Explainer
 from cae_jax.explaining.overview import _probes as describe_probes
+from cae_jax.explaining.package import Parts
 from cae_jax.manifold import PROPERTIES, MapperOptions, build_topology
 from cae_jax.report.plots import class_colour, class_shape
 
@@ -239,9 +240,7 @@ def test_leakage_is_that_of_the_evaluation_whether_or_not_the_exemplar_is_carrie
     keeping_config = explainer.record.config.copy_and_resolve_references()
     keeping_config.model.keep_residual = True
     record = explainer.record._replace(config=keeping_config)
-    keeping = Explainer(
-        record, explainer.step, explainer.params, explainer.classifier, workdir=trained[0], fingerprint=""
-    )
+    keeping = Explainer(Parts(record, 0, explainer.params, explainer.classifier, "", ""), trained[0])
     keeping._dataset = digits
     carries = [e.encode(codes.take(np.arange(2)))[0].exemplar is not None for e in (keeping, explainer)]
     assert carries == [True, False]

@@ -36,8 +36,6 @@ from cae_jax.models import Individual
 from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
 from cae_jax.parallel import rows
 from cae_jax.types import Ending, Explanation, HostClassifier
-from cae_jax.workdir.classifier_store import LoadedClassifier, handed_in
-from cae_jax.workdir.record import RunRecord
 
 IMAGES = 64  # images that are explained together
 log = logging.getLogger(__name__)
@@ -75,27 +73,12 @@ class Explainer:
         model: generator and classifier as compiled functions of any number of rows.
     """
 
-    def __init__(
-        self,
-        record: RunRecord,
-        step: int,
-        params: Any,
-        classifier: LoadedClassifier,
-        *,
-        workdir: pathlib.Path,
-        fingerprint: str,
-        verdict: str = "",
-        host_classifier: HostClassifier | None = None,
-    ):
-        self.record, self.step, self.verdict = record, step, verdict
-        if host_classifier is not None:
-            classifier = handed_in(host_classifier, record.image_shape)
-            fingerprint += f"-{classifier.fingerprint[:16]}"
-        self.params, self.classifier, self.fingerprint = params, classifier, fingerprint
-        self._check = classifier.check
-        host = None if classifier.traceable else classifier.answer
-        self.model = CompiledModel(record, params, classifier.predict, host)
-        self._workdir = workdir
+    def __init__(self, parts: Parts, workdir: pathlib.Path):
+        self._parts, self._workdir = parts, workdir
+        self.record, self.step, self.params, self.classifier, self.fingerprint, self.verdict = parts
+        self._check = self.classifier.check
+        host = None if self.classifier.traceable else self.classifier.answer
+        self.model = CompiledModel(self.record, self.params, self.classifier.predict, host)
         self._table: CodeTable | None = None
         self._dataset: Dataset | None = None
         self._strategies: dict[tuple[str, Confidence], Any] = {}
@@ -122,7 +105,7 @@ class Explainer:
         parts = load_parts(workdir, host_classifier)
         if parts.verdict:
             log.warning("%s is not to be relied on: %s", workdir, parts.verdict)
-        return cls(**parts._asdict(), workdir=workdir)
+        return cls(parts, workdir)
 
     def save_package(
         self, out: str | pathlib.Path, *, half: bool = False, note: str = "", license: str = "", push: str = ""
@@ -154,13 +137,11 @@ class Explainer:
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
-            parts = Parts(self.record, self.step, self.params, self.classifier, self.fingerprint, self.verdict)
             if half:
-                parts = halved(parts)
-                stored = Explainer(**parts._asdict(), workdir=self._workdir)
-                table = stored.model.code_table(self.dataset.train)
+                parts = halved(self._parts)
+                table = Explainer(parts, self._workdir).model.code_table(self.dataset.train)
             else:
-                table = self.code_table
+                parts, table = self._parts, self.code_table
             address = f"{hub.SCHEME}{push}" if push else "THIS_FOLDER"
             write_package(pathlib.Path(out), parts, table, self._workdir, note=note, license=license, address=address)
         except OSError as error:
