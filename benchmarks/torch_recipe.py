@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from flax.traverse_util import flatten_dict
 
 from cae_jax.errors import InputError
-from cae_jax.models.codec import DETAIL_FADING, FADING, WINDOW
+from cae_jax.models.codec import FADING, WINDOW
 
 Tensors = dict[str, torch.Tensor]
 
@@ -151,9 +151,9 @@ def keep_exemplar(exemplar: np.ndarray, reconstruction: np.ndarray, drawn: torch
     """
     image, start = (torch.tensor(x, device=drawn.device).permute(2, 0, 1)[None] for x in (exemplar, reconstruction))
     change = F.avg_pool2d((drawn - start).abs().mean(1, keepdim=True), WINDOW, 1, WINDOW // 2)
-    if residual == "detail":
-        return (drawn + torch.exp(-((change / DETAIL_FADING) ** 2)) * (image - start)).clamp(0.0, 1.0)
     kept = torch.exp(-((change / FADING) ** 2))
+    if residual == "detail":
+        return (drawn + kept * (image - start)).clamp(0.0, 1.0)
     return kept * image + (1.0 - kept) * drawn
 
 

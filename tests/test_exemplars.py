@@ -59,7 +59,7 @@ def test_detail_that_the_drawing_lacks_is_added_to_every_change_and_fades_where_
     made = add_detail(*map(jnp.asarray, (exemplars, base, base + changes)), span=span)
     np.testing.assert_allclose(made[:, :, :4], exemplars[:, :, :4] + 0.001 * span, atol=1e-4 * span)
     size = uniform_filter(np.abs(changes).mean(-1) / span, (0, 5, 5), mode="constant")
-    kept = np.exp(-np.square(size / 0.15))[..., None]
+    kept = np.exp(-np.square(size / 0.05))[..., None]
     expected = (base + changes + kept * (exemplars - base)).clip(1.0 - span, 1.0)
     np.testing.assert_allclose(made, expected, atol=1e-6)
     beyond = add_detail(*map(jnp.asarray, (exemplars + span, base, base)), span=span)

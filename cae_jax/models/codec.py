@@ -11,8 +11,7 @@ from cae_jax.models.apply import apply
 from cae_jax.models.cae import CAE
 
 WINDOW = 5  # pixels, around each of which changes are averaged
-FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar is left, with `draw_on`
-DETAIL_FADING = 0.15  # likewise of its detail, with `add_detail`
+FADING = 0.05  # mean change, in brightness of [0, 1], at which 1/e of the exemplar, or of its detail, is left
 
 
 class Individual(NamedTuple):
@@ -32,15 +31,15 @@ class Individual(NamedTuple):
     fixed: Any = None
 
 
-def _shown(drawn: jax.Array, reconstructions: jax.Array, fading: float) -> jax.Array:
-    """How much of an exemplar is left at each place, `[N, height, width, 1]`: `exp(-(change / fading)²)`.
+def _shown(drawn: jax.Array, reconstructions: jax.Array, span: float) -> jax.Array:
+    """How much of an exemplar is left at each place, `[N, height, width, 1]`: `exp(-(change / (FADING * span))²)`.
 
     A change's size is averaged over a window and the channels.
     """
     change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
     window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
     total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
-    return jnp.exp(-jnp.square(total / (WINDOW**2 * fading)))
+    return jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
 
 
 def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, span: float = 1.0) -> jax.Array:
@@ -57,7 +56,7 @@ def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, 
     Returns:
         Images of the same range; where nothing was changed, the exemplars.
     """
-    kept = _shown(drawn, reconstructions, FADING * span)
+    kept = _shown(drawn, reconstructions, span)
     return kept * exemplars + (1.0 - kept) * drawn
 
 
@@ -75,7 +74,7 @@ def add_detail(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Arra
     Returns:
         Images of the same range; where nothing was changed, the exemplars.
     """
-    kept = _shown(drawn, reconstructions, DETAIL_FADING * span)
+    kept = _shown(drawn, reconstructions, span)
     return (drawn + kept * (exemplars - reconstructions)).clip(1.0 - span, 1.0)
 
 
