@@ -213,6 +213,10 @@ def test_a_window_says_which_values_of_deep_images_are_shown(tmp_path):
     assert read_image_file(file, Format()).max() == 16
     read = read_image_file(file, Format(window=(2048, 4096)))
     np.testing.assert_array_equal(read[..., 0], np.round(twelve / 4095 * 255))
+    (tmp_path / "twelve.pgm").write_bytes(b"P5 16 12 4095\n" + twelve.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_image_file(tmp_path / "twelve.pgm", Format(window=(2048, 4096))), read)
+    (tmp_path / "plain.pgm").write_bytes(b"P2 16 12 4095\n" + b" ".join(b"%d" % value for value in twelve.ravel()))
+    np.testing.assert_array_equal(read_image_file(tmp_path / "plain.pgm", Format(window=(2048, 4096))), read)
     unit = saved(tmp_path, "unit.tif", np.linspace(0, 1, 192, dtype=np.float32).reshape(12, 16))
     read = read_image_file(unit, Format(window=(0.5, 1.0)))
     np.testing.assert_array_equal(read[..., 0], np.round(np.linspace(0, 1, 192).reshape(12, 16) * 255))

@@ -175,7 +175,20 @@ def test_images_that_are_in_both_splits_are_warned_of(tmp_path, caplog):
     same.write_bytes((tmp_path / "train" / "malignant" / "004.png").read_bytes())
     with caplog.at_level(logging.WARNING):
         open_dataset(str(tmp_path))
-    assert f"1 test images are training images too ({same} is " in caplog.text
+    assert f"1 images of the test split are in the training split too ({same} is " in caplog.text
+
+
+def test_images_that_a_drawn_or_validation_split_shares_are_warned_of_every_one(tmp_path, caplog):
+    for split, seed in (("train", 1), ("val", 2), ("test", 3)):
+        class_folders(tmp_path / split, (6, 6), seed=seed)
+    for number, (source, name) in enumerate((("train", "val"), ("train", "val"), ("val", "test"))):
+        copy = tmp_path / name / "benign" / f"copy{number}.png"
+        copy.write_bytes((tmp_path / source / "malignant" / f"00{number}.png").read_bytes())
+    with caplog.at_level(logging.WARNING):
+        open_dataset(str(tmp_path))
+    assert "2 images of the validation split are in the training split too" in caplog.text
+    assert "1 images of the test split are in the validation split too" in caplog.text
+    assert "the test split are in the training split" not in caplog.text
 
 
 def test_a_patient_in_two_given_splits_is_warned_of(tmp_path, caplog):
@@ -183,7 +196,7 @@ def test_a_patient_in_two_given_splits_is_warned_of(tmp_path, caplog):
     file.write_text(file.read_text().replace("train", "test", 6))
     with caplog.at_level(logging.WARNING):
         open_dataset(str(file), files=FileSettings(columns=Columns(split="fold", group="patient")))
-    assert "groups are in the training split and in another" in caplog.text
+    assert "1 groups of the test split are in the training split too (p1)" in caplog.text
 
 
 def link_out(root):
@@ -251,6 +264,7 @@ def test_a_bad_published_layout_is_named(tmp_path, spoil, message):
     ("spoil", "message"),
     [
         (lambda file: change(file, "path,", "file,"), r"has no column path; it has file, label, patient"),
+        (lambda file: change(file, "patient", "label"), r"has more than one column label; call one of them otherwise"),
         (lambda file: change(file, "images/0.png", "images/none.png"), r"line 2: .*none\.png does not exist"),
         (lambda file: change(file, "images/1.png", "images/0.png"), r"more than once: images/0\.png"),
         (lambda file: change(file, "0.png,0", "0.png,"), "line 2: label is empty"),
@@ -534,7 +548,7 @@ def test_names_may_have_any_byte(tmp_path):
     for name in (b"kl\xe4sse", "класс/".encode()[:-1], b"two\nlines, [1]"):
         os.makedirs(root + b"/" + name)
         for number in range(4):
-            source = draw(tmp_path / "source.png", number)
+            source = draw(tmp_path / "source.png", (len(name), number))
             os.rename(source, root + b"/" + name + b"/\xff %d\n.png" % number)
     settings = FileSettings(keeping=Keeping(tmp_path / LISTING))
     first = open_dataset(str(tmp_path / "set"), files=settings)
@@ -652,3 +666,35 @@ def test_other_labels_and_other_contents_of_a_run_s_files_are_told_apart(tmp_pat
     (tmp_path / LISTING).write_text("file,label\na,b\n")
     with pytest.raises(DataChanged, match=r"listing\.csv is damaged"):
         reopen()
+
+
+def test_other_splits_and_groups_of_a_run_s_files_stop_it(tmp_path):
+    file = table(tmp_path, 40, "path,label,fold,patient", "{file},{label},train,p{patient}")
+    settings = FileSettings(columns=Columns(split="fold", group="patient"), keeping=Keeping(tmp_path / LISTING))
+    first = open_dataset(str(file), files=settings)
+    assert min(sizes(first)) > 0  # drawn out of the one that is given
+    (tmp_path / LISTING).write_bytes(listing_bytes(first.listing))
+    assert open_dataset(str(file), files=settings).fingerprint == first.fingerprint
+    lines = file.read_text().splitlines(True)
+    name = names_by_split(first)["train"][0]
+    file.write_text("".join(line.replace(",p", ",q") if name in line else line for line in lines))
+    with pytest.raises(DataChanged, match=f"of another group: 1 \\({name}\\)"):
+        open_dataset(str(file), files=settings)
+    file.write_text("".join(line.replace("train", "test") if name in line else line for line in lines))
+    with pytest.raises(DataChanged, match=f"in another split: .*{name}"):
+        open_dataset(str(file), files=settings)
+
+
+def test_a_byte_in_the_middle_of_a_large_file_is_noticed(tmp_path, caplog):
+    root = class_folders(tmp_path / "set", (30, 20))
+    large = root / "benign" / "large.bmp"
+    Image.fromarray(np.zeros((256, 256), np.uint8)).save(large)
+    settings = FileSettings(Format((8, 8)), keeping=Keeping(tmp_path / LISTING))
+    first = open_dataset(str(root), files=settings)
+    (tmp_path / LISTING).write_bytes(listing_bytes(first.listing))
+    contents = bytearray(large.read_bytes())
+    contents[20_000] ^= 255
+    large.write_bytes(contents)
+    with caplog.at_level(logging.WARNING):
+        assert open_dataset(str(root), files=settings).fingerprint != first.fingerprint
+    assert "with other contents: 1 (benign/large.bmp)" in caplog.text

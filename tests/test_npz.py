@@ -1,5 +1,6 @@
 """Data sets in one .npz file, whole and damaged."""
 
+import logging
 import tracemalloc
 
 import numpy as np
@@ -51,6 +52,10 @@ def test_colour_and_flat_labels_are_read(tmp_path):
         ({"val_images": np.zeros((3, 6, 7), np.uint8)}, r"images of different sizes in its splits"),
         ({"train_labels": np.zeros(6, int)}, r"images of one class only"),
         ({"train_labels": np.asarray([None] * 6)}, r"cannot be read as .npz"),
+        (
+            {"validation_labels": np.zeros(3, int)},
+            r"val_labels and validation_labels both are the labels of valid",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_the_file_and_the_array(tmp_path, changes, message):
@@ -104,6 +109,24 @@ def test_images_are_brought_to_size_and_channels_as_files_are(tmp_path):
     assert found.image_shape == (10, 14, 3)
     expected = resize(arrays["train_images"][2][..., None], (10, 14), "crop")
     np.testing.assert_array_equal(found.train.take(np.asarray([2]))[0], np.repeat(expected, 3, -1))
+
+
+def test_colours_in_another_split_than_the_first_grey_one_are_refused_unless_grey_is_asked_for(tmp_path):
+    path = tmp_path / "set.npz"
+    write(path, test_images=np.arange(4 * 105, dtype=np.uint16).astype(np.uint8).reshape(4, 5, 7, 3))
+    with pytest.raises(DataUnavailable, match="test_images 0 is in colour, but grey images are expected"):
+        open_dataset(str(path), files=FileSettings(Format((5, 7))))
+    assert open_dataset(str(path), files=FileSettings(Format((5, 7), 1))).image_shape == (5, 7, 1)
+
+
+def test_images_that_splits_share_are_warned_of(tmp_path, caplog):
+    path = tmp_path / "set.npz"
+    images = write(path)["train_images"]
+    write(path, val_images=np.stack([images[4], images[4] + 1, images[2]]))
+    with caplog.at_level(logging.WARNING):
+        open_dataset(str(path))
+    assert "2 images of the validation split are in the training split too (validation 0 is train 4)" in caplog.text
+    assert "test split" not in caplog.text
 
 
 def test_splits_that_are_missing_are_drawn(tmp_path):

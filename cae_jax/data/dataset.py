@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,7 +15,12 @@ from cae_jax.data.sources import THREADS, Skipped
 from cae_jax.data.splits import SPLITS
 from cae_jax.types import ImageSource
 
-SAMPLED = 4096  # bytes, three times, of a file that is compared with others
+LEAKS = {
+    ("train", "test"): "what is reported of the test split is too good",
+    ("train", "validation"): "checkpoints are chosen by what models have learned",
+    ("validation", "test"): "what is reported is of images that checkpoints are chosen by",
+}
+SPOKEN = {"train": "training"}
 log = logging.getLogger(__name__)
 
 
@@ -73,47 +78,51 @@ class Dataset:
         return getattr(self, name)
 
 
-def file_sketch(path: pathlib.Path) -> str:
-    """A file's length and a hash of its beginning, middle and end: what equal files share and few others do.
+def file_digest(path: pathlib.Path) -> str:
+    """A file's length and a hash of its contents.
 
     Raises:
         ImageError: naming the file, if it cannot be read.
     """
     try:
-        length = path.stat().st_size
         with path.open("rb") as file:
-            if length <= 3 * SAMPLED:
-                return f"{length}-{hashlib.sha256(file.read()).hexdigest()[:32]}"
-            parts = []
-            for start in (0, length // 2, max(length - SAMPLED, 0)):
-                file.seek(start)
-                parts.append(file.read(SAMPLED))
+            whole = hashlib.file_digest(file, "sha256").hexdigest()
+            return f"{file.tell()}-{whole[:32]}"
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist") from error
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error}") from error
-    return f"{length}-{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}"
 
 
-def file_sketches(files: Sequence[pathlib.Path]) -> tuple[str, ...]:
-    """The sketches of many files."""
+def file_digests(files: Sequence[pathlib.Path]) -> tuple[str, ...]:
+    """The digests of many files."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return tuple(pool.map(file_sketch, files))
+        return tuple(pool.map(file_digest, files))
 
 
-def shared_files(
-    first: Sequence[tuple[pathlib.Path, str]], second: Sequence[tuple[pathlib.Path, str]]
-) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """Pairs of files of the same contents, one of either list. Only files that look alike are read whole.
+def warn_of_leaks(name: str, what: str, known: Mapping[str, Sequence[tuple[str, Hashable]]]) -> None:
+    """Says so where two splits share something.
 
     Args:
-        first: files of the first list, with their sketches.
-        second: files of the second list.
+        name: name of the data set, for the warning.
+        what: what splits have, 'images' or 'groups'.
+        known: by split, what each of its images or groups is called, and what it is known by.
     """
-    by_sketch = {sketch: path for path, sketch in first}
-    alike = ((by_sketch.get(sketch), path) for path, sketch in second)
-    digest = lambda path: hashlib.sha256(path.read_bytes()).digest()  # noqa: E731
-    return [(known, path) for known, path in alike if known is not None and digest(known) == digest(path)]
+    for (one, other), harm in LEAKS.items():
+        first = {key: called for called, key in reversed(known[one])}
+        both = [(called, first[key]) for called, key in known[other] if key in first]
+        if both:
+            example = " is ".join(dict.fromkeys(both[0]))
+            log.warning(
+                "%s: %d %s of the %s split are in the %s split too (%s); %s",
+                name,
+                len(both),
+                what,
+                SPOKEN.get(other, other),
+                SPOKEN.get(one, one),
+                example,
+                harm,
+            )
 
 
 def fingerprint(parts: Iterable[object]) -> str:

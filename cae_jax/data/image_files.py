@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -69,6 +69,20 @@ class Format:
                 f"background must be {' or '.join(BACKGROUNDS)}, or nothing to drop transparency, not "
                 f"{self.background!r}"
             )
+
+    def settled(self, size: tuple[int, int], channels: int) -> "Format":
+        """This format, with a size and channels in place of those that it leaves open.
+
+        Images of another size are then refused, and so are colours among grey images: nobody has said what becomes of
+        them. Grey images among colours become RGB.
+        """
+        return replace(
+            self,
+            size=self.size or size,
+            channels=self.channels or channels,
+            convert=self.convert and (self.channels != 0 or channels == 3),
+            scale=self.scale and self.size is not None,
+        )
 
 
 AS_THEY_ARE = Format()

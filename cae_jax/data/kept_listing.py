@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cae_jax.data.dataset import file_sketches
+from cae_jax.data.dataset import file_digests
 from cae_jax.data.listing import Listing, ListingError
 from cae_jax.data.splits import SPLITS, draw_splits
 from cae_jax.errors import UserError
@@ -31,7 +31,7 @@ class Keeping:
     Attributes:
         path: file of the kept listing; None, or a file that is not there yet, for no such listing.
         new_files: 'leave' them out, or 'take' them in: they are split by the same rule, and all others stay.
-        strict: whether a file that is gone, or has another label, is an error; else it is said.
+        strict: whether a file that is gone, or has another label, split or group, is an error; else it is said.
     """
 
     path: pathlib.Path | None = None
@@ -74,22 +74,31 @@ def _some(names: list[str]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
-def _tell(path: pathlib.Path, gone: list[str], relabelled: list[str], changed: list[str], strict: bool) -> None:
-    said = [
-        f"{what}: {_some(names)}"
-        for what, names in (
-            ("gone or not to be read", gone),
-            ("with another label", relabelled),
-            ("with other contents", changed),
-        )
-        if names
-    ]
+def _tell(path: pathlib.Path, wrong: dict[str, list[str]], changed: list[str], strict: bool) -> None:
+    said = [f"{what}: {_some(names)}" for what, names in {**wrong, "with other contents": changed}.items() if names]
     if not said:
         return
     text = f"files of this run are not as {path} has them; {'; '.join(said)}"
-    if strict and (gone or relabelled):
+    if strict and any(wrong.values()):
         raise DataChanged(f"{text}. Put them back as they were, or start again in another --workdir")
     log.warning("%s", text)
+
+
+def _otherwise(present: Listing, row_of: dict[str, int], kept: list[dict[str, str]]) -> dict[str, list[str]]:
+    """Files of a kept listing that are there, but listed otherwise, by what is other about them."""
+    given = set(present.splits.tolist()) - {""}  # of the other splits, files were drawn
+    groups = [""] * len(present.files) if present.groups is None else present.groups.tolist()
+    found: dict[str, list[str]] = {"with another label": [], "in another split": [], "of another group": []}
+    for row in kept:
+        at = row_of[row["file"]]
+        other = (
+            present.class_names[present.labels[at]] != row["label"],
+            row["split"] in given and present.splits[at] != row["split"],
+            groups[at] != row["group"],
+        )
+        for names, differs in zip(found.values(), other, strict=True):
+            names += [row["file"]] * differs
+    return found
 
 
 def as_kept(present: Listing, keeping: Keeping) -> Listing:
@@ -104,7 +113,8 @@ def as_kept(present: Listing, keeping: Keeping) -> Listing:
         that is gone keeps its place, so that positions in a split stay what they are, and its digest.
 
     Raises:
-        DataChanged: if files of the kept listing are gone or have another label, where that is an error.
+        DataChanged: if files of the kept listing are gone, or have another label, split or group, where that is an
+            error.
         ListingError: for files of a new class that are to be taken in.
     """
     assert keeping.path is not None
@@ -116,17 +126,16 @@ def as_kept(present: Listing, keeping: Keeping) -> Listing:
     absent = sorted({row["label"] for row in kept} - set(classes))
     gone = [row["file"] for row in kept if row["file"] not in row_of]
     there = [row for row in kept if row["file"] in row_of]
-    label_of = lambda row: present.class_names[present.labels[row_of[row["file"]]]]  # noqa: E731
-    relabelled = [row["file"] for row in there if label_of(row) != row["label"]]
     digests = dict(
         zip(
             (row["file"] for row in there),
-            file_sketches([present.files[row_of[row["file"]]] for row in there]),
+            file_digests([present.files[row_of[row["file"]]] for row in there]),
             strict=True,
         )
     )
     changed = [row["file"] for row in there if digests[row["file"]] != row["digest"]]
-    _tell(keeping.path, gone, relabelled, changed, keeping.strict)
+    wrong = {"gone or not to be read": gone, **_otherwise(present, row_of, there)}
+    _tell(keeping.path, wrong, changed, keeping.strict)
     classes += tuple(absent)
     number = {name: label for label, name in enumerate(classes)}
     listing = Listing(
@@ -168,7 +177,7 @@ def _with_new(listing: Listing, new: Listing, class_names: tuple[str, ...], keep
         labels=np.concatenate([listing.labels, np.asarray([number[name] for name in own], np.int32)]),
         splits=np.concatenate([listing.splits.astype("<U10"), new.splits.astype("<U10")]),
         groups=None if listing.groups is None or new.groups is None else np.concatenate([listing.groups, new.groups]),
-        digests=listing.digests + file_sketches(new.files),
+        digests=listing.digests + file_digests(new.files),
     )
     drawn = draw_splits(both)
     shares = collections.Counter(drawn.splits[len(listing.files) :].tolist())

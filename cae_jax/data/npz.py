@@ -119,7 +119,10 @@ def open_npz(path: pathlib.Path, wanted: Format = AS_THEY_ARE) -> Dataset:
             infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             parts = {name: tuple(name.rpartition("_")[::2]) for name in infos}
             meant = splits_of({split for split, kind in parts.values() if kind in ("images", "labels")})
-            names = {(meant[split], kind): name for name, (split, kind) in parts.items() if split in meant}
+            names: dict[tuple[str, str], str] = {}
+            for name, (split, kind) in parts.items():
+                if split in meant and names.setdefault((meant[split], kind), name) != name:
+                    raise ValueError(f"{names[meant[split], kind]} and {name} both are the {kind} of {meant[split]}")
             arrays = {key: _open_member(path, archive, infos[name]) for key, name in names.items()}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be read as .npz: {error}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cae_jax.data.dataset import Dataset, file_sketches, fingerprint, shared_files
+from cae_jax.data.dataset import Dataset, file_digests, fingerprint, warn_of_leaks
 from cae_jax.data.folders import kinds_in_words
 from cae_jax.data.image_files import AS_THEY_ARE, Format, ImageError, read_image_file, see_image
 from cae_jax.data.kept_listing import DataChanged, Keeping, as_kept, read_kept
@@ -57,31 +57,12 @@ PLAIN = FileSettings()
 
 
 def _warn_of_leaks(listing: Listing, name: str) -> None:
-    files = {
-        split: [
-            (listing.files[row], listing.digests[row])
-            for row in np.flatnonzero(listing.splits == split)
-            if listing.files[row].exists()
-        ]
-        for split in SPLITS
-    }
-    if pairs := shared_files(files["train"], files["test"]):
-        log.warning(
-            "%s: %d test images are training images too (%s is %s); what is reported of the test split is too good",
-            name,
-            len(pairs),
-            pairs[0][1],
-            pairs[0][0],
-        )
+    rows = {split: np.flatnonzero(listing.splits == split).tolist() for split in SPLITS}
+    files = {split: [(str(listing.files[row]), listing.digests[row]) for row in own] for split, own in rows.items()}
+    warn_of_leaks(name, "images", files)
     if listing.groups is not None:
-        groups = {split: set(listing.groups[listing.splits == split].tolist()) for split in SPLITS}
-        if both := sorted(groups["train"] & (groups["test"] | groups["validation"])):
-            log.warning(
-                "%s: %d groups are in the training split and in another (%s); what is reported is too good",
-                name,
-                len(both),
-                both[0],
-            )
+        groups = {split: sorted(set(listing.groups[own].tolist())) for split, own in rows.items()}
+        warn_of_leaks(name, "groups", {split: [(group, group) for group in own] for split, own in groups.items()})
 
 
 def open_listing(name: str, listing: Listing, settings: FileSettings) -> Dataset:
@@ -117,7 +98,7 @@ def open_listing(name: str, listing: Listing, settings: FileSettings) -> Dataset
     if kept:
         listing = as_kept(listing, settings.keeping)
     else:
-        listing = draw_splits(replace(listing, digests=file_sketches(listing.files)))
+        listing = draw_splits(replace(listing, digests=file_digests(listing.files)))
     _warn_of_leaks(listing, name)
     whole = not kept or all(file.exists() for file in listing.files)
     sources = {}
@@ -197,10 +178,7 @@ def settle_format(files: Sequence[pathlib.Path], wanted: Format) -> Format:
     if not seen:
         raise ImageError(f"none of {len(problems)} files can be read; the first: {problems[0]}") from problems[0]
     _warn_of_lost_values(seen)
-    channels = wanted.channels or max(found.pixels.shape[2] for found in seen.values())
-    convert = wanted.convert and (wanted.channels != 0 or channels == 3)
-    size, scale = wanted.size or _one_size(seen), wanted.scale and wanted.size is not None
-    return replace(wanted, size=size, channels=channels, convert=convert, scale=scale)
+    return wanted.settled(wanted.size or _one_size(seen), max(found.pixels.shape[2] for found in seen.values()))
 
 
 def unusable(files: Sequence[pathlib.Path], wanted: Format) -> dict[int, Skipped]:

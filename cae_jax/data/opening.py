@@ -1,6 +1,7 @@
 """Opens data sets by name: our own builders, stock TFDS names, anything prepared as ArrayRecord."""
 
 import dataclasses
+import hashlib
 import logging
 import pathlib
 import re
@@ -11,7 +12,7 @@ import numpy as np
 import requests
 import tensorflow_datasets as tfds
 
-from cae_jax.data.dataset import Dataset, fingerprint
+from cae_jax.data.dataset import Dataset, fingerprint, warn_of_leaks
 from cae_jax.data.folders import is_published_layout, list_class_folders, list_published_layout
 from cae_jax.data.listing import class_order
 from cae_jax.data.mnist import FILES, FashionMnist, Mnist, Mnist5k
@@ -19,9 +20,11 @@ from cae_jax.data.npz import open_npz
 from cae_jax.data.open_listing import PLAIN, FileSettings, open_listing, warn_of_blanks
 from cae_jax.data.phantom_builder import Phantom, read_variant
 from cae_jax.data.prepared import read_prepared, refuse_foreign_features
+from cae_jax.data.sources import ArraySource
 from cae_jax.data.splits import SPLITS
 from cae_jax.data.table import list_table
 from cae_jax.errors import UserError
+from cae_jax.types import ImageSource
 
 OWN_BUILDERS = {builder.name: builder for builder in (Mnist, FashionMnist, Mnist5k)}
 log = logging.getLogger(__name__)
@@ -107,6 +110,12 @@ def in_order(dataset: Dataset, order: tuple[str, ...]) -> Dataset:
     return dataclasses.replace(dataset, class_names=names, fingerprint=digest)
 
 
+def _held_images(split: str, source: ImageSource) -> list[tuple[str, bytes]]:
+    """What the images of a split are called, and hashes of them; none where they are too many to be held in memory."""
+    images = source.images if isinstance(source, ArraySource) else ()
+    return [(f"{split} {row}", hashlib.sha256(image.tobytes()).digest()) for row, image in enumerate(images)]
+
+
 def _checked(dataset: Dataset, settings: FileSettings) -> Dataset:
     present = np.unique(dataset.train.labels)
     if len(present) < 2:
@@ -121,7 +130,10 @@ def _checked(dataset: Dataset, settings: FileSettings) -> Dataset:
     if dataset.listing is not None:
         for name, split in zip(dataset.listing.names(), dataset.listing.splits.tolist(), strict=True):
             names.setdefault(split, []).append(name)
-    warn_of_blanks(dataset.name, {split: dataset.split(split) for split in SPLITS}, names)
+    sources = {split: dataset.split(split) for split in SPLITS}
+    warn_of_blanks(dataset.name, sources, names)
+    if dataset.listing is None:  # those of files are known by their files
+        warn_of_leaks(dataset.name, "images", {split: _held_images(split, own) for split, own in sources.items()})
     return dataset
 
 

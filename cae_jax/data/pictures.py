@@ -116,11 +116,22 @@ def without_alpha(pixels: np.ndarray, background: str) -> np.ndarray:
     return np.round(colours * alpha + BACKGROUNDS[background] * (1 - alpha)).astype(np.uint8)
 
 
+def _white(picture: Image.Image) -> int:
+    """What a PGM file of more than 8 bits shows white; Pillow scales its values so that it becomes that of 16 bits."""
+    if picture.format != "PPM" or picture.mode != "I":
+        return DEEP
+    arguments = picture.tile[0].args
+    return arguments[-1] if isinstance(arguments, tuple) else DEEP
+
+
 def _pixels(picture: Image.Image, window: Window | None, background: str) -> Seen:
     """`[height, width, 1 or 3]` as it is stored, without transparency."""
     mode = picture.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
+        white = _white(picture)
         values = np.asarray(picture)[..., None]
+        if white != DEEP and window is not None:  # a window counts the file's own values
+            values = np.round(values * (white / DEEP)).astype(values.dtype)
         shown = show_deep(values, window)
         if picture.format == "TIFF" and picture.tag_v2.get(PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
             shown = 255 - shown  # white is zero, which Pillow minds up to 8 bits

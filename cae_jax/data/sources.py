@@ -183,20 +183,9 @@ def image_names(source: ImageSource, rows: Sequence[int], split: str) -> list[st
 
 
 def settled(source: ImageSource, wanted: Format) -> Format:
-    """The size and channels of a format, or where it leaves them open, of a source's first image.
-
-    Images of another size are then refused, unless a size was asked for.
-    """
+    """A format, with the size and channels of a source's first image in place of those that it leaves open."""
     height, width, channels = source.take(np.arange(1)).shape[1:]
-    return Format(
-        wanted.size or (height, width),
-        wanted.channels or channels,
-        wanted.fit,
-        wanted.convert,
-        wanted.window,
-        wanted.background,
-        wanted.scale and wanted.size is not None,
-    )
+    return wanted.settled((height, width), channels)
 
 
 class Skipped(NamedTuple):

@@ -53,6 +53,8 @@ def _header(path: pathlib.Path, text: str, columns: Columns) -> tuple[str, list[
             f"{path} has no column {', '.join(absent)}; it has {', '.join(filter(None, present)) or 'none'}. "
             f"data.table says which columns are read"
         )
+    if twice := [name for name in sorted(wanted) if present.count(name) > 1]:
+        raise ListingError(f"{path} has more than one column {', '.join(twice)}; call one of them otherwise")
     return separator, present
 
 

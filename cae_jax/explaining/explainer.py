@@ -152,12 +152,8 @@ class Explainer:
     def image_format(self) -> Format:
         """The format that image files are converted to: that of the training images."""
         height, width, channels = self.record.image_shape
-        return dataclasses.replace(
-            file_settings(self.record.config.data).format,
-            size=(height, width),
-            channels=channels,
-            convert=self.record.config.data.channels != 0,
-        )
+        wanted = file_settings(self.record.config.data).format
+        return dataclasses.replace(wanted.settled((height, width), channels), scale=True)
 
     @property
     def dataset(self) -> Dataset:
