@@ -50,13 +50,14 @@ def safe_names(texts: Sequence[str], joint: str = "") -> list[str]:
 
     Args:
         texts: texts to name files by, all different.
-        joint: text that names are going to be joined by; no name has it within, so that they can be told apart.
+        joint: text that names are going to be joined by; no name has it within or makes one with it, so that no two
+            joined names are the same.
     """
     names = [safe_name(text) for text in texts]
     counts = Counter(name.casefold() for name in names)
 
     def apart(text: str, name: str) -> str:
-        shared = counts[name.casefold()] > 1 or (joint and joint in name)
+        shared = counts[name.casefold()] > 1 or (joint and joint in f"{joint}{name}{joint}"[1:-1])
         tagged = _tagged(text, name) if shared and not TAGGED.fullmatch(name) else name
         return tagged.replace(joint, joint.replace("_", "-")) if joint else tagged
 

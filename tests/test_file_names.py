@@ -49,7 +49,7 @@ def test_names_that_differ_in_case_alone_are_told_apart():
 
 
 def test_joined_names_can_be_told_apart():
-    texts = ["a", "b", "a_to_b", "b_to_a", "a to b", "b_to_", "_to_", "to"]
+    texts = ["a", "b", "a_to_b", "b_to_a", "a to b", "b_to_", "_to_", "to", "a_to", "to_b"]
     names = safe_names(texts, "_to_")
     joined = [f"{one}_to_{other}" for one, other in itertools.product(names, names)]
     assert len(set(joined)) == len(joined)

@@ -1,6 +1,8 @@
 """Images that people hand in: what is accepted, and that what is not is named."""
 
 import logging
+import os
+import pathlib
 import warnings
 
 import numpy as np
@@ -283,5 +285,7 @@ def test_images_of_a_split_are_named_by_their_files_below_the_data_or_by_their_p
     source = FileSource(files, np.arange(3), wanted(GREY))
     assert SplitInputs(source, "test", [2, 0], tmp_path).names == ["glioma/2.png", "glioma/0.png"]
     assert SplitInputs(Selection(source, np.asarray([1, 2])), "test", [1], tmp_path).names == ["glioma/2.png"]
+    relative = FileSource([pathlib.Path(os.path.relpath(file)) for file in files], np.arange(3), wanted(GREY))
+    assert SplitInputs(relative, "test", [2], tmp_path).names == ["glioma/2.png"]
     assert SplitInputs(source, "test", [1], tmp_path / "elsewhere").names == [files[1].as_posix()]
     assert SplitInputs(ArraySource(make_images(3), np.arange(3)), "test", [2], tmp_path).names == ["test_2"]

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from cae_jax.config.reading import ConfigError
-from cae_jax.data import ArraySource, Format
+from cae_jax.data import ArraySource, FileSource, Format
 from cae_jax.errors import InputError
-from cae_jax.explaining import Explainer, FileInputs, SplitInputs, explain_to_folder, job
+from cae_jax.explaining import Aim, Explainer, FileInputs, SplitInputs, explain_to_folder, job
 from cae_jax.explaining.inputs import Failure
 from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.lock import hold
@@ -30,6 +30,11 @@ class Toy(Explainer):
     def answered(self, images):
         """The classifier has an answer to all images."""
         return np.full(len(images), True)
+
+    def toward_reference(self, reference, target, count):
+        """A reference is of class 'light'."""
+        if target is Aim.ALL:
+            raise InputError("a reference image has one class")
 
     def explain_batches(self, images, target, *, reference=None, **options):
         """As `Explainer.explain_batches`, for all images at once."""
@@ -78,11 +83,11 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
-def explain(folder, out, **options):
+def explain(folder, out, target="any", **options):
     """The shifts by image, in levels of grey, and how many images were explained for them."""
     toy = Toy()
     inputs = folder if hasattr(folder, "read") else FileInputs(folder, Format(size=(SIDE, SIDE), channels=1))
-    rows = explain_to_folder(toy, inputs, "any", out, **options)
+    rows = explain_to_folder(toy, inputs, target, out, **options)
     assert rows == json.loads((out / "explanations.json").read_text())["explanations"]
     return {row["image"]: round(255 * row["shift"]) for row in rows}, toy.asked
 
@@ -213,6 +218,44 @@ def test_rows_of_a_split_are_known_by_their_pixels(tmp_path):
     assert explain(split(10, 20), tmp_path / "out") == ({"test_0": 10, "test_1": 20}, [2])
     assert explain(split(10, 20), tmp_path / "out")[1] == []
     assert explain(split(20, 10), tmp_path / "out") == ({"test_0": 20, "test_1": 10}, [2])
+
+
+def test_what_is_refused_neither_replaces_results_nor_claims_a_folder(folder, tmp_path):
+    reference = np.full((SIDE, SIDE, 1), 250, np.uint8)
+    for bad, message in (
+        ({"confidence": 90.0}, "confidence must"),
+        ({"target": "all", "reference": reference}, "one c"),
+    ):
+        with pytest.raises(InputError, match=message):
+            explain(folder, tmp_path / "new", **bad)
+        assert not (tmp_path / "new").exists()
+        explain(folder, tmp_path / "out", overwrite=True)
+        with pytest.raises(InputError, match=message):
+            explain(folder, tmp_path / "out", overwrite=True, **bad)
+        assert len(json.loads((tmp_path / "out" / "explanations.json").read_text())["explanations"]) == 5
+
+
+def test_options_are_said_as_they_are_whatever_is_left_at_its_default(folder, tmp_path):
+    explain(folder, tmp_path / "out", confidence=0.99999, diverse=1)
+    assert "confidence <b>0.99999</b>" in (tmp_path / "out" / "index.html").read_text()
+    assert explain(folder, tmp_path / "out", confidence=0.99999)[1] == []
+
+
+def test_a_split_s_image_that_is_gone_stops_no_job_and_the_page_says_why(tmp_path):
+    for number in range(3):
+        paint(tmp_path / f"{number}.png", 20 * number)
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    source = FileSource(files, np.zeros(3, int), Format(size=(SIDE, SIDE), channels=1))
+    files[1].unlink()
+    inputs = SplitInputs(source, "test", [0, 1, 2], tmp_path)
+    assert explain(inputs, tmp_path / "out")[0] == {"0.png": 0, "2.png": 40}
+    assert "1 could not be explained" in (tmp_path / "out" / "index.html").read_text()
+    assert explain(inputs, tmp_path / "out")[1] == []
+    for file in (files[0], files[2]):
+        file.unlink()
+    with pytest.raises(InputError, match="none of the 3 images could be explained"):
+        explain(inputs, tmp_path / "out")
+    assert not (tmp_path / "out" / "explanations.npz").exists()
 
 
 def test_two_jobs_do_not_share_a_folder(folder, tmp_path):

@@ -83,6 +83,14 @@ def test_tsne_repeats_by_seed_and_keeps_far_blobs_apart():
     np.testing.assert_array_equal(distances.argmin(1) < 20, np.arange(40) < 20)
 
 
+def test_codes_of_one_number_have_two_coordinates_to_be_drawn_by():
+    codes = np.random.default_rng(0).normal(size=(12, 1)).astype(np.float32)
+    assert np.isfinite(picture := tsne(codes, 0)).all()
+    assert picture.shape == (12, 2)
+    components = principal_components(codes)
+    np.testing.assert_allclose(components.project(codes), np.pad(codes - codes.mean(), ((0, 0), (0, 1))), atol=1e-6)
+
+
 def test_tsne_of_four_codes_is_the_least():
     assert np.isfinite(tsne(make_codes(4), 0)).all()
     with pytest.raises(ValueError, match="4 codes or more, not 3"):

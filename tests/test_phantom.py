@@ -66,13 +66,15 @@ def test_the_stored_images_are_the_true_answers_of_their_own_class(dataset):
     for split in ("train", "test"):
         source = dataset.split(split)
         rows = np.arange(len(source))
-        images, truth = source.take(rows), true_answers(dataset.name, split, rows)
+        images, truth = source.take(rows), true_answers(dataset.name, split, rows, FINDINGS)
         assert truth.counterfactuals.shape == (len(rows), 4, len(GRADES), 32, 32, 3)
         own = truth.counterfactuals[rows, source.labels]
         assert (own == images[:, None]).all((2, 3, 4)).any(1).all()
         np.testing.assert_array_equal(truth.masks.any((1, 2)), source.labels > 0)
         changed = (truth.counterfactuals[:, 0, 0] != images).any(-1)
         assert (changed | ~truth.masks).all()
+        turned = true_answers(dataset.name, split, rows, FINDINGS[::-1])
+        np.testing.assert_array_equal(turned.counterfactuals[rows, 3 - source.labels], own)
 
 
 def test_train_and_test_share_no_individual():
@@ -101,4 +103,4 @@ def test_a_variant_that_does_not_exist_says_how_to_write_one(name, tmp_path):
 
 def test_true_answers_of_real_images_are_not_known():
     with pytest.raises(ValueError, match=r"known for phantom/... only, not for mnist"):
-        true_answers("mnist", "test", np.arange(2))
+        true_answers("mnist", "test", np.arange(2), FINDINGS)

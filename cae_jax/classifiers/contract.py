@@ -355,13 +355,16 @@ def _check_head(scores: np.ndarray, contract: Contract) -> None:
     within = low >= 0.0 and high <= 1.0
     few = len(scores) < FEW  # scores may look like probabilities in a few images by chance, but not as exactly
     shares = within and np.abs(sums - 1.0).max() < (1e-5 if few else 1e-2) and scores.shape[1] > 1
-    percent = low >= 0.0 and high > 1.0 and np.abs(sums - 100.0).max() < (1e-3 if few else 1.0)
+    whole = float(sums.mean())  # percentages, permille, bytes: parts of a whole, the same in every row
+    parts = low >= 0.0 and high > 1.0 and np.abs(sums - whole).max() < whole * (1e-5 if few else 2e-2)
+    parts = parts and np.ptp(scores, axis=0).max() > 2e-2 * whole  # scores of one answer to all are not said to be any
     say = f"say {key} = {{!r}}" if contract.part else "put a softmax behind them: probabilities sum to 1"
     found = f"the classifier's outputs lie in {low:.3g} to {high:.3g}"
-    if percent and scores.shape[1] > 1 and head.columns == "classes":
+    if parts and scores.shape[1] > 1 and head.columns == "classes":
         first = f", and {say.format('probabilities')}" if contract.part and head.scores else ""
         raise ClassifierError(
-            f"{found} and sum to 100 in each of {len(scores)} rows: they are percentages; divide them by 100{first}"
+            f"{found} and sum to about {whole:.4g} in each of {len(scores)} rows: they are parts of that; divide them "
+            f"by it{first}"
         )
     if head.scores and head.columns == "classes":
         if shares:

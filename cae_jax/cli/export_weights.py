@@ -78,6 +78,8 @@ def export_weights(options: argparse.Namespace, console) -> None:
     from cae_jax.workdir.generator import load_generator
     from cae_jax.workdir.record import read_record
 
+    if options.dis == options.out:
+        raise InputError(f"--out and --dis are both {options.out}; name a file for each")
     for path in filter(None, (options.out, options.dis)):
         if path.exists():
             raise InputError(f"{path} is there already; name another file")

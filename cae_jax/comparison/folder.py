@@ -128,8 +128,7 @@ def write_folder(folder: pathlib.Path, setting: Setting, results: Sequence[Resul
         "patch": f"{protocol.patch} pixels, in {protocol.steps} steps",
         "seed": str(seed),
     }
-    if setting.model_scores:
-        facts |= {text: f"{setting.model_scores[key]:.3f}" for key, text in MODEL.items()}
+    facts |= {text: f"{setting.model_scores[key]:.3f}" for key, text in MODEL.items() if key in setting.model_scores}
     shown = slice(protocol.pictures)
     page = comparison_page(
         title,

@@ -1,6 +1,7 @@
 """Scores of a method's results: one value an image, for confidence intervals and paired differences."""
 
 import functools
+import hashlib
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from cae_jax import metrics
-from cae_jax.classifiers import spatial_means
+from cae_jax.classifiers import classes_of, spatial_means
 from cae_jax.comparison.task import Counterfactuals, Judge, Task
 from cae_jax.data.phantom import mask_of_mark
 from cae_jax.parallel.batching import map_batches
@@ -108,6 +109,10 @@ class AttributionScores:
         return scores
 
 
+def _digests(images: np.ndarray) -> list[bytes]:
+    return [hashlib.sha256(image.tobytes()).digest() for image in images]
+
+
 class CounterfactualScores:
     """Scores counterfactuals. The features of KID are the spatial means of the oracle's last convolution."""
 
@@ -116,18 +121,19 @@ class CounterfactualScores:
         self._features = functools.partial(map_batches, spatial_means(judge.oracle.tap))
         rows = np.random.default_rng(judge.protocol.seed).permutation(len(task.train_images))[:REAL]
         self._real = self._features(task.train_images[rows])
-        self._real_classes = task.explainer.predict(task.train_images[rows]).argmax(-1)
+        self._real_classes = classes_of(task.explainer.answers(task.train_images[rows]))
+        self._real_digests = _digests(task.train_images[rows])
 
     def __call__(self, found: Counterfactuals) -> dict[str, Score]:
         """Returns the scores of counterfactuals, by name; each KID is a single value of all images together."""
         task, (protocol, judge, svm, _, truth) = self._task, self._judge
         images, targets = np.asarray(found.images, np.float32), task.targets
-        answers, oracle = task.explainer.predict(images), map_batches(judge.predict, images)
-        rows = np.arange(len(images))
+        answers, oracle = task.explainer.answers(images), map_batches(judge.predict, images)
+        rows, given = np.arange(len(images)), classes_of(answers)
         scores = {
             "validity": _higher(metrics.validity(answers, targets)),
             "confident": _higher(answers[rows, targets] >= protocol.confidence - 1e-3),
-            "flip rate": _higher(answers.argmax(-1) != task.classes),
+            "flip rate": _higher((given >= 0) & (given != task.classes)),
             "oracle": _higher(metrics.validity(oracle, targets)),
             "L1": lower(metrics.l1_distance(images, task.images)),
             "L2": lower(metrics.l2_distance(images, task.images)),
@@ -143,9 +149,13 @@ class CounterfactualScores:
             scores["truth L1"] = lower(metrics.distance_to_truth(images, true_images))
         if found.diverse is not None:
             scores["diversity"] = _higher(metrics.diversity(found.diverse))
-        features = self._features(images)
-        scores["KID"] = lower(metrics.kid(features, self._real, seed=protocol.seed))
-        scores["class KID"] = lower(
-            metrics.kid_to_classes(features, targets, self._real, self._real_classes, seed=protocol.seed)
-        )
+        features, (real, classes) = self._features(images), self._real_but(images)
+        scores["KID"] = lower(metrics.kid(features, real, seed=protocol.seed))
+        scores["class KID"] = lower(metrics.kid_to_classes(features, targets, real, classes, seed=protocol.seed))
         return scores
+
+    def _real_but(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of real images, and their classes, without those that a method returned: it would score itself."""
+        returned = set(_digests(images))
+        others = np.asarray([digest not in returned for digest in self._real_digests]) & (self._real_classes >= 0)
+        return self._real[others], self._real_classes[others]

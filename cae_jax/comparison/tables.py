@@ -147,7 +147,9 @@ def markdown(results: Sequence[Result], seed: int, resamples: int, only: Sequenc
     lines = [f"| | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
     for result in results:
         row = cells(result, seed, resamples)
-        texts = [str(row.get(name, NOTHING)) for name in columns] if not result.error else [f"failed: {result.error}"]
+        texts = [str(row.get(name, NOTHING)) for name in columns]
+        if result.error:
+            texts = [f"failed: {' '.join(result.error.split())}".replace("|", "\\|")]
         lines.append(f"| {result.label} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
@@ -172,5 +174,5 @@ def as_csv(results: Sequence[Result], seed: int, resamples: int) -> str:
     for result in results:
         for name, cell in cells(result, seed, resamples).items():
             values = result.scores[name].values if name in result.scores else np.asarray(np.nan)
-            writer.writerow((result.kind, result.name, name, *cell, int(np.isfinite(values).sum()), result.error))
+            writer.writerow((result.kind, result.label, name, *cell, int(np.isfinite(values).sum()), result.error))
     return file.getvalue()

@@ -16,7 +16,7 @@ from cae_jax.baselines import WhiteBox, randomise
 from cae_jax.comparison.used_to_gaps import UsedToGaps, open_used_to_gaps
 from cae_jax.config.protocol import Protocol, check_oracle, read_protocol
 from cae_jax.config.reading import Config
-from cae_jax.data import Truth, true_answers
+from cae_jax.data import Truth, image_names, true_answers
 from cae_jax.explaining import Explainer
 from cae_jax.images import to_unit
 from cae_jax.models import Individual
@@ -199,12 +199,16 @@ def open_setting(config: Config, workdir: pathlib.Path, folder: pathlib.Path, co
     protocol = read_protocol(config)
     check_oracle(read_record(workdir).config)
     explainer = Explainer.load(workdir)
-    data, classes = explainer.record.data, len(explainer.record.class_names)
+    data, names = explainer.record.data, explainer.record.class_names
     source = explainer.dataset.split(protocol.split)
     rng = np.random.default_rng(protocol.seed)
     rows = np.sort(rng.permutation(len(source))[: protocol.images])
     images = np.asarray(to_unit(source.take(rows)))
-    answers = explainer.predict(images).argmax(-1).astype(np.int32)
+    answers = classifiers.classes_of(explainer.answers(images))
+    if (answers < 0).any():
+        named = ", ".join(image_names(source, rows[answers < 0].tolist(), protocol.split))
+        console.print(f"left out, as the classifier has no finite answer: {named}", markup=False, highlight=False)
+        rows, images, answers = rows[answers >= 0], images[answers >= 0], answers[answers >= 0]
     train = explainer.dataset.train
     train_images = np.asarray(to_unit(train.take(np.arange(len(train)))))
     mean_colour = train_images.mean((0, 1, 2))
@@ -212,7 +216,7 @@ def open_setting(config: Config, workdir: pathlib.Path, folder: pathlib.Path, co
     task = Task(
         images=images,
         classes=answers,
-        targets=((answers + rng.integers(1, classes, len(rows))) % classes).astype(np.int32),
+        targets=((answers + rng.integers(1, len(names), len(rows))) % len(names)).astype(np.int32),
         train_images=train_images,
         mean_colour=mean_colour,
         removal=removal,
@@ -224,7 +228,7 @@ def open_setting(config: Config, workdir: pathlib.Path, folder: pathlib.Path, co
         cae=dict(config.cae),
         attribution=dict(config.attribution),
     )
-    truth = true_answers(data, protocol.split, rows) if data.startswith("phantom/") else None
+    truth = true_answers(data, protocol.split, rows, names) if data.startswith("phantom/") else None
     oracle, own = load_oracle(workdir), explainer.record.config
     svm = classifiers.svm_judge(train, own.evaluation.svm_images, own.seed)
     gaps = open_used_to_gaps(explainer, workdir, folder, protocol, removal, console)

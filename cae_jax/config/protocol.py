@@ -51,6 +51,9 @@ class Protocol:
         for name in ("images", "patch", "steps", "bootstrap", "pictures"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"protocol.{name} must be 1 or more, not {value}")
+        for name, least in (("seed", 0), ("blur", 0.1)):
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"protocol.{name} must be {least} or more, not {value}")
         if self.split not in SPLITS:
             raise ConfigError(f"protocol.split must be one of {', '.join(SPLITS)}, not {self.split!r}")
         if not self.fills or not set(self.fills) <= set(FILLS):

@@ -106,13 +106,14 @@ class Truth(NamedTuple):
     planted: np.ndarray
 
 
-def true_answers(name: str, split: str, rows: np.ndarray) -> Truth:
+def true_answers(name: str, split: str, rows: np.ndarray, class_names: Sequence[str]) -> Truth:
     """Draws the true answers to rows of a split.
 
     Args:
         name: name of the data set, 'phantom/...'.
         split: 'train', 'validation' or 'test'.
         rows: positions `[N]` of the images in the split.
+        class_names: names of its K classes, in the order of the counterfactuals.
 
     Raises:
         ValueError: if the data set is no phantom.
@@ -122,9 +123,10 @@ def true_answers(name: str, split: str, rows: np.ndarray) -> Truth:
     variant = read_variant(name.removeprefix("phantom/"))
     cases = [draw_case(variant, split, int(row)) for row in rows]
     every = range(len(phantom.GRADES))
+    order = [phantom.FINDINGS.index(finding) for finding in class_names]
     return Truth(
         np.stack([phantom.draw_finding(case.individual, case.finding, variant.side) > 0.5 for case in cases]),
-        np.stack([draw_answers(variant, case, every) for case in cases]),
+        np.stack([draw_answers(variant, case, every)[order] for case in cases]),
         np.asarray([case.planted for case in cases]),
     )
 

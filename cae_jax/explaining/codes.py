@@ -6,6 +6,7 @@ they are read and computed again whenever they are needed.
 
 import contextlib
 import functools
+import logging
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from cae_jax.classifiers import classes_of
 from cae_jax.data import SPLITS
 from cae_jax.drafts import drafted
 from cae_jax.errors import InputError
@@ -24,6 +26,7 @@ from cae_jax.parallel.rows import concatenate, take
 from cae_jax.types import ImageSource
 
 CALLS = 8  # compiled calls for which images are read together
+log = logging.getLogger(__name__)
 
 
 def rows_at_once(explainer: Explainer) -> int:
@@ -51,7 +54,7 @@ class CodePart(NamedTuple):
     @property
     def kept(self) -> np.ndarray:
         """Whether the classifier gives the reconstruction the same class as the image, `[M]`."""
-        return self.reconstructed.argmax(-1) == self.probabilities.argmax(-1)
+        return classes_of(self.reconstructed) == self.probabilities.argmax(-1)
 
 
 @dataclass(eq=False)
@@ -135,10 +138,10 @@ class SplitCodes:
 
 
 def _encode(explainer: Explainer, source: ImageSource, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Class codes of the given rows, and the classifier's probabilities for the images and their reconstructions."""
+    """Class codes of the given rows, and the classifier's answers to the images and their reconstructions."""
     images = source.take(rows)
     codes = explainer.encode(images)
-    return codes[1], explainer.predict(images), explainer.predict(explainer.decode(*codes))
+    return codes[1], explainer.answers(images), explainer.answers(explainer.decode(*codes))
 
 
 def code_parts(
@@ -147,9 +150,9 @@ def code_parts(
     limit: int | None = None,
     report: Callable[[int], object] = lambda images: None,
 ) -> Iterator[CodePart]:
-    """Encodes splits of a run's data set part by part.
+    """Encodes splits of a run's data set part by part, without images that the classifier has no finite answer to.
 
-    Several processes share the work, and each gets all parts.
+    Several processes share the work, and each gets all parts. A warning names images that are left out.
 
     Args:
         explainer: explainer of the run.
@@ -174,8 +177,13 @@ def code_parts(
             found = map_batches(encode, rows, batch_size=min(each, len(rows)), spread=True)
             report(len(rows))
             names = np.asarray([f"{split}_{row}" for row in rows])
-            empty = False
-            yield CodePart(names, np.asarray(source.labels)[rows], *found)
+            part = CodePart(names, np.asarray(source.labels)[rows], *found)
+            answered = classes_of(part.probabilities) >= 0
+            if not answered.all():
+                log.warning("left out, as the classifier has no finite answer: %s", ", ".join(names[~answered]))
+            if answered.any():
+                empty = False
+                yield take(part, answered)
     if empty:
         raise InputError(f"no images in {', '.join(splits)}")
 
@@ -189,7 +197,7 @@ def gather_codes(explainer: Explainer, parts: Iterable[CodePart]) -> SplitCodes:
             part.class_codes,
             part.probabilities.argmax(-1),
             part.probabilities.max(-1),
-            part.reconstructed.argmax(-1),
+            classes_of(part.reconstructed),
             part.reconstructed.max(-1),
         )
         for part in parts
@@ -275,7 +283,7 @@ def _columns(part: CodePart, class_names: Sequence[str]) -> Iterator[tuple[str, 
     yield "label", part.labels
     yield "prediction", predictions
     yield "probability", part.probabilities.max(-1)
-    yield "reconstruction_prediction", part.reconstructed.argmax(-1)
+    yield "reconstruction_prediction", classes_of(part.reconstructed)
     yield "reconstruction_probability", part.reconstructed[np.arange(len(predictions)), predictions]
     yield "ending", np.where(part.kept, "KEPT", "NOT_RECONSTRUCTED")
     yield from ((f"probability_{name}", part.probabilities[:, i]) for i, name in enumerate(class_names))

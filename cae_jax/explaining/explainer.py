@@ -210,7 +210,7 @@ class Explainer:
             InputError: for images that cannot be used; it names the index.
             ClassifierError: if the answers are not probabilities, or not finite; it names the index.
         """
-        answers = self._answers(self._checked(images))
+        answers = self.answers(images)
         broken = np.flatnonzero(np.isnan(answers).any(-1))
         if len(broken):
             raise ClassifierError(f"the classifier's answer to image {broken[0]} is not finite")
@@ -218,15 +218,13 @@ class Explainer:
 
     def answered(self, images: Images) -> np.ndarray:
         """Whether the classifier has a finite answer to each image, `[N]`."""
-        return classes_of(self._answers(self._checked(images))) >= 0
+        return classes_of(self.answers(images)) >= 0
 
-    def _answers(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities `[N, K]`, not finite where the classifier has no answer.
-
-        A classifier that was not trained here is checked at the first call.
-        """
+    def answers(self, images: Images) -> np.ndarray:
+        """Like `predict`, but with rows of NaN where the classifier has no finite answer."""
+        images = self._checked(images)
         if self._check is not None and self._check(images[:ASKED], self.record.class_names):
-            self._check = None
+            self._check = None  # a classifier that was not trained here is checked at the first call
         return self.model.predict(images)
 
     def encode(self, images: Images) -> tuple[Individual, np.ndarray]:
@@ -261,8 +259,15 @@ class Explainer:
             self._strategies[key] = STRATEGIES[options.strategy](self.code_table, options.confidence)
         return route_by_strategy(self.model, self.code_table, self._strategies[key], options)
 
-    def _toward_reference(self, reference: Images, target: Aim | np.ndarray, count: int) -> Any:
-        """Waypoints and targets `[count]` for the paths of `count` images to a given reference image.
+    def toward_reference(
+        self, reference: Images, target: Aim | np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Waypoints `[1, size]` and targets `[count]` for the paths of `count` images to a given reference image.
+
+        Args:
+            reference: image `[height, width, channels]`.
+            target: what was asked for, as `check_target` returns it.
+            count: number of images.
 
         Raises:
             InputError: if the reference cannot be used, or its class contradicts the target.
@@ -271,7 +276,7 @@ class Explainer:
         if reference.ndim > 3:
             raise InputError(f"the reference is one image [height, width, channels], not {reference.shape}")
         reference = self._checked(reference[None])
-        wanted = int(classes_of(self._answers(reference))[0])
+        wanted = int(classes_of(self.answers(reference))[0])
         if wanted < 0:
             raise InputError("the classifier has no finite answer to the reference image; take another")
         name = self.record.class_names[wanted]
@@ -301,10 +306,10 @@ class Explainer:
         images = self._checked(images)
         classes = len(self.record.class_names)
         targets = check_target(target, len(images), self.record.class_names)
-        answers = self._answers(images)
+        answers = self.answers(images)
         predictions = classes_of(answers)
         if reference is not None:
-            waypoints, targets = self._toward_reference(reference, targets, len(images))
+            waypoints, targets = self.toward_reference(reference, targets, len(images))
         elif waypoints is not None:
             size = self.record.config.model.class_code_size
             waypoints = check_waypoints(waypoints, targets, len(images), size)

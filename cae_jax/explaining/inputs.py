@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import pathlib
 import warnings
 from collections import Counter
@@ -268,6 +269,12 @@ class FileInputs:
         return np.stack(images), good, failures
 
 
+def _name(file: pathlib.Path, inside: str | None) -> str:
+    """A file's name, with `/` between folders; from a folder where it is inside of it."""
+    whole = os.path.abspath(file)
+    return (whole.removeprefix(inside) if inside and whole.startswith(inside) else str(file)).replace(os.sep, "/")
+
+
 class SplitInputs:
     """Rows of a data set's split, as `Inputs`; named by their files or, where they have none, by their positions."""
 
@@ -295,14 +302,16 @@ class SplitInputs:
             if not 0 <= row < len(source):
                 raise InputError(f"--index {row}: the {split} split has images 0 to {len(source) - 1}")
         self._source, self._rows = source, np.asarray(rows, np.int64)
-        start = f"{root.absolute().as_posix()}/" if root else ""
         self._files, self._format = list(map(pathlib.Path, image_names(source, rows, split))), wanted
-        self.names = [file.as_posix().removeprefix(start) for file in self._files]
+        inside = os.path.join(os.path.abspath(root), "") if root else None
+        self.names = [_name(file, inside) for file in self._files]
 
     def digests(self, rows: Sequence[int]) -> list[str]:
-        """SHA-256 of the pixels of each image."""
-        images = self._source.take(self._rows[np.asarray(rows)])
-        return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
+        """SHA-256 of the pixels of each image; '' for one that cannot be read."""
+        digest = lambda image: hashlib.sha256(image.tobytes()).hexdigest()  # noqa: E731
+        images, good, _ = self.read(rows)
+        known = dict(zip(good, map(digest, images), strict=True))
+        return [known.get(row, "") for row in rows]
 
     def picture(self, row: int) -> Picture | None:
         """The whole picture of an image, as `FromFiles.picture` has it."""

@@ -7,6 +7,7 @@ one of them no longer fails.
 """
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import pathlib
@@ -23,6 +24,7 @@ from cae_jax.explaining.inputs import Failure, FromFiles, Inputs
 from cae_jax.explaining.outputs import Part, ResultFolder
 from cae_jax.explaining.requests import check_target, find_target
 from cae_jax.images import to_unit
+from cae_jax.options import read_options
 from cae_jax.parallel.processes import first_one_first, is_first, wait_for_all
 from cae_jax.types import Ending, Picture
 from cae_jax.workdir.lock import hold
@@ -118,11 +120,14 @@ def explain_to_folder(
     """
     names = explainer.record.class_names
     target = find_target(target, names) if isinstance(target, str) else int(check_target(target, 1, names)[0])
+    settings = dataclasses.asdict(read_options(options))
+    if reference is not None:
+        explainer.toward_reference(reference, check_target(target, 1, names), 1)  # refused before anything is written
     request = {
         "checkpoint and classifier": explainer.fingerprint,
         "target": target,
         "reference": "" if reference is None else array_digest({"reference": reference}),
-        "options": options,
+        "options": settings,
         "class_names": explainer.record.class_names,
         "cae_jax": versions()["cae_jax"],
     }
@@ -130,7 +135,7 @@ def explain_to_folder(
         "model": f"{explainer.record.data}, step {explainer.step}",
         "target": str(target) if isinstance(target, str) else names[target],
         **({"reference": reference_name} if reference_name else {}),
-        **{name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in options.items()},
+        **{name: str(settings[name]) for name in options},
     }
 
     def make(rows: Sequence[int]) -> Part:

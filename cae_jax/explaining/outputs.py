@@ -319,6 +319,8 @@ class ResultFolder:
         write_whole(self.path / "index.html", page.render(failures, missing, fewer))
         if rows:
             self._write_arrays(len(rows), names, read)
+        else:
+            (self.path / "explanations.npz").unlink(missing_ok=True)
         folder = self.path / SHEET
         sheet = sheet or folder.exists()
         shutil.rmtree(folder, ignore_errors=True)

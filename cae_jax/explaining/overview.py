@@ -195,6 +195,10 @@ def describe(
     def answer(rows: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
         return test.drawn(rows, class_codes, explainer.predict)
 
+    size = codes.class_codes.shape[1]
+    options = options or manifold.MapperOptions(dimensions=min(2, size))
+    if options.lens == "pca" and options.dimensions > size:
+        raise InputError(f"a class code has {size} numbers, so the lens has no {options.dimensions} dimensions")
     report(STAGES[0])
     numbers = _probes(codes, seed)
     report(STAGES[1])
@@ -343,7 +347,7 @@ def describe_to_folder(
         InputError: if the train or test split is empty or has only one predicted class, the graph would be empty, or
             the folder holds other files or cannot be written to.
     """
-    options = options or MapperOptions()
+    options = options or MapperOptions(dimensions=min(2, explainer.record.config.model.class_code_size))
     _claim(path)
     total = len(SPLITS) + len(STAGES) + 1
     done = 0

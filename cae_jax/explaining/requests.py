@@ -124,7 +124,7 @@ def check_target(target: Target, images: int, class_names: Sequence[str]) -> Aim
         raise InputError(f"{len(targets)} targets do not go with {images} images")
     for value in np.unique(targets):
         if not 0 <= value < len(class_names):
-            raise InputError(f"target class {int(value)} does not exist; the classes are 0 to {len(class_names) - 1}")
+            raise InputError(f"target class {value:.0f} does not exist; the classes are 0 to {len(class_names) - 1}")
     return np.broadcast_to(targets, images).astype(int)
 
 
@@ -138,13 +138,15 @@ def check_waypoints(waypoints: np.ndarray, target: Aim | np.ndarray, images: int
         size: size of a class code.
 
     Raises:
-        InputError: for another shape, or a target that is not a class.
+        InputError: for another shape, numbers that are not finite, or a target that is not a class.
     """
     waypoints = np.asarray(waypoints, np.float32)
     if waypoints.shape[-1:] != (size,) or waypoints.ndim not in (2, 3) or 0 in waypoints.shape:
         raise InputError(f"waypoints are [points, {size}] or [N, points, {size}], not {waypoints.shape}")
     if waypoints.ndim == 3 and len(waypoints) != images:
         raise InputError(f"{len(waypoints)} rows of waypoints do not go with {images} images")
+    if not np.isfinite(waypoints).all():
+        raise InputError("waypoints are class codes, and some of their numbers are not finite")
     if isinstance(target, Aim):
         raise InputError("waypoints need a target class: the one at their end")
     return waypoints

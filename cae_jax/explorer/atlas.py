@@ -194,7 +194,7 @@ def make_atlas(explainer: Explainer, splits: tuple[str, ...] = ("test",), limit:
             codes.class_codes,
             codes.reconstruction_predictions,
             codes.reconstruction_confidences,
-            manifold.MapperOptions(),
+            manifold.MapperOptions(dimensions=min(2, codes.class_codes.shape[1])),
         )
     except manifold.EmptyGraph as error:
         raise InputError(str(error)) from error

@@ -24,8 +24,12 @@ class PrincipalComponents(NamedTuple):
     explained: np.ndarray
 
     def project(self, codes: np.ndarray, dimensions: int = 2) -> np.ndarray:
-        """Projects codes `[N, size]` onto the first directions; returns coordinates `[N, dimensions]`."""
-        return (codes - self.mean) @ self.axes[:dimensions].T
+        """Projects codes `[N, size]` onto the first directions; returns coordinates `[N, dimensions]`.
+
+        Beyond the directions that there are, coordinates are 0.
+        """
+        along = (codes - self.mean) @ self.axes[:dimensions].T
+        return np.pad(along, ((0, 0), (0, dimensions - along.shape[1])))
 
     def lift(self, coordinates: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Returns codes `[N, size]` with the given coordinates `[N, dimensions]`, else as `base`.
@@ -61,7 +65,8 @@ def tsne(codes: np.ndarray, seed: int) -> np.ndarray:
     if len(codes) < 4:
         raise ValueError(f"t-SNE needs 4 codes or more, not {len(codes)}")
     perplexity = min(30.0, (len(codes) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes).astype(np.float32)
+    start = "pca" if codes.shape[1] > 1 else "random"
+    return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(codes).astype(np.float32)
 
 
 def intrinsic_dimension(codes: np.ndarray) -> float:

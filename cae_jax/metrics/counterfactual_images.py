@@ -28,7 +28,7 @@ def validity(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Whether a classifier gives each counterfactual its target class; bool, higher is better.
 
     With the answers of the explained classifier this is the validity, with those of another classifier the oracle score
-    (Hvilshøj et al. 2021).
+    (Hvilshøj et al. 2021). An answer that is not finite is of no class.
 
     Args:
         probabilities: the classifier's answers to the counterfactuals, `[N, K]`.
@@ -36,7 +36,8 @@ def validity(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     if probabilities.ndim != 2 or np.shape(targets) != (len(probabilities),):
         raise ValueError(f"probabilities [N, K] do not go with targets {np.shape(targets)}: {probabilities.shape}")
-    return probabilities.argmax(-1) == targets
+    answered = np.isfinite(probabilities).all(-1)
+    return answered & (probabilities.argmax(-1) == targets)
 
 
 def l1_distance(images: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from cae_jax.metrics.counterfactual_images import validity
 from cae_jax.metrics.fills import Fill, noisy_linear_imputation, spread_cells
 from cae_jax.parallel.batching import map_batches
 from cae_jax.types import Predict
@@ -187,7 +188,7 @@ def road(
 
     def still_predicted(images: np.ndarray, classes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         filled = (_filled(fill, 1, False, limit, key, images, ranks) for limit in limits)
-        return np.stack([np.asarray(predict(images)).argmax(-1) == classes for images in filled], 1).astype(np.float32)
+        return np.stack([validity(np.asarray(predict(images)), classes) for images in filled], 1).astype(np.float32)
 
     return map_batches(
         still_predicted,

@@ -123,7 +123,7 @@ class ExplanationPage:
             "shape": " ".join(map(str, tiles.shape[:3])),
             "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
             "answers": [answer_name(self.class_names, p) for p in probabilities],
-            "bars": [np.nan_to_num((p[prediction], p[max(target, 0)])).tolist() for p in probabilities],
+            "bars": [np.nan_to_num((p[prediction], p[target] if target >= 0 else 0.0)).tolist() for p in probabilities],
         }
 
     def _whole(self, name: str) -> dict[str, Any] | None:

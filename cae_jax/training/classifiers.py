@@ -7,14 +7,14 @@ import pathlib
 import numpy as np
 
 from cae_jax import classifiers
-from cae_jax.classifiers import make_answer, predicted_classes
+from cae_jax.classifiers import classes_of, make_answer, predicted_classes
 from cae_jax.config.reading import Config, ConfigError
 from cae_jax.data import SPLITS, Augment, Dataset
 from cae_jax.images import to_unit
 from cae_jax.parallel.processes import first_one_first
 from cae_jax.progress import WorkProgress
 from cae_jax.training.unfinished import Unfinished
-from cae_jax.types import HostClassifier
+from cae_jax.types import HostClassifier, ImageSource
 from cae_jax.workdir.checkpoints import MANIFEST, CheckpointError, CheckpointStore, save_trees
 from cae_jax.workdir.classifier_store import (
     HANDED_IN,
@@ -30,6 +30,7 @@ from cae_jax.workdir.files import write_npz, write_whole
 from cae_jax.workdir.kept import read_kept
 
 ANSWERS = "classifier_answers.npz"  # in a workdir, the classes that a black box gives all images
+UNSURE = 0.1  # difference of the top two probabilities, below which rounding may decide which class is given
 BATCH_SIZE = 128  # images in a training step, where the config does not say
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ def _known_again(loaded: LoadedClassifier, workdir: pathlib.Path, name: str, pat
     return loaded
 
 
+def _some_rows(source: ImageSource) -> np.ndarray:
+    """Positions of a few images, spread over a split."""
+    return np.unique(np.linspace(0, len(source) - 1, classifiers.ASKED).astype(int))
+
+
 def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str) -> None:
     """Checks that a classifier takes a data set's images and has its classes.
 
@@ -60,9 +66,8 @@ def _check_fit(loaded: LoadedClassifier, dataset: Dataset, name: str, path: str)
         ConfigError: if not.
     """
     if loaded.check is not None:
-        rows = np.unique(np.linspace(0, len(dataset.train) - 1, classifiers.ASKED).astype(int))
         try:
-            loaded.check(np.asarray(to_unit(dataset.train.take(rows))), dataset.class_names)
+            loaded.check(np.asarray(to_unit(dataset.train.take(_some_rows(dataset.train)))), dataset.class_names)
         except classifiers.ClassifierError as error:
             raise ConfigError(f"{name}.path {path} cannot be asked about {dataset.name}: {error}") from error
         return
@@ -174,6 +179,9 @@ def label_dataset(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pat
         loaded: classifier.
         dataset: data set of the images.
         cache: path of the file that keeps the classes if JAX cannot trace the classifier, since it may be slow.
+
+    Raises:
+        ConfigError: if it gives some of the images another class than the file has: what it loads has changed.
     """
     if loaded.traceable:
         return {split: predicted_classes(loaded.answer, dataset.split(split), spread=True) for split in SPLITS}
@@ -188,4 +196,20 @@ def _kept_or_asked(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pa
     if classes is None or any(classes[split].shape != (counts[split],) for split in SPLITS):
         classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
         write_npz(cache, key=np.asarray(key), **classes)
+    else:
+        _check_still(loaded, dataset.train, classes["train"], cache)
     return classes
+
+
+def _check_still(loaded: LoadedClassifier, source: ImageSource, known: np.ndarray, cache: pathlib.Path) -> None:
+    """Asks again about a few images: the fixed ones that a classifier is known by can look alike to two of them."""
+    rows = _some_rows(source)
+    answers = np.asarray(loaded.answer(to_unit(source.take(rows))))
+    low, high = np.sort(answers, axis=-1)[:, -2:].T
+    others = np.flatnonzero((classes_of(answers) != known[rows]) & (high - low > UNSURE))
+    if len(others):
+        raise ConfigError(
+            f"the classifier gives {len(others)} of {len(rows)} training images another class than {cache} has, which "
+            f"it gave before: something that it loads or asks has changed, or its answers are random. Bring back what "
+            f"it was, or train in another --workdir"
+        )
