@@ -222,6 +222,17 @@ def test_labels_are_asked_for_again_when_the_data_are_others_or_the_file_is_dama
         caplog.clear()
 
 
+def test_kept_labels_are_not_taken_of_one_that_answers_otherwise_by_now(folder):
+    (folder / "run").mkdir()
+    cache, loaded = folder / "run" / "answers.npz", start(folder)
+    label_dataset(loaded, bright_data(), cache)
+    turned = loaded._replace(answer=lambda images: loaded.answer(images)[:, ::-1])  # alike in all that it is known by
+    with pytest.raises(ConfigError, match=r"10 of 10 training images another class than .*answers\.npz has"):
+        label_dataset(turned, bright_data(), cache)
+    undecided = loaded._replace(answer=lambda images: np.tile([0.51, 0.49], (len(images), 1)))
+    assert label_dataset(undecided, bright_data(), cache)["train"].tolist() == [0, 1] * 5
+
+
 def test_a_run_does_not_go_on_with_another_classifier(folder):
     (folder / "run" / "checkpoints" / "00000002").mkdir(parents=True)
     first = start(folder)

@@ -69,6 +69,20 @@ def test_a_run_keeps_its_listing_and_new_files_are_left_out(start, tmp_path):
         assert len(again.dataset.split(split)) == len(rows)
 
 
+def test_a_start_that_trained_nothing_stands_in_nobodys_way(start, tmp_path):
+    with pytest.raises(ConfigError, match="misspelt"):
+        start(**{"classifier.path": "misspelt:brightness"})
+    assert read_record(tmp_path / "run").config.classifier.path == "misspelt:brightness"
+    shutil.copytree(tmp_path / "images", tmp_path / "others")
+    start(**{"data.name": "./others"})
+    record = read_record(tmp_path / "run")
+    assert (record.data, record.config.classifier.path) == ("./others", "boxes:brightness")
+    (tmp_path / "run" / "oracle").mkdir()
+    (tmp_path / "run" / "oracle" / "manifest.json").touch()  # as if that had been trained
+    with pytest.raises(ConfigError, match=r"another config.*\n  data\.name: '\./others' there, '\./images' here"):
+        start()
+
+
 def test_a_run_whose_file_is_gone_does_not_go_on(start, tmp_path):
     start()
     (tmp_path / "images" / "dark" / "3.png").unlink()

@@ -247,6 +247,16 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
     return config
 
 
+def other_settings(old: ConfigDict, new: ConfigDict, begun: bool) -> list[str]:
+    """The settings of a run that stand in the way of going on with another config, with both values; see below."""
+    before, after = flatten(old), flatten(new)
+    return [
+        f"{key}: {before.get(key, '(absent)')!r} there, {after.get(key, '(absent)')!r} here"
+        for key in sorted(before.keys() | after.keys())
+        if key not in FREE_TO_CHANGE and (begun or not key.startswith(OF_CAE)) and before.get(key) != after.get(key)
+    ]
+
+
 def check_resumable(old: ConfigDict, new: ConfigDict, workdir: pathlib.Path, begun: bool) -> None:
     """Checks that a run may go on with a config: nothing but the spacing of logs and checkpoints may differ.
 
@@ -261,13 +271,7 @@ def check_resumable(old: ConfigDict, new: ConfigDict, workdir: pathlib.Path, beg
     Raises:
         ConfigError: listing every other key that differs.
     """
-    before, after = flatten(old), flatten(new)
-    changed = [
-        f"{key}: {before.get(key, '(absent)')!r} there, {after.get(key, '(absent)')!r} here"
-        for key in sorted(before.keys() | after.keys())
-        if key not in FREE_TO_CHANGE and (begun or not key.startswith(OF_CAE)) and before.get(key) != after.get(key)
-    ]
-    if changed:
+    if changed := other_settings(old, new, begun):
         raise ConfigError(
             f"{workdir} holds a run of another config; choose another --workdir, or the same settings:\n  "
             + "\n  ".join(changed)

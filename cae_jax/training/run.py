@@ -41,7 +41,7 @@ from cae_jax.workdir.classifier_store import HANDED_IN, LoadedClassifier
 from cae_jax.workdir.files import write_whole
 from cae_jax.workdir.lock import make_workdir
 from cae_jax.workdir.record import FILE as RECORD
-from cae_jax.workdir.record import claim_workdir
+from cae_jax.workdir.record import claim_workdir, forget_untrained
 
 SKIPPED = "skipped_files.txt"
 UNANSWERED = "unanswered_images.txt"
@@ -176,6 +176,8 @@ def _one_class(split: str, classes: np.ndarray, dataset: Dataset, accuracy: floa
 def _open(config: Config, workdir: pathlib.Path, console: Console) -> Dataset:
     """Opens the data set that a config names, and reports prominently if another one had to be used instead."""
     with first_one_first("data"):
+        if is_first():
+            forget_untrained(workdir, config)
         settings = file_settings(config.data, workdir)
         dataset = open_dataset(config.data.name, config.data.dir, config.data.fallback, settings)
     if dataset.note:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from cae_jax.config.presets import official
-from cae_jax.config.reading import Config, ConfigError, check_resumable, conform, flatten
-from cae_jax.data import Dataset
+from cae_jax.config.reading import Config, ConfigError, check_resumable, conform, flatten, other_settings
+from cae_jax.data import LISTING, Dataset
 from cae_jax.parallel.processes import is_first
 from cae_jax.workdir.files import write_whole
 
@@ -162,6 +162,19 @@ def _as_planned(config: Config, record: RunRecord, begun: bool) -> tuple[Config,
     config = config.copy_and_resolve_references()
     config.train.update({key: record.config.train[key] for key in PLANNED if config.train[key] == asked[key]})
     return config, True
+
+
+def forget_untrained(workdir: pathlib.Path, config: Config) -> None:
+    """Removes what an earlier start left that has trained nothing, if another config is asked for now.
+
+    So whoever has misspelt a path, or named a classifier's head wrongly, mends it and starts the same command again.
+    """
+    if not (workdir / FILE).exists() or any(any((workdir / name).glob("*")) for name in LEARNED):
+        return
+    if other_settings(read_record(workdir).config, config, begun=False):
+        log.info("nothing has been trained in %s yet: it starts again with other settings", workdir)
+        for name in (LISTING, FILE):
+            (workdir / name).unlink(missing_ok=True)
 
 
 def claim_workdir(workdir: pathlib.Path, config: Config, dataset: Dataset) -> Config:
