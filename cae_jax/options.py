@@ -38,8 +38,8 @@ class ExplainOptions:
             toward the nearest codes of it, where the strategy is 'nearest' (others have one end). The one that is
             confident first wins.
         confidence: how sure of its class a counterfactual must make the classifier: 'typical', as sure as it is of
-            real images, or a probability. 'typical' is per class: as sure as it is of two thirds of the training images
-            of the class (by its own word). A reference must have it, too.
+            real images, or a probability. 'typical' is per class: of a third of the training images of the class (by
+            its own word) it is less sure, of the others as sure or surer. A reference must have it, too.
         tolerance: uncertainty of the shifts that are found, as a share of the path. They are `flip_shift` and
             `shift` of an `Explanation`.
         diverse: different counterfactuals for each image and target. They are as far apart in class code as can be; 1
@@ -82,6 +82,7 @@ class ExplainOptions:
             raise InputError(f"smoothing must be 0 or more pixels, not {self.smoothing!r}")
 
 
+ARGUMENTS = ("target", "reference", "waypoints", "fixed")  # what `explain` takes besides
 OPTIONS = {field.name: field for field in dataclasses.fields(ExplainOptions)}
 MAP_OPTIONS: dict[str, Any] = {
     "saliency": "relevance",
@@ -111,7 +112,7 @@ def read_options(options: Mapping[str, Any]) -> ExplainOptions:
     """
     for name in options:
         if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, 1)
+            near = difflib.get_close_matches(name, (*OPTIONS, *ARGUMENTS), 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS)}"
             raise InputError(f"there is no option {name!r}; {hint}")
     return ExplainOptions(**options)

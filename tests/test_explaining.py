@@ -539,7 +539,8 @@ def folder(tmp_path, digits):
 def test_unreadable_images_are_reported_and_the_rest_goes_on(run_program, tmp_path, folder):
     summary, text = run_program(tmp_path / "out", "--input", str(folder))
     assert [failure["name"] for failure in summary["failures"]] == ["05.png", "68.png"]
-    assert "2 images could not be explained, such as 05.png: " in text
+    assert "2 images could not be explained:\n  05.png: " in text
+    assert "\n  68.png: " in text
     reasons = [failure["reason"].split("05.png ")[-1].split("68.png ")[-1] for failure in summary["failures"]]
     assert reasons == ["is no image, whatever its name says", "is empty (0 bytes)"]
     assert len({row["image"] for row in summary["explanations"]}) == 68

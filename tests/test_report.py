@@ -177,7 +177,8 @@ def test_a_page_shows_a_card_for_every_row_and_totals_and_asks_for_nothing_from_
     assert "broken.png" in html
     assert "it is &lt;empty&gt;" in html
     assert "image &amp; 0" in html
-    assert html.count("what is not the class is told in 31 bits") == html.count("what is not the class") == 1
+    assert html.count("individual code: 31 bits") == html.count("individual code:") == 1
+    assert html.count("the answer did not flip confidently") == html.count("<div>no map</div>") == len(Ending) - 1
     assert "&lt;toy&gt;" in html
     assert "3 of the images" in html
     addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)""", html)

@@ -127,8 +127,8 @@ def fixed_images(image_shape: tuple[int, int, int]) -> np.ndarray:
 def ask(answer: Callable[[np.ndarray], Any], image_shape: tuple[int, int, int]) -> list[list[float | None]]:
     """A classifier's answers to the fixed images, as `Identity` keeps them.
 
-    Whatever it raises about an image is logged, and is no answer: that it cannot be asked is said where it is asked
-    about images that matter.
+    Whatever it raises about an image is logged for debugging, and is no answer: that it cannot be asked is said where
+    it is asked about images that matter.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about images that nobody wants explained
@@ -142,7 +142,7 @@ def _ask(answer: Callable[[np.ndarray], Any], images: np.ndarray) -> list[list[f
     except Exception as error:  # a stranger's code may raise anything
         if len(images) > 1:
             return [row for index in range(len(images)) for row in _ask(answer, images[index : index + 1])]
-        log.info("the classifier does not answer about a fixed image: %s: %s", type(error).__name__, error)
+        log.debug("the classifier does not answer about a fixed image: %s: %s", type(error).__name__, error)
         return [[None]]
 
 

@@ -176,10 +176,18 @@ def _exported(path: pathlib.Path) -> tuple[Any, tuple[Any, ...], Any]:
         )
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no file of torch.export.save: it is no archive")
+    logger = logging.getLogger("torch.export")
+    level = logger.level
     try:
+        logger.setLevel(logging.CRITICAL)  # it would print tracebacks before our sentence
         program = torch.export.load(str(path))
     except Exception as error:  # depends on what is wrong with the file
-        raise ValueError(f"{path} is no file of torch.export.save: {words_of(error)}") from error
+        raise ValueError(
+            f"{path} is no file of torch.export.save: {words_of(error)}. If it holds a state dict, name it as weights, "
+            f"and as path a function that builds the module"
+        ) from error
+    finally:
+        logger.setLevel(level)
     names = program.graph_signature.user_inputs
     inputs = [node.meta["val"] for node in program.graph.nodes if node.name in names]
     shapes = [tuple(size if isinstance(size, int) else "any" for size in entry.shape) for entry in inputs]

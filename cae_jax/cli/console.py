@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -30,6 +31,7 @@ def _set_up_logging(console: Console) -> None:
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *place: str(message)  # and not the line of code that it comes from
     for chatty in ("absl", "jax", "orbax", "urllib3", "grain", "bokeh", "tornado"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
 

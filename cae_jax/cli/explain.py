@@ -28,6 +28,9 @@ Open index.html in the folder that it names. Interrupted, the same command goes 
 """
 
 
+SHOWN = 5  # images that could not be explained, in the terminal
+
+
 def _indices(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
@@ -122,7 +125,7 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     from cae_jax.types import Ending
 
     table = Table(title=Text(printable(f"{len(rows)} explanations in {out}"), "table.title"))
-    for column in ("image", "answer", "target", "flip at", "confident at", "typical", "ending"):
+    for column in ("image", "answer", "target", "flip at", "confident at", "typicality", "ending"):
         table.add_column(column, overflow="fold")
     number = lambda value: "" if value is None else f"{value:.3f}"  # noqa: E731
     for row in rows[:20]:
@@ -136,9 +139,11 @@ def _print_totals(rows: list[dict], out: pathlib.Path, console) -> None:
     console.print("endings: " + ", ".join(f"{name} {count}" for name, count in counts.items() if count))
     summary = json.loads((out / "explanations.json").read_text())
     if failures := summary["failures"]:
-        images, first = "image" if len(failures) == 1 else "images", failures[0]
-        text = f"{len(failures)} {images} could not be explained, such as {first['name']}: {first['reason']}"
-        console.print(Text(printable(text), "bold red"), soft_wrap=True)
+        images, more = "image" if len(failures) == 1 else "images", len(failures) - SHOWN
+        console.print(Text(f"{len(failures)} {images} could not be explained:", "bold red"))
+        lines = [f"  {failure['name']}: {failure['reason']}" for failure in failures[:SHOWN]]
+        for line in lines + [f"  and {more} more, which the page lists"] * (more > 0):
+            console.print(Text(printable(line), "bold red"), soft_wrap=True)
     if fewer := summary["fewer_answers"]:
         requests = "1 request has" if len(fewer) == 1 else f"{len(fewer)} requests have"
         console.print(f"{fewer[0]['asked']} different answers were asked for; {requests} fewer, and the page says why")

@@ -7,7 +7,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cae_jax.config.presets import official
-from cae_jax.config.reading import Config, ConfigError, apply_overrides, conform, find_config, load_config
+from cae_jax.config.reading import (
+    Config,
+    ConfigError,
+    apply_overrides,
+    conform,
+    find_config,
+    load_config,
+    shipped_configs,
+)
 from cae_jax.data import SPLITS
 from cae_jax.errors import InputError
 from cae_jax.options import MAP_OPTIONS, ExplainOptions, read_options
@@ -102,6 +110,9 @@ def check_bench_config(config: Config) -> Config:
     Raises:
         ConfigError: with the keys that are missing or unknown, or whose values are of another type.
     """
+    if "protocol" not in config:
+        shipped = ", ".join(name for name in shipped_configs() if name.startswith("bench_"))
+        raise ConfigError(f"this is a training config; a comparison takes a bench config, such as {shipped}")
     return conform(config, ConfigDict(DEFAULTS | {"train": official()}), "bench config")
 
 

@@ -30,6 +30,7 @@ from cae_jax.images import unit_images
 from cae_jax.types import ImageSource, Picture
 
 log = logging.getLogger(__name__)
+HOW = {"crop": "what is beyond that is cut off", "pad": "padded with black", "stretch": "stretched"}
 
 
 Images = Any
@@ -133,7 +134,8 @@ def read_image(path: pathlib.Path, wanted: Format) -> np.ndarray:
     (height, width), size = pixels.shape[:2], wanted.size
     if size is None or size == (height, width):
         return pixels
-    warnings.warn(f"{path} is {height}×{width} and is resized to the trained {size[0]}×{size[1]}", stacklevel=2)
+    how = f"{size[0]}×{size[1]} ({HOW[wanted.fit]})"
+    warnings.warn(f"{path} is {height}×{width} and is resized to the trained {how}", stacklevel=2)
     return resize(pixels, size, wanted.fit)
 
 

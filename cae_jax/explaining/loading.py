@@ -7,6 +7,7 @@ included, or is an ONNX file, which is data. Any other classifier (a function, o
 pickle) must be passed by whoever loads the package.
 """
 
+import difflib
 import json
 import logging
 import pathlib
@@ -80,9 +81,11 @@ def find_explainer(name: str | pathlib.Path) -> pathlib.Path:
             log.warning("%s is taken for a path here; the explainer of that name that comes along is %s", path, named)
         return path
     if named is None:
+        near = difflib.get_close_matches(str(path), shipped, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
         raise ConfigError(
-            f"{path} holds no run: there is no such folder; train one with train.py --workdir {path}, or name an "
-            f"explainer that comes along: {', '.join(shipped)}"
+            f"{path} holds no run: there is no such folder; train one with cae train --config CONFIG --workdir {path}, "
+            f"or name an explainer that comes along: {', '.join(shipped)}{meant}"
         )
     return named
 
@@ -119,7 +122,9 @@ def load_parts(workdir: pathlib.Path, host_classifier: HostClassifier | None = N
     store = CheckpointStore(workdir / "checkpoints")
     step = store.best()
     if step is None:
-        raise CheckpointError(f"{workdir} has no whole checkpoint yet; train it first")
+        raise CheckpointError(
+            f"{workdir} has no whole checkpoint yet; train it first: cae train --config CONFIG --workdir {workdir}"
+        )
     facts = store.facts(step)
     if "score" not in facts:
         log.warning(

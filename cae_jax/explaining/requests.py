@@ -42,12 +42,14 @@ class Requests(NamedTuple):
 
 
 def _unknown(name: str, class_names: Sequence[str]) -> InputError:
-    near = difflib.get_close_matches(name.casefold(), [other.casefold() for other in class_names], 3)
+    near = [] if name.isdecimal() else difflib.get_close_matches(name.casefold(), map(str.casefold, class_names), 3)
     meant = [repr(other) for other in class_names if other.casefold() in near]
     if meant:
         return InputError(f"target class {name!r} does not exist; did you mean {' or '.join(meant[:3])}?")
     more = f" and {len(class_names) - MOST_NAMES} more" if len(class_names) > MOST_NAMES else ""
     names = ", ".join(class_names[:MOST_NAMES])
+    if "," in name:
+        return InputError(f"target {name!r} is no class; name one of {names}{more}, or 'any' or 'all'")
     return InputError(f"target class {name!r} does not exist; the classes are {names}{more}, numbered from 0")
 
 

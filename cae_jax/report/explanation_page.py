@@ -16,6 +16,7 @@ from cae_jax.types import Box, Ending, Explanation, Picture
 MOST_CARDS = 1000
 MOST_FEWER = 50  # requests listed, of those with fewer answers than asked for
 TILE = 128  # largest side of a picture in the page
+ENDED, NOT_ENDED = ("counterfactual", "saliency"), ("path's end", "no map")  # captions of a row's last two pictures
 MOST_WHOLE, WHOLE = 100, 800  # whole pictures in the page, and the largest side of one
 
 
@@ -121,7 +122,7 @@ class ExplanationPage:
             "bits": float(bits) if np.isfinite(bits := explanation.individual_bits[row]) else None,
             "sprite": tiles_uri(tiles),
             "shape": " ".join(map(str, tiles.shape[:3])),
-            "captions": ["exemplar", *captions, "counterfactual" if np.isfinite(shift) else "path's end", "saliency"],
+            "captions": ["exemplar", *captions, *(ENDED if np.isfinite(shift) else NOT_ENDED)],
             "answers": [answer_name(self.class_names, p) for p in probabilities],
             "bars": [np.nan_to_num((p[prediction], p[target] if target >= 0 else 0.0)).tolist() for p in probabilities],
         }
@@ -148,7 +149,7 @@ class ExplanationPage:
         """Returns the page's HTML.
 
         Args:
-            failures: name of each image that could not be read, and the reason.
+            failures: name of each image that could not be explained, and the reason.
             missing: number of images that were asked for and are not explained yet.
             fewer: a record for each request that has fewer answers than asked for, with the keys `image`, `target`,
                 `asked`, `found` and `why`.
@@ -163,6 +164,7 @@ class ExplanationPage:
             wholes=self._wholes,
             most_whole=MOST_WHOLE,
             count=len(endings),
+            told_in_bits=any(card["bits"] is not None for card in self._cards),
             totals=totals(endings, shifts),
             meaning=ENDINGS,
             colours=MAPS[self.saliency],

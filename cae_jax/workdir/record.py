@@ -125,7 +125,10 @@ def read_record(workdir: pathlib.Path) -> RunRecord:
             fields.get("fingerprint", ""),
         )
     except FileNotFoundError as error:
-        raise ConfigError(f"{workdir} holds no run (no {FILE}); train one with train.py --workdir {workdir}") from error
+        raise ConfigError(
+            f"{workdir} holds no run (no {FILE}; packages and explainers that come along have none); train one with "
+            f"cae train --config CONFIG --workdir {workdir}"
+        ) from error
     except ConfigError:
         raise
     except (ValueError, KeyError, TypeError) as error:
