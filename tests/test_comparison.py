@@ -21,7 +21,7 @@ from cae_jax import Explainer, baselines, classifiers, metrics
 from cae_jax.cli import compare as program
 from cae_jax.comparison import cae_methods, methods, suite, tables, used_to_gaps
 from cae_jax.comparison.methods import Method, Role
-from cae_jax.comparison.scores import AttributionScores, Score
+from cae_jax.comparison.scores import AttributionScores, CounterfactualScores, Score, _digests
 from cae_jax.comparison.suite import Result
 from cae_jax.comparison.task import Judge, Setting, Task, open_classifier
 from cae_jax.config.protocol import bench_config, read_protocol
@@ -332,6 +332,16 @@ def test_maps_are_scored_by_the_truth_first_by_both_classifiers_and_once_more_bl
     assert scores["LeRF−MoRF, used to gaps"].values == 0
     assert scores["ROAD"].values == 1  # the strongest five are the one beside it and the corners
     assert scores["ROAD, blurred"].values == 0  # the strongest one and its neighbours
+
+
+def test_no_method_s_own_images_are_among_the_real_ones_it_is_compared_with():
+    images = np.random.default_rng(0).random((4, 2, 2, 1), np.float32)
+    scores = CounterfactualScores.__new__(CounterfactualScores)
+    scores._real, scores._real_classes = np.arange(4.0)[:, None], np.asarray([0, 1, -1, 1])  # one without an answer
+    scores._real_digests = _digests(images)
+    features, classes = scores._real_but(images[[0, 0]])
+    assert features.tolist() == [[1.0], [3.0]]
+    assert classes.tolist() == [1, 1]
 
 
 def test_methods_get_neither_the_oracle_nor_the_truth():

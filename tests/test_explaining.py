@@ -27,11 +27,13 @@ from cae_jax.explaining import (
     FileInputs,
     InputError,
     SplitInputs,
+    code_parts,
     explain_to_folder,
     find_target,
     job,
     package,
 )
+from cae_jax.explaining.codes import gather_codes
 from cae_jax.explaining.package import Parts
 from cae_jax.models import draw_on
 from cae_jax.parallel.rows import take
@@ -522,6 +524,22 @@ def test_a_file_is_no_folder_for_results(run_program, tmp_path):
         with pytest.raises(ConfigError, match="out is a file; name a folder as --out"):
             run_program(tmp_path / "out", "--index", "3", *more)
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_codes_leave_out_what_the_classifier_has_no_answer_to_and_name_it(trained, digits, caplog):
+    odd = digits.test.take(np.asarray([3]))[0] / np.float32(255)
+
+    def answer(batch):
+        answers = np.full((len(batch), 10), 0.1, np.float32)
+        answers[np.abs(batch - odd).max((1, 2, 3)) < 1e-6] = np.nan
+        return answers
+
+    e = Explainer.load(trained[0], host_classifier=answer)
+    e._dataset = digits
+    codes = gather_codes(e, code_parts(e, ("test",), 6))
+    assert codes.names.tolist() == ["test_0", "test_1", "test_2", "test_4", "test_5"]
+    np.testing.assert_array_equal(codes.labels, np.asarray(digits.test.labels)[[0, 1, 2, 4, 5]])
+    assert "left out, as the classifier has no finite answer: test_3" in caplog.text
 
 
 @pytest.fixture

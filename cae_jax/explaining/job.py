@@ -135,7 +135,10 @@ def explain_to_folder(
         "model": f"{explainer.record.data}, step {explainer.step}",
         "target": str(target) if isinstance(target, str) else names[target],
         **({"reference": reference_name} if reference_name else {}),
-        **{name: str(settings[name]) for name in options},
+        **{
+            name: f"{settings[name]:.9g}" if isinstance(settings[name], float) else str(settings[name])
+            for name in options
+        },
     }
 
     def make(rows: Sequence[int]) -> Part:
