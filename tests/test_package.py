@@ -109,9 +109,8 @@ def test_packing_with_half_precision_leaves_the_run_as_it_was_and_once_is_as_goo
 
 def test_a_weight_that_half_precision_does_not_have_is_refused(trained_explainer, tmp_path, monkeypatch):
     params = jax.tree.map(np.asarray, trained_explainer.params)
-    monkeypatch.setattr(
-        trained_explainer, "params", params | {"decoder": jax.tree.map(lambda a: a + 1e6, params["decoder"])}
-    )
+    large = params | {"decoder": jax.tree.map(lambda a: a + 1e6, params["decoder"])}
+    monkeypatch.setattr(trained_explainer, "_parts", trained_explainer._parts._replace(params=large))
     with pytest.raises(InputError, match=r"a weight is beyond 65,504"):
         trained_explainer.save_package(tmp_path / "half", half=True)
     assert not (tmp_path / "half").exists()
