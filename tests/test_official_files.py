@@ -239,3 +239,10 @@ def test_an_export_replaces_no_file(imported, tmp_path, capsys):
     assert program(export_weights, *arguments) == 1
     assert "dis.npz is there already" in " ".join(capsys.readouterr().out.split())
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("dis.npz", b"precious")]
+
+
+def test_one_file_for_both_networks_is_refused(imported, tmp_path, capsys):
+    both = tmp_path / "both.npz"
+    assert program(export_weights, "--workdir", imported, "--out", both, "--dis", both) == 1
+    assert "are both" in " ".join(capsys.readouterr().out.split())
+    assert not both.exists()
