@@ -248,7 +248,7 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
 
 
 def other_settings(old: ConfigDict, new: ConfigDict, begun: bool) -> list[str]:
-    """The settings of a run that stand in the way of going on with another config, with both values; see below."""
+    """The settings of a run that keep it from going on with another config, with both values; see `check_resumable`."""
     before, after = flatten(old), flatten(new)
     return [
         f"{key}: {before.get(key, '(absent)')!r} there, {after.get(key, '(absent)')!r} here"
