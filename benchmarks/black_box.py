@@ -82,7 +82,7 @@ def main() -> None:
                 twin,
                 f"{(ours.status == found.status).sum()} of {len(images)}",
                 f"{(ours.target == found.target).sum()}",
-                f"{np.abs(ours.shift - found.shift)[both].max():.2g}",
+                f"{np.abs(ours.shift - found.shift)[both].max():.2g}" if both.any() else "none to compare",
                 f"{slower / seconds:.2f}",
             )
     Console(width=int(os.environ.get("COLUMNS", 120))).print(table)

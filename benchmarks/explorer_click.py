@@ -4,6 +4,7 @@ python -m benchmarks.explorer_click --workdir runs/mnist
 """
 
 import argparse
+import math
 import pathlib
 import shutil
 import statistics
@@ -21,9 +22,11 @@ from cae_jax.errors import InputError
 from cae_jax.explaining import Explainer
 from cae_jax.explorer import make_atlas, serve
 
+PATIENCE = 10  # seconds that a new image is waited for
+
 
 def click_seconds(url: str, chromium: str, clicks: int) -> list[float]:
-    """Seconds from each click on a random place of the map to the new image."""
+    """Seconds from each click on a random place of the map to the new image; NaN after ten without one."""
     rng = np.random.default_rng(0)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -37,9 +40,9 @@ def click_seconds(url: str, chromium: str, clicks: int) -> list[float]:
             page.wait_for_timeout(600)  # or it is a double click
             before, began = picture.get_attribute("src"), time.perf_counter()
             page.mouse.click(x, y)
-            while picture.get_attribute("src") == before and time.perf_counter() - began < 10:
+            while (same := picture.get_attribute("src") == before) and time.perf_counter() - began < PATIENCE:
                 pass
-            seconds.append(time.perf_counter() - began)
+            seconds.append(float("nan") if same else time.perf_counter() - began)
         browser.close()
     return seconds
 
@@ -59,15 +62,21 @@ def main() -> int:
         found: list[float] = []
 
         def measure(url: str, loop: IOLoop) -> None:
-            found.extend(click_seconds(url, chromium, options.clicks))
-            loop.add_callback(loop.stop)
+            try:
+                found.extend(click_seconds(url, chromium, options.clicks))
+            finally:
+                loop.add_callback(loop.stop)
 
         def ready(url: str) -> None:
             threading.Thread(target=measure, args=(url, IOLoop.current()), daemon=True).start()
 
         serve(atlas, ready=ready)
+        changed = [seconds for seconds in found if not math.isnan(seconds)]
+        if not changed:
+            raise InputError(f"of {len(found)} clicks none changed the picture within {PATIENCE} s")
         console.print(
-            f"{len(found)} clicks: median {1000 * statistics.median(found):.0f} ms, slowest {1000 * max(found):.0f} ms"
+            f"{len(changed)} of {len(found)} clicks changed the picture: median "
+            f"{1000 * statistics.median(changed):.0f} ms, slowest {1000 * max(changed):.0f} ms"
         )
 
     return program.run(benchmark)

@@ -23,8 +23,9 @@ def differences(run: Explainer, package: Explainer, images: np.ndarray) -> dict[
     ours, theirs = (explainer.predict(images) for explainer in (run, package))
     one, other = (explainer.explain(images, "any") for explainer in (run, package))
     both = (one.target == other.target) & (one.status == Ending.FLIPPED) & (other.status == Ending.FLIPPED)
-    shifts = abs(one.shift - other.shift)[both]
-    changed = l1_distance(one.counterfactual, other.counterfactual)[both]
+    # Where both flip none, NaN: there is nothing to compare.
+    shifts = abs(one.shift - other.shift)[both] if both.any() else np.asarray([np.nan])
+    changed = l1_distance(one.counterfactual, other.counterfactual)[both] if both.any() else np.asarray([np.nan])
     drawn = [explainer.decode(*explainer.encode(images)) for explainer in (run, package)]
     return {
         "images": len(images),

@@ -59,7 +59,7 @@ def _peak() -> float:
 
 
 def evaluation(count: int) -> tuple[float, float]:
-    """Gigabytes at the peak before and after an evaluation of that many images."""
+    """GiB at the peak before and after an evaluation of that many images."""
     shape = (256, 256, 3)
     model = build_model(presets.official(), shape, 4)
     run = lambda params, images: model.apply({"params": params}, images, method="encode")  # noqa: E731
@@ -90,7 +90,7 @@ def evaluation(count: int) -> tuple[float, float]:
 
 
 def explanation(count: int) -> tuple[float, float]:
-    """Gigabytes at the peak before and after `attribute` of that many images of a classifier of 1,000 classes."""
+    """GiB at the peak before and after `attribute` of that many images of a classifier of 1,000 classes."""
     shape, rng = (64, 64, 3), np.random.default_rng(0)
     config = apply_overrides(presets.official(), {f"model.{name}": value for name, value in SMALL.items()})
     model = build_model(config, shape, CLASSES)
@@ -125,7 +125,7 @@ def measure(name: str, count: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.memory_of_work", "--measure", name, "--images", str(count)]
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     before, peak = json.loads(found.splitlines()[-1])
-    return {"what": name, "images": count, "before, GB": before, "peak, GB": peak, "above, GB": peak - before}
+    return {"what": name, "images": count, "before, GiB": before, "peak, GiB": peak, "above, GiB": peak - before}
 
 
 def main() -> int:

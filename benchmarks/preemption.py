@@ -73,8 +73,8 @@ class Runs:
         self.store = CheckpointStore(workdir / "checkpoints")
 
     def start(self, **changes: int) -> subprocess.Popen:
-        """One that logs every step; `changes` are of its `train` part."""
-        keys = {"log_every": 1} | changes
+        """One that logs every step, of which none warm up; `changes` are of its `train` part."""
+        keys = {"log_every": 1, "warmup_steps": 0} | changes
         command = [sys.executable, "train.py", "--config", self.config, "--workdir", str(self.workdir)]
         return subprocess.Popen(
             command + [f"--config.train.{key}={value}" for key, value in keys.items()], stdout=subprocess.DEVNULL

@@ -37,6 +37,7 @@ CHANGES = {
     "discriminator.width": 4,
     "discriminator.hidden": 16,
     "train.steps": STEPS,
+    "train.warmup_steps": 4,
     "train.batch_size": 4,
     "train.checkpoint_every": 2,
     "train.log_every": 1,

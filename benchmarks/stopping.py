@@ -24,10 +24,13 @@ from cae_jax.types import Ending, Explanation
 from cae_jax.workdir.classifier_store import LoadedClassifier, load_oracle
 
 CONFIDENCES = (0.9, 0.99, "typical")
+OF_THE_REACHED = ("L1", "shift", "typicality")
 
 
 def row_of(found: Explanation, judges: Mapping[str, Classify]) -> dict[str, float]:
     """The figures of one confidence, by name: what was reached, and of that, the judges' agreement and the distance.
+
+    Where nothing was reached, there is nothing to judge: NaN.
 
     Args:
         found: explanations.
@@ -35,12 +38,12 @@ def row_of(found: Explanation, judges: Mapping[str, Classify]) -> dict[str, floa
     """
     walked = np.isin(found.status, (Ending.FLIPPED, Ending.WEAK, Ending.NOT_FLIPPED))
     reached = found.status == Ending.FLIPPED
+    shares = {"of all": float(reached.mean()), "of the reconstructed": float(reached.sum() / max(walked.sum(), 1))}
+    if not reached.any():
+        return shares | dict.fromkeys((*judges, *OF_THE_REACHED), float("nan"))
     images, targets = found.counterfactual[reached], found.target[reached]
-    agreement = {name: float((judge(images) == targets).mean()) for name, judge in judges.items()}
-    return {
-        "of all": float(reached.mean()),
-        "of the reconstructed": float(reached.sum() / max(walked.sum(), 1)),
-        **agreement,
+    return shares | {
+        **{name: float((judge(images) == targets).mean()) for name, judge in judges.items()},
         "L1": float(l1_distance(images, found.path_images[reached, 0]).mean()),
         "shift": float(np.median(found.shift[reached])),
         "typicality": float(np.median(found.typicality[reached])),

@@ -22,6 +22,7 @@ CHOICES = {
     "strategy": ("closest", "nearest", "medoid", "centroid", "geodesic"),
     "saliency": ("reconstruction", "input", "path", "relevance"),
 }
+KINDS = {"references": int, "diverse": int, "confidence": float, "tolerance": float, "smoothing": float}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class ExplainOptions:
                 raise InputError(f"{name} must be a whole number of 1 or more, not {value!r}")
         if not _is_number(self.smoothing) or not 0.0 <= self.smoothing < float("inf"):
             raise InputError(f"smoothing must be 0 or more pixels, not {self.smoothing!r}")
+        for name, kind in KINDS.items():  # numpy's numbers are taken, but no file could say them
+            if not isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, kind(value))
 
 
 ARGUMENTS = ("target", "reference", "waypoints", "fixed")  # what `explain` takes besides

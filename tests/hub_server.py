@@ -56,8 +56,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(404, {"error": code}, X_Error_Code=code)
 
     def do_GET(self):
-        """A model's facts, its list of files, or a file: of a repository and a revision that are there."""
+        """A user's name; a model's facts, its list of files, or a file: of a repository and revision that are there."""
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).strip("/")
+        if path == "api/whoami-v2":
+            known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
+            return self.answer(200 if known else 401, {"name": "lab"} if known else {"error": "Invalid user token."})
         steps = path.removeprefix("api/models/").split("/")
         repository = self.server.repositories.get("/".join(steps[:2]))
         kind, revision, file = (*steps[2:], "main", "")[:3] if len(steps) > 3 else ("revision", "main", "")

@@ -1,5 +1,7 @@
 """One map an image, and the shapes in which Quantus and captum ask for it, of an explainer whose maps are known."""
 
+import dataclasses
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from cae_jax.errors import InputError
 from cae_jax.explaining import Aim, Attribution, Explainer, attribute, quantus_explain_func
+from cae_jax.options import ExplainOptions
 
 ANSWERS = np.asarray([0, 2, 1, 0])
 IMAGES = np.tile((ANSWERS / 4)[:, None, None, None], (1, 5, 3, 1)).astype(np.float32)
@@ -117,14 +120,32 @@ INPUTS = IMAGES.transpose(0, 3, 1, 2)
         1.0,
         "round",
         ["round"] * 4,
+        np.asarray(["round"] * 4, object),
         "1",
     ],
-    ids=["column", "one-hot", "booleans", "list", "scalar", "one", "whole float", "name", "names", "number as text"],
+    ids=[
+        "column",
+        "one-hot",
+        "booleans",
+        "list",
+        "scalar",
+        "one",
+        "whole float",
+        "name",
+        "names",
+        "names as objects",
+        "number as text",
+    ],
 )
 def test_targets_are_taken_in_the_shapes_that_callers_have(target):
     expected = attribute(Toy(), IMAGES, np.full(4, 1))
     np.testing.assert_array_equal(quantus_explain_func(Toy())(None, INPUTS, target)[:, 0], expected)
     np.testing.assert_array_equal(Attribution(Toy()).attribute(INPUTS, target)[:, 0], expected)
+
+
+def test_options_given_as_numpy_s_numbers_can_be_written_to_a_file():
+    options = ExplainOptions(diverse=np.int64(3), tolerance=np.float32(0.5), confidence=np.float64(0.5))
+    assert json.loads(json.dumps(dataclasses.asdict(options)))["diverse"] == 3
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks import scaling, soak
 from benchmarks import search as benchmark_search
 from benchmarks.memory import exchanged
 from benchmarks.path_search import largest_difference, make_search, measure, quality
 from cae_jax import Explainer, classifiers, models
+from cae_jax.config import apply_overrides, presets
+from cae_jax.config.check import asked_in_steps
+from cae_jax.config.reading import find_config, load_config
 from cae_jax.counterfactual import Crossings, Paths, needed_odds
 from cae_jax.models.codec import RESIDUALS
 from cae_jax.models.layers import from_blocks, smooth
@@ -140,3 +144,10 @@ def test_the_torch_recipe_draws_and_classifies_as_we_do():
         recipe.to_torch(params, recipe.beside_jax()), torch.from_numpy(images).permute(0, 3, 1, 2)
     )
     np.testing.assert_allclose(answers, classifiers.make_predict(network, params)(jnp.asarray(images)), atol=1e-5)
+
+
+def test_the_configs_of_benchmarks_do_what_they_are_to_show():
+    assert asked_in_steps(apply_overrides(presets.black_box(), scaling.SMALL)) == []  # no classifier is at hand there
+    changes = {key: str(value) for key, value in soak.CHANGES.items()}
+    train = apply_overrides(load_config(find_config("mnist_5k")), changes).train
+    assert train.warmup_steps < train.steps  # a killed warm-up shows nothing of checkpoints

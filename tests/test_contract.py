@@ -22,9 +22,12 @@ from cae_jax.classifiers import (
     Reference,
     classes_of,
     load_foreign,
+    predicted_classes,
     with_sound_gradients,
     wrap_function,
 )
+from cae_jax.classifiers import answers as cae_answers
+from cae_jax.data import ArraySource
 from cae_jax.losses import prediction_divergence
 
 IMAGES = np.random.default_rng(0).random((16, 4, 5, 3), np.float32)
@@ -412,6 +415,25 @@ def test_a_classifier_that_has_broken_is_not_taken_for_images_without_an_answer(
     for count in (1, 5):
         with pytest.raises(ClassifierError, match="ConnectionError: the server is away"):
             classifier.predict(IMAGES[:count])
+
+
+@pytest.mark.parametrize(("compiled", "asked"), [(True, [4, 4, 4]), (False, [4, 4, 2])])
+def test_a_classifier_that_is_not_compiled_is_asked_about_each_image_once(monkeypatch, compiled, asked):
+    monkeypatch.setattr(cae_answers, "rows_of_a_call", lambda height, width: 4)
+    counts = []
+
+    def answer(images):
+        counts.append(len(images))
+        return np.eye(2)[images[:, 0, 0, 0] % 2]
+
+    numbers = np.arange(10, dtype=np.uint8)
+    source = ArraySource(np.tile(numbers[:, None, None, None], (1, 2, 2, 1)), numbers.astype(np.int32))
+    np.testing.assert_array_equal(predicted_classes(answer, source, compiled=compiled), numbers % 2)
+    assert counts == asked
+    counts.clear()
+    few = ArraySource(source.images[:3], source.labels[:3])
+    np.testing.assert_array_equal(predicted_classes(answer, few, compiled=compiled), [0, 1, 0])
+    assert counts == [3]
 
 
 def test_images_without_a_finite_answer_pass_the_check_and_the_others_count():

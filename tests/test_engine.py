@@ -295,6 +295,17 @@ def test_the_kinds_of_saliency(saliency, expected):
     np.testing.assert_allclose(record.saliency[0, 0], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("saliency", ["input", "reconstruction", "path", "relevance"])
+def test_maps_of_one_image_are_computed_for_no_more_rows_than_a_call_takes(monkeypatch, saliency):
+    rows = []
+    name = "_relevance" if saliency == "relevance" else f"_{saliency}_saliency"
+    original = getattr(engine, name)
+    monkeypatch.setattr(engine, name, lambda *arrays: (rows.append(len(arrays[0])), original(*arrays))[1])
+    monkeypatch.setattr(engine, "rows_of_a_call", lambda height, width: 2)
+    explain([[1, 0, 0]], 1, saliency=saliency)
+    assert rows == [2]
+
+
 def test_relevance_adds_up_to_what_the_answer_has_beyond_the_counterfactual():
     record = explain([[1.0, 0.0, 0.0], [0.8, 0.1, 0.3]], [1, 2], saliency="relevance")
     assert not np.isnan(record.shift).any()

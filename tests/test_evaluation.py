@@ -9,7 +9,7 @@ import pytest
 from cae_jax.data import ArraySource
 from cae_jax.metrics import balanced_rate, collapse_reason, draw_swaps, validation_score
 from cae_jax.parallel import batching
-from cae_jax.training.evaluation import Evaluator, Functions
+from cae_jax.training.evaluation import Evaluator, Functions, some_of_each
 
 LABELS = np.arange(20, dtype=np.int32) % 2
 
@@ -103,20 +103,35 @@ def uneven(count, rare):
 @pytest.mark.parametrize(
     ("hits", "classes", "expected"),
     [
-        ([1, 1, 1, 0], [0, 0, 0, 1], (0.5, 0.5)),  # the common class alone is right
-        ([1, 0, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2], (1 / 3, 1 / 3)),
-        ([0.5, 1.0], [7, 3], (0.75, 0.5)),
+        ([1, 1, 1, 0], [0, 0, 0, 1], 0.5),  # the common class alone is right
+        ([1, 0, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2], 1 / 3),
+        ([0.5, 1.0], [7, 3], 0.75),
     ],
 )
 def test_a_balanced_rate_is_the_mean_of_the_classes_own(hits, classes, expected):
     found = balanced_rate(np.asarray(hits, float), np.asarray(classes))
-    assert (found.rate, found.chance) == pytest.approx(expected)
+    assert found.rate == pytest.approx(expected)
 
 
 def test_a_class_of_few_images_is_less_certain():
     one, many = (balanced_rate(np.zeros(n), np.arange(n) % 2) for n in (2, 200))
     assert one.error == pytest.approx(np.sqrt(2 * (1 / 3 * 2 / 3) / 3) / 2)
     assert many.error < 0.01
+
+
+def test_of_a_rare_class_as_many_images_are_drawn_as_can_outvote_the_others():
+    classes = np.zeros(5000, int)
+    classes[[7, 8, 9, 10]], classes[11] = 1, 2
+    rows = some_of_each(classes, 2000, seed=0)
+    assert len(set(rows)) == len(rows)
+    assert 2000 <= len(rows) <= 2004
+    assert np.bincount(classes[rows])[1:].tolist() == [3, 1]
+    few = classes[:4]
+    assert sorted(some_of_each(few, 2000, seed=0)) == [0, 1, 2, 3]
+    even = np.arange(5000) % 10
+    np.testing.assert_array_equal(
+        np.sort(some_of_each(even, 2000, seed=0)), np.sort(np.random.default_rng(0).permutation(5000)[:2000])
+    )
 
 
 def scores_on(classes, decode):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from browser import serving
 
+from cae_jax.errors import InputError
+
 
 @pytest.mark.parametrize("projection", ["PCA", "t-SNE"])
 def test_the_place_of_an_image_leads_back_to_it(atlas, projection):
@@ -69,6 +71,18 @@ def test_pages_of_other_origins_may_not_connect(atlas):
 
     with serving(functools.partial(serve, atlas)) as url, pytest.raises(HTTPClientError, match="403"):
         asyncio.run(connect(url, "http://elsewhere.example"))
+    with serving(functools.partial(serve, atlas, origins=["box.example:80"])) as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        for origin in ("http://box.example:80", f"http://localhost:{port}", f"http://127.0.0.1:{port}"):
+            asyncio.run(connect(url, origin))
+
+
+@pytest.mark.parametrize("port", [99_999, -1])
+def test_a_port_that_cannot_be_is_refused_before_anything_is_encoded(port):
+    from cae_jax.explorer import free_port
+
+    with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{port}"):
+        free_port("127.0.0.1", port)
 
 
 def test_no_file_is_served_but_the_librarys_own(atlas):

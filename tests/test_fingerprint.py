@@ -199,7 +199,7 @@ def test_labels_are_asked_for_again_when_the_classifier_is_another(folder, monke
     assert ask_for() == [0, 1] * 5
     np.savez(folder / "weights.npz", kernel=-KERNEL)  # nothing has been trained with the other one
     assert ask_for() == [1, 0] * 5
-    monkeypatch.setattr(own_classifiers, "predicted_classes", lambda *_: pytest.fail("the answers are known"))
+    monkeypatch.setattr(own_classifiers, "predicted_classes", lambda *_, **__: pytest.fail("the answers are known"))
     assert ask_for() == [1, 0] * 5
 
 
@@ -209,7 +209,9 @@ def test_labels_are_asked_for_again_when_the_data_are_others_or_the_file_is_dama
     first = label_dataset(loaded, bright_data(), cache)
     asked = []
     original = own_classifiers.predicted_classes
-    monkeypatch.setattr(own_classifiers, "predicted_classes", lambda *rest: (asked.append(1), original(*rest))[1])
+    monkeypatch.setattr(
+        own_classifiers, "predicted_classes", lambda *rest, **how: (asked.append(1), original(*rest, **how))[1]
+    )
     label_dataset(loaded, bright_data("second"), cache)
     assert len(asked) == 3
     for damage in (b"", b"PK\x03\x04", cache.read_bytes()[:200]):

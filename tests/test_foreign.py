@@ -136,7 +136,7 @@ def test_a_run_with_an_onnx_classifier_labels_the_data_once_and_is_explained(fol
     found = Explainer.load(folder / "run").explain(digits.test.take(np.arange(4)), "any", **EASY)
     np.testing.assert_array_equal(found.prediction, labels[:4])
     asked = []
-    monkeypatch.setattr("cae_jax.training.classifiers.predicted_classes", lambda *args: asked.append(args))
+    monkeypatch.setattr("cae_jax.training.classifiers.predicted_classes", lambda *args, **_: asked.append(args))
     again = loop.prepare(config, folder / "run", Console(quiet=True))
     np.testing.assert_array_equal(again.predictions["test"], labels)
     assert not asked

@@ -1,5 +1,6 @@
 """Packages on a model hub: uploaded to and loaded from a server on this machine that speaks as the real one does."""
 
+import json
 import re
 import shutil
 import socket
@@ -66,9 +67,11 @@ def test_a_package_goes_to_the_hub_and_comes_back_the_same(here, trained_explain
 
 
 def test_only_files_of_a_package_are_fetched_and_once_fetched_they_do_without_the_hub(here, monkeypatch):
-    brought = {"model.onnx": b"", "model.onnx.data": b""}
-    others = {"evil.py": b"", "weights.pt": b"", "data/model.safetensors": b"", "checkpoint.bin": b""}
-    put(here, shipped_explainers()["mnist"], **brought, **others)
+    brought = {"model.onnx": b"", "weights.bin": b""}
+    others = {"evil.py": b"", "weights.pt": b"", "data/model.safetensors": b"", "other.onnx": b""}
+    manifest = json.loads((shipped_explainers()["mnist"] / "package.json").read_text())
+    manifest["classifier"]["identity"]["files"] = dict.fromkeys([*brought, "evil.py", "weights.pt", "../*", "*"], "0")
+    put(here, shipped_explainers()["mnist"], **brought, **others, **{"package.json": json.dumps(manifest).encode()})
     folder = hub.download(f"hf://{OURS}")
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {path.name for path in shipped_explainers()["mnist"].iterdir()} | brought.keys()
@@ -131,7 +134,10 @@ def test_what_cannot_be_had_is_told_in_a_sentence(here, trained_explainer, tmp_p
     monkeypatch.setenv("HF_TOKEN", "another")
     with pytest.raises(HubError, match=r"you may not do that with lab/digits: log in"):
         trained_explainer.save_package(tmp_path / "out", push=OURS)
-    assert (tmp_path / "out" / "package.json").exists()
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
+    with pytest.raises(HubError, match=r"nobody is logged in to the hub, so lab/digits cannot be written: hf auth"):
+        trained_explainer.save_package(tmp_path / "out", push=OURS)
+    assert not (tmp_path / "out").exists()  # so that the same command can be given again
 
 
 def test_without_the_library_it_is_named(monkeypatch, capsys, tmp_path):

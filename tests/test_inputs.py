@@ -111,6 +111,29 @@ def test_one_image_without_a_batch_axis_is_refused(image, shape):
     assert len(check_images(image[None], shape)) == 1
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_one_colour_image_is_not_taken_for_as_many_grey_ones_as_it_has_rows(channels):
+    with pytest.raises(InputError, match=r"look like one of colours, but the model was trained on grey ones"):
+        check_images(np.zeros((8, 6, channels), np.uint8), GREY)
+    assert len(check_images(np.zeros((8, 6, 3), np.uint8), (6, 3, 1))) == 8  # grey ones of that width
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_one_picture_is_handed_in_as_a_list_of_one(mode):
+    picture = Image.fromarray(make_images()[0, ..., 0]).convert(mode)
+    shape = (8, 6, len(picture.getbands()))
+    with pytest.raises(InputError, match=r"if this is one, as \[picture\]"):
+        check_images(picture, shape)
+    assert len(check_images([picture], shape)) == 1
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_pictures_of_more_bits_are_not_to_be_converted_since_that_cuts_them_off(mode):
+    with pytest.raises(InputError, match=r"of 8 bits, not .*; hand in an array in \[0, 1\]") as raised:
+        check_images([Image.new(mode, (6, 8))], GREY)
+    assert "convert" not in str(raised.value)
+
+
 def test_images_that_are_one_pixel_wide_may_lack_the_channel():
     assert check_images(np.zeros((5, 8, 1), np.uint8), (8, 1, 1)).shape == (5, 8, 1, 1)
 

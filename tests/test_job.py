@@ -288,6 +288,18 @@ def test_a_contact_sheet_is_drawn_when_asked_for_and_follows_the_results(folder,
     assert len(drawn) == 2
     assert not (sheet / "page_002.png").exists()
 
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    paint(folder / "3.png", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "explain_batches", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            explain(folder, tmp_path / "out")
+    assert len(drawn) == 2
+    explain(folder, tmp_path / "out")
+    assert len(drawn) == 3  # it is still wanted
+
 
 def test_the_page_has_the_whole_pictures_of_files_of_another_size(folder, tmp_path, caplog):
     Image.fromarray(np.full((3 * SIDE, 5 * SIDE), 90, np.uint8)).save(folder / "1.png")

@@ -7,7 +7,7 @@ from cae_jax import metrics
 
 MASK = np.zeros((1, 4, 5), bool)
 MASK[0, 1:3, 1:3] = True  # 4 of 20 pixels
-ALL = ("pointing_game", "relevance_rank_accuracy", "relevance_mass_accuracy", "top_k_iou", "top_k_dice")
+ALL = ("pointing_game", "relevance_rank_accuracy", "relevance_mass_accuracy", "top_k_iou")
 
 
 def score(saliency, mask=MASK):

@@ -83,12 +83,36 @@ def test_tsne_repeats_by_seed_and_keeps_far_blobs_apart():
     np.testing.assert_array_equal(distances.argmin(1) < 20, np.arange(40) < 20)
 
 
+def test_tsne_of_codes_that_are_all_the_same_is_refused():
+    with pytest.raises(ValueError, match="all the same"):
+        tsne(np.ones((60, 8), np.float32), 0)
+
+
+def test_answers_that_are_not_finite_are_of_no_class():
+    codes, predictions = np.asarray([[0.0], [0.1], [1.0], [1.1]]), np.asarray([0, 0, 1, 1])
+
+    def answer(rows, codes):
+        right = np.eye(2)[(codes[:, 0] > 0.5).astype(int)]
+        return np.where(codes[:, :1] > 1.05, np.nan, right)
+
+    space = CodeSpace(answer, codes, predictions, 2)
+    table = pervasiveness(space, 0)
+    assert (table[:, 0] == 1.0).all()
+    assert ((table[:, 1] > 0.2) & (table[:, 1] < 0.8)).all()  # one of the two codes of class 1 has no answer
+    share, spread = coherency(space, 0)
+    assert share[0] == 1.0
+    assert 0.0 < share[1] < 1.0
+    assert np.isfinite(spread).all()
+
+
 def test_codes_of_one_number_have_two_coordinates_to_be_drawn_by():
     codes = np.random.default_rng(0).normal(size=(12, 1)).astype(np.float32)
     assert np.isfinite(picture := tsne(codes, 0)).all()
     assert picture.shape == (12, 2)
     components = principal_components(codes)
     np.testing.assert_allclose(components.project(codes), np.pad(codes - codes.mean(), ((0, 0), (0, 1))), atol=1e-6)
+    lifted = components.lift(np.asarray([[0.3, 5.0]]), codes[:1])
+    np.testing.assert_allclose(lifted, 0.3 * components.axes + components.mean, rtol=1e-5)
 
 
 def test_tsne_of_four_codes_is_the_least():

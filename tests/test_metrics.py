@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from cae_jax.metrics import (
-    convolutional_probe_accuracy,
     draw_swaps,
     knn_accuracy,
+    knn_predictions,
     linear_probe_accuracy,
     majority_share,
     mlp_probe_accuracy,
 )
+from cae_jax.metrics.probes import fit_convolutional_probe
 
 
 def test_swaps_pair_different_classes_and_repeat_by_seed():
@@ -63,10 +64,26 @@ def make_codes(separable, count, seed):
     return codes, labels
 
 
+def convolutional_probe_accuracy(codes, labels, held_out, theirs):
+    return float((fit_convolutional_probe(codes, labels, seed=0, steps=40)(held_out) == theirs).mean())
+
+
+def test_neighbours_are_as_few_as_the_rarest_class_can_outvote():
+    codes = np.concatenate([np.zeros((400, 2)), np.ones((2, 2))])
+    labels = np.arange(402) // 400
+    held_out = np.asarray([[0.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_array_equal(knn_predictions(codes, labels, held_out), [0, 1])
+    np.testing.assert_array_equal(knn_predictions(codes[:401], labels[:401], held_out), [0, 1])
+    unanswered = np.append(labels[:-2], [-1, 1])
+    np.testing.assert_array_equal(knn_predictions(codes[[*range(400), 400, 401]], unanswered, held_out[:1]), [0])
+    noisy = np.concatenate([codes[:6], codes[:1]])  # of enough images in each class, five vote
+    np.testing.assert_array_equal(knn_predictions(noisy, np.asarray([0, 0, 0, 0, 1, 1, 1]), held_out[:1]), [0])
+
+
 PROBES = {
     "linear": linear_probe_accuracy,
     "perceptron": lambda *arrays: mlp_probe_accuracy(*arrays, seed=0, steps=40),
-    "convolutional": lambda *arrays: convolutional_probe_accuracy(*arrays, seed=0, steps=40),
+    "convolutional": convolutional_probe_accuracy,
     "neighbours": lambda c, y, d, z: knn_accuracy(c.reshape(len(c), -1), y, d.reshape(len(d), -1), z),
 }
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from PIL import Image
 
 from cae_jax import interop
 from cae_jax.cli import codes, explain, export_weights, import_weights
+from cae_jax.data import LISTING
 from cae_jax.explaining import Explainer
+from cae_jax.workdir.checkpoints import CheckpointError, CheckpointStore
+from cae_jax.workdir.generator import load_generator
 from cae_jax.workdir.record import read_record
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -102,6 +106,42 @@ def test_an_export_gives_back_every_bit(imported, folder, tmp_path, suffix):
         assert len(dummies) == (8 if name == "gen_small" else 0)
         for key, tensor in before.items():
             np.testing.assert_array_equal(after[key], tensor)
+
+
+def test_the_discriminator_of_a_run_is_exported_whatever_else_its_state_holds(imported, tmp_path):
+    workdir = shutil.copytree(imported, tmp_path / "run")
+    record, store = read_record(workdir), CheckpointStore(workdir / "checkpoints")
+    (step,) = store.steps()
+    discriminator = export_weights._discriminator(record, store, step)
+    state = {"step": np.int32(step), "discriminator": discriminator, "student": {"kernel": np.ones(3, np.float32)}}
+    store.save(step, {"ema": load_generator(record, store, step), "state": state}, {"score": 0.0})
+    out = tmp_path / "gen.npz", tmp_path / "dis.npz"
+    assert not program(export_weights, "--workdir", workdir, "--out", out[0], "--dis", out[1])
+    for key, tensor in read("dis_small").items():
+        np.testing.assert_array_equal(interop.read_tensor_file(out[1])[key], tensor)
+    store.save(
+        step,
+        {"ema": load_generator(record, store, step), "state": {"discriminator": {"a": np.ones(2)}}},
+        {"score": 0.0},
+    )
+    with pytest.raises(CheckpointError, match=r"does not fit this model: it has no .*kernel"):
+        export_weights._discriminator(record, store, step)
+
+
+def test_without_pytorch_an_export_says_so_and_writes_nothing(imported, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    arguments = ("--workdir", imported, "--out", tmp_path / "gen.npz", "--dis", tmp_path / "dis.pt")
+    assert program(export_weights, *arguments) == 1
+    assert "Without PyTorch, name files .npz" in " ".join(capsys.readouterr().out.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_parameters_and_half_precision_of_pytorch_s_are_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"a": torch.full((2,), 1.5, dtype=torch.bfloat16)}, tmp_path / "half.pt")
+    torch.save({"a": torch.nn.Parameter(torch.full((2,), 1.5))}, tmp_path / "parameters.pt")
+    for name in ("half", "parameters"):
+        np.testing.assert_array_equal(interop.read_tensor_file(tmp_path / f"{name}.pt")["a"], np.float32([1.5, 1.5]))
 
 
 def test_files_of_pytorch_are_read_under_their_key(tmp_path):
@@ -217,6 +257,9 @@ def test_only_an_earlier_import_is_replaced(tmp_path, capsys):
     assert not program(import_weights, *arguments, run)
     assert not program(import_weights, *arguments, run, "--config.classifier.path=glow:brightness")
     assert read_record(run).config.classifier.path == "glow:brightness"
+    (run / LISTING).write_bytes(b"path,label\npatient_0.png,dark\n")  # as an import with data leaves it
+    assert not program(import_weights, *arguments, run)
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "run.json"}
     damage(run)
     assert program(import_weights, *arguments, run) == 1
     assert "holds an import that is not whole; delete it" in " ".join(capsys.readouterr().out.split())

@@ -230,6 +230,9 @@ def test_a_folder_of_others_is_refused_and_one_of_ours_is_described_again(explai
     with pytest.raises(InputError, match="raise reach"):
         describe_to_folder(explainer, out, MapperOptions(reach=1e-6, members=5), limit=60)
     assert list(out.iterdir()) == []  # so that it can be tried again
+    (out / "codes.parquet.7.draft").write_bytes(b"of one that was killed")
+    with pytest.raises(InputError, match="raise reach"):
+        describe_to_folder(explainer, out, MapperOptions(reach=1e-6, members=5), limit=60)
     (out / "manifold.json").write_text("an earlier one")
     with pytest.raises(InputError, match="raise reach"):
         describe_to_folder(explainer, out, MapperOptions(reach=1e-6, members=5), limit=60)

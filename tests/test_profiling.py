@@ -1,6 +1,7 @@
 """Where a step's time goes: what is read out of a compiled program and a trace, and the table of a small one."""
 
 import csv
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -122,3 +123,12 @@ def test_training_traces_the_steps_that_it_was_asked_for(tmp_path):
     assert settled == [WARM, WARM + 2]
     assert len(list(tmp_path.rglob("*.xplane.pb"))) == len(list(tmp_path.rglob("*.trace.json.gz"))) == 1
     assert f"a trace of 2 steps is in {tmp_path}" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [(WARM + 1, "a trace of 1 step is in"), (WARM, "there is no trace"), (0, "there is no trace")]
+)
+def test_a_trace_of_fewer_steps_than_asked_for_says_so(tmp_path, left, said):
+    console = Console(record=True, width=250)
+    assert len(list(traced(iter(range(left)), 5, Mock(spec=Monitor), tmp_path, console))) == left
+    assert said in console.export_text()

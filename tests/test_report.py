@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from cae_jax.file_names import printable
-from cae_jax.report import ExplanationPage, draw_explanation, metrics_table, picture_grid
+from cae_jax.report import ExplanationPage, draw_explanation, explanation_page, metrics_table, picture_grid
 from cae_jax.report.pictures import lettered, wrapped
 from cae_jax.report.plots import PALETTE, SHAPES, class_colour, class_mark, class_shape
 from cae_jax.report.strips import saliency_tile
@@ -185,6 +185,13 @@ def test_a_page_shows_a_card_for_every_row_and_totals_and_asks_for_nothing_from_
     assert len(addresses) == len(Ending)
     assert all(address.startswith("data:image/png;base64,") for address in addresses)
     assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().replace("explanations", "")
+
+
+def test_a_page_holds_no_more_cards_than_browsers_bear_and_says_so(monkeypatch):
+    monkeypatch.setattr(explanation_page, "MOST_BYTES", 1)
+    html = page(make_explanation())
+    assert html.count('<section class="card"') == 1
+    assert f"The first 1 are shown; all {len(Ending)} are in explanations.json" in html
 
 
 def test_the_pictures_of_a_page_hold_the_images_pixel_by_pixel():

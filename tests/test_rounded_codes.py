@@ -49,6 +49,18 @@ def encode(model):
     return jax.jit(lambda params, *inputs: apply(model, params, *inputs, method="encode")[0])
 
 
+def test_codes_that_are_not_rounded_have_one_size_whatever_the_answer_does_to_them(images):
+    model = make_cae(1, **SIZES | {"individual_code_rounded": False}, individual_answers=True)
+    params = jax.jit(model.init)(jax.random.key(0), images)["params"]
+    answer = params["individual_encoder"]["answer"]
+    answer |= {
+        "kernel": jnp.full_like(answer["kernel"], -0.5),
+        "bias": jax.random.normal(jax.random.key(1), answer["bias"].shape),
+    }
+    code = jax.jit(lambda *inputs: apply(model, *inputs, method="encode")[0])(params, images, likely([0, 1, 0, 1]))
+    np.testing.assert_allclose(np.square(code).mean((1, 2, 3)), 1.0, rtol=1e-3)
+
+
 def likely(answers_of):
     return jax.nn.one_hot(jnp.asarray(answers_of), 2)
 

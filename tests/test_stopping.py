@@ -1,5 +1,7 @@
 """The figures of the benchmarks of where to stop and of random ways, by hand on known answers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,11 @@ def test_judges_are_asked_about_what_was_reached_and_rates_are_of_all():
     assert row["strict"] == pytest.approx(1 / 3)
     assert row["L1"] == pytest.approx(0.5)
     assert (row["shift"], row["typicality"]) == (0.4, 0.2)
+    unmoved = dataclasses.replace(found, status=np.full(count, Ending.NOT_FLIPPED))
+    none = row_of(unmoved, {"strict": strict})
+    assert list(none) == list(row)
+    assert none["of all"] == none["of the reconstructed"] == 0.0
+    assert all(np.isnan(value) for name, value in none.items() if not name.startswith("of"))
 
 
 def test_a_row_of_ways_has_each_judge_s_agreement_and_the_distance_of_features():

@@ -16,8 +16,8 @@ from cae_jax.config import presets
 from cae_jax.config.check import check_differentiable
 from cae_jax.config.reading import ConfigError
 from cae_jax.data import SPLITS, ArraySource, Dataset, make_augment, pair_batches
-from cae_jax.parallel.sharding import split_batch
-from cae_jax.training import loop, student, unfinished
+from cae_jax.parallel.sharding import data_mesh, split_batch
+from cae_jax.training import build, loop, student, unfinished
 from cae_jax.training.student import Student, answer_loss, learn_or_load, make_views
 from cae_jax.workdir.classifier_store import LoadedClassifier
 
@@ -220,6 +220,24 @@ def test_a_student_that_agrees_too_rarely_is_warned_of(config, tmp_path, monkeyp
     console = Console(record=True, width=300)
     loop.prepare(config, tmp_path / "run", console)
     assert "That is few: swaps may flip the student" in " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_black_box_s_own_labels_are_not_replaced_by_its_student_s(dataset, monkeypatch, taught):
+    relabel = []
+    original = build.make_train_step
+    keep = lambda *rest, **how: (relabel.append(how["relabel"]), original(*rest, **how))[1]  # noqa: E731
+    monkeypatch.setattr(build, "make_train_step", keep)
+    config = presets.official()
+    config.loss.consistency = 1.0
+    teacher = Student(*[None] * len(Student._fields)) if taught else lambda images: images
+    build.build_trainer(config, data_mesh(), (16, 16, 1), 2, teacher)
+    assert relabel == [not taught]
+
+
+def test_a_step_that_asks_a_classifier_is_not_built_without_one():
+    with pytest.raises(ValueError, match=r"loss.consistency, loss.fidelity, .* ask a classifier, and there is none"):
+        build.build_trainer(presets.default(), data_mesh(), (28, 28, 1), 2, None)
 
 
 def test_several_processes_have_no_student(config, monkeypatch):

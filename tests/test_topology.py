@@ -132,10 +132,25 @@ def test_a_line_is_a_chain_of_intervals_that_overlap_by_their_share():
     assert graph.way(make_line()[130], make_line()[60]).nodes == [3, 2, 1]
 
 
+def test_codes_without_an_answer_are_in_no_node_and_the_others_keep_their_numbers():
+    codes, predictions = make_blobs(), np.arange(240) // 120
+    predictions[[3, 130]] = -1
+    known = np.flatnonzero(predictions >= 0)
+    graph, expected = build(codes, BLOBS, predictions), build(codes[known], BLOBS, predictions[known])
+    assert member_sets(graph) == {frozenset(known[list(rows)].tolist()) for rows in member_sets(expected)}
+    np.testing.assert_array_equal(graph.centres, expected.centres)
+    assert not {3, 130} & set(np.concatenate(graph.members))
+
+
+def test_codes_that_are_all_the_same_are_no_manifold():
+    with pytest.raises(EmptyGraph, match=r"60 images have 1 different class codes between them.*collapsed"):
+        build(np.ones((60, 8), np.float32))
+
+
 def test_two_blobs_are_joined_by_one_bridge_and_every_code_reaches_every_other():
     codes = make_blobs()
     graph = build(codes, BLOBS)
-    left = np.asarray([rows[0] < 120 for rows in graph.members])
+    left = np.asarray([rows[0] < 120 for rows in graph.members], bool)
     assert all((rows < 120).all() or (rows >= 120).all() for rows in graph.members)
     ((a, b),) = bridges_of(graph)
     assert left[a] != left[b]

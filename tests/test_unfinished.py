@@ -36,6 +36,16 @@ def sigterm():
     signal.signal(signal.SIGTERM, before)
 
 
+def test_where_several_processes_train_a_signal_ends_each_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    with Unfinished(tmp_path, "mine", {}) as kept:
+        kept.after(1, {"x": jnp.ones(2)})
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert CheckpointStore(tmp_path / unfinished.FOLDER / "mine").steps() == [1]
+
+
 def interrupt(workdir, step, **facts):
     """Works until a step, the second of this start or a later one."""
     with pytest.raises(Terminated):

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from small_run import small_config
 
+from cae_jax.config import apply_overrides
 from cae_jax.errors import Terminated
 from cae_jax.images import to_model
 from cae_jax.metrics import knn_accuracy
@@ -119,8 +120,8 @@ def test_interrupted_it_goes_on_to_the_same_bits(run, states, again):
     assert (run.workdir / "log.jsonl").read_text() == again.log
 
 
-@pytest.mark.parametrize("other", [{}, {"data": "another"}, {"classifier": "another"}, {"seed": -1}])
-def test_it_goes_on_only_with_what_it_learned_from(run, states, monkeypatch, other):
+def steps_of_two_starts(run, other, monkeypatch):
+    """The numbers of the steps that a start takes before a signal, and another one after it."""
     original, steps = unfinished.Unfinished.after, []
 
     def after(self, step, state, settle):
@@ -130,11 +131,31 @@ def test_it_goes_on_only_with_what_it_learned_from(run, states, monkeypatch, oth
         original(self, step, state, settle)
 
     monkeypatch.setattr(unfinished.Unfinished, "after", after)
-    for learned_from in (run.learned_from, run.learned_from | other):
+    for start in (run, other):
         with pytest.raises(Terminated):
-            warm_up(dataclasses.replace(run, learned_from=learned_from))
+            warm_up(start)
     shutil.rmtree(run.workdir / unfinished.FOLDER)
-    assert steps == ([1, 1] if other else [1, 2])
+    return steps
+
+
+@pytest.mark.parametrize("other", [{}, {"data": "another"}, {"classifier": "another"}, {"seed": -1}])
+def test_it_goes_on_only_with_what_it_learned_from(run, states, monkeypatch, other):
+    second = dataclasses.replace(run, learned_from=run.learned_from | other)
+    assert steps_of_two_starts(run, second, monkeypatch) == ([1, 1] if other else [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "steps"),
+    [
+        ("train.log_every", "7", [1, 2]),
+        ("train.checkpoint_every", "7", [1, 2]),
+        ("evaluation.swaps", "70", [1, 2]),
+        ("loss.image", "7", [1, 1]),
+    ],
+)
+def test_it_goes_on_with_other_settings_of_what_comes_later(run, states, monkeypatch, key, value, steps):
+    second = dataclasses.replace(run, config=apply_overrides(run.config, {key: value}))
+    assert steps_of_two_starts(run, second, monkeypatch) == steps
 
 
 def test_a_run_interrupted_before_its_first_step_does_not_warm_up_again(run, states, monkeypatch):

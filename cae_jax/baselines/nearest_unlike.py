@@ -49,7 +49,7 @@ def nearest_unlike_neighbour(
         asking = np.flatnonzero(numbers == target)
         eligible = np.flatnonzero(probabilities[:, target] >= confidence)
         if len(eligible) == 0:
-            eligible = np.asarray([probabilities[:, target].argmax()])
+            eligible = probabilities[:, target].argmax(keepdims=True)
         finder = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(_flat(candidates[eligible]))
         rows[asking] = eligible[finder.kneighbors(_flat(unit[asking]), return_distance=False)[:, 0]]
     return candidates[rows]

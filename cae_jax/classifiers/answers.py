@@ -10,7 +10,7 @@ import numpy as np
 
 from cae_jax import images as image_ranges
 from cae_jax.errors import UserError
-from cae_jax.parallel.batching import map_batches
+from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.sharding import split_over_devices
 from cae_jax.types import ImageSource, Predict
 
@@ -77,13 +77,29 @@ def make_answer(predict: Callable[[Any], Any], traceable: bool) -> Callable[[Any
     return lambda images: predict(np.asarray(image_ranges.to_unit(images)))
 
 
-def predicted_classes(answer: Callable[[Any], Any], source: ImageSource, spread: bool = False) -> np.ndarray:
+def predicted_classes(
+    answer: Callable[[Any], Any], source: ImageSource, *, compiled: bool = True, spread: bool = False
+) -> np.ndarray:
     """The classes that a classifier gives to all images of a source, `[N]` int32; -1 where it has no finite answer.
 
-    For `spread` see `map_batches`.
+    Args:
+        answer: the classifier, see `make_answer`.
+        source: images, at least 1.
+        compiled: whether it is compiled for a number of images, so that all calls had better take as many; otherwise it
+            is asked about each image once, as that may be slow.
+        spread: see `map_batches`.
     """
-    rows = np.arange(len(source))
-    return map_batches(lambda batch: classes_of(np.asarray(answer(source.take(batch)))), rows, spread=spread)
+
+    def classes(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        if compiled or asked.all():
+            return classes_of(np.asarray(answer(source.take(rows))))
+        found = np.full(len(rows), -1, np.int32)
+        found[asked] = classes_of(np.asarray(answer(source.take(rows[asked]))))
+        return found
+
+    height, width = source.take(np.arange(1)).shape[1:3]
+    of_a_call = min(rows_of_a_call(height, width), len(source))
+    return map_batches(classes, np.arange(len(source)), batch_size=of_a_call, spread=spread, mask=True)
 
 
 def with_sound_gradients(predict: Predict) -> Predict:

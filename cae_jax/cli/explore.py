@@ -22,7 +22,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=5000, metavar="N", help="images of each split (5000)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (0)")
     parser.add_argument(
-        "--address", default="127.0.0.1", help="address to listen on (127.0.0.1); another one lets other machines in"
+        "--address",
+        default="127.0.0.1",
+        help="address to listen on (127.0.0.1); another one lets other machines in, under that address or those of "
+        "--allow-origin",
     )
     parser.add_argument(
         "--allow-origin",
@@ -37,17 +40,18 @@ def explore(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and serves the page."""
     from cae_jax.errors import InputError
     from cae_jax.explaining import Explainer
-    from cae_jax.explorer import make_atlas, serve
+    from cae_jax.explorer import free_port, make_atlas, serve
     from cae_jax.progress import working
 
     if options.limit < 1:
         raise InputError("--limit must be 1 or more")
+    port = free_port(options.address, options.port)  # before minutes are spent on what could not be shown
     explainer = Explainer.load(options.workdir)
     with working("encoding images, laying out the manifold", console):
         atlas = make_atlas(explainer, splits(options), options.limit, explainer.record.config.seed)
     serve(
         atlas,
-        options.port,
+        port,
         options.address,
         options.allow_origin,
         lambda url: console.print(f"open {url}   (Ctrl-C ends it)", highlight=False),

@@ -50,22 +50,16 @@ def _unpublished(config, with_discriminator: bool) -> list[str]:
 
 def _discriminator(record, store, step: int) -> Any:
     """The discriminator's parameters: a tree of its own in an import, a part of the state in a run."""
-    import jax
-
     from cae_jax.models import Discriminator
-    from cae_jax.parallel.sharding import data_mesh
-    from cae_jax.training.build import build_trainer
     from cae_jax.workdir.checkpoints import CheckpointError
     from cae_jax.workdir.generator import generator_of, padded_shape, parameter_shapes
 
-    classes = len(record.class_names)
+    module = Discriminator(len(record.class_names), **record.config.discriminator.to_dict())
+    params = parameter_shapes(module, padded_shape(generator_of(record), record.image_shape))
     if not store.facts(step).get("imported"):
-        trainer = build_trainer(record.config, data_mesh(), record.image_shape, classes, lambda images: images)
-        return store.load(step, "state", jax.eval_shape(trainer.init)).discriminator
-    module = Discriminator(classes, **record.config.discriminator.to_dict())
-    shape = padded_shape(generator_of(record), record.image_shape)
+        return store.load_part(step, "state", {"discriminator": params})["discriminator"]
     try:
-        return store.load(step, "discriminator", parameter_shapes(module, shape))
+        return store.load(step, "discriminator", params)
     except CheckpointError as error:
         raise CheckpointError("the import had no discriminator (--dis), so there is none to export") from error
 
@@ -104,8 +98,11 @@ def export_weights(options: argparse.Namespace, console) -> None:
         raise InputError(f"{options.workdir} cannot be exported: {error}") from error
     if others := _unpublished(record.config, with_discriminator=bool(options.dis)):
         raise InputError(f"{options.workdir} cannot be exported: the published networks have no {', '.join(others)}")
-    for path, tensors in weights.items():
-        interop.write_tensor_file(path, tensors)
+    for path, tensors in sorted(weights.items(), key=lambda item: item[0].suffix == ".npz"):  # first, what can fail
+        try:
+            interop.write_tensor_file(path, tensors)
+        except ValueError as error:
+            raise InputError(f"{path} cannot be written: {error}. Without PyTorch, name files .npz") from error
         console.print(f"{path}: step {step}", highlight=False)
 
 

@@ -63,6 +63,7 @@ def import_weights(options: argparse.Namespace, console) -> None:
     from cae_jax import interop
     from cae_jax.config.settings import file_settings
     from cae_jax.data import LISTING, listing_bytes, open_dataset
+    from cae_jax.drafts import DRAFT
     from cae_jax.models import Discriminator
     from cae_jax.workdir.checkpoints import CheckpointStore
     from cae_jax.workdir.files import write_whole
@@ -71,7 +72,6 @@ def import_weights(options: argparse.Namespace, console) -> None:
 
     _check_free(options.out)
     folder = options.out / "checkpoints"
-    store = CheckpointStore(folder)
     try:
         tensors = interop.read_tensor_file(options.generator)
         sizes = interop.generator_sizes(tensors)
@@ -107,13 +107,18 @@ def import_weights(options: argparse.Namespace, console) -> None:
     if not class_names:
         raise ConfigError("nothing tells the classes: name the discriminator, --dis, or data, --config.data.name=...")
     digits = re.findall(r"\d+", options.generator.stem)
+    step, facts = int(digits[-1]) if digits else 0, {"score": 0.0, "imported": options.generator.name}
     options.out.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)  # of an earlier import
+    draft = options.out / f"{folder.name}{DRAFT}"
+    CheckpointStore(draft).save(step, trees, facts)  # an earlier import stays until this one is written
     write_record(options.out, RunRecord(config, config.data.name, class_names, shape, note))
     if listing is not None:
         write_whole(options.out / LISTING, listing_bytes(listing))
-    store.save(int(digits[-1]) if digits else 0, trees, {"score": 0.0, "imported": options.generator.name})
+    else:
+        (options.out / LISTING).unlink(missing_ok=True)  # of other data
+    if folder.exists():
+        shutil.rmtree(folder)
+    draft.rename(folder)
     console.print(
         f"{options.out}: classes {', '.join(class_names)}; " + ", ".join(f"{k} {v}" for k, v in sizes.items())
     )

@@ -19,7 +19,7 @@ INTROS = {
     "the map, most or least relevant first, and the answer's probability is watched; also that by a classifier "
     "which is used to missing cells. The ceiling is an order that was found on these very probabilities.",
     "counterfactuals": "What would the image look like in another class? Each image has the same target for all "
-    "methods; two judges that no method has seen, an oracle and an SVM, say whether it is of that class.",
+    "methods; {judges} say{s} whether it is of that class.",
 }
 
 MODEL = {
@@ -32,6 +32,13 @@ MODEL = {
     "individual_code_leakage_chance": "leakage at chance",
 }
 """Scores of the model itself, on the whole test split, by key of `metrics.json`."""
+
+
+def _judges(setting: Setting) -> dict[str, str]:
+    """What the introduction says of the judges, by its keys."""
+    if setting.judge.svm is None:
+        return {"judges": "a judge that no method has seen, an oracle,", "s": "s"}
+    return {"judges": "two judges that no method has seen, an oracle and an SVM,", "s": ""}
 
 
 def _gaps_line(setting: Setting) -> str:
@@ -68,7 +75,7 @@ def _section(setting: Setting, kind: str, results: Sequence[Result]) -> Section:
     ]
     return Section(
         kind.capitalize(),
-        INTROS[kind],
+        INTROS[kind].format(**_judges(setting)),
         list(columns.values()),
         rows,
         [(x.score, x.other, str(x.difference)) for x in found],

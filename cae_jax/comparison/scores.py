@@ -101,7 +101,6 @@ class AttributionScores:
             "rank accuracy": _higher(metrics.relevance_rank_accuracy(maps, truth.masks)),
             "mass accuracy": _higher(metrics.relevance_mass_accuracy(maps, truth.masks)),
             "IoU": _higher(metrics.top_k_iou(maps, truth.masks)),
-            "Dice": _higher(metrics.top_k_dice(maps, truth.masks)),
         }
         if truth.planted.any():
             mark = mask_of_mark(maps.shape[1])[None] & truth.planted[:, None, None]
@@ -140,7 +139,7 @@ class CounterfactualScores:
             "L1 to own base": lower(metrics.l1_distance(images, found.bases)),
             "sparsity": lower(metrics.sparsity(images, task.images, protocol.changed)),
             "COUT": _higher(metrics.cout(task.classifier.predict, task.images, images, task.classes, targets)),
-            "shift": _higher(found.shifts),
+            "shift": lower(found.shifts),
         }
         if svm is not None:
             scores["SVM"] = _higher(svm(images) == targets)
@@ -150,12 +149,13 @@ class CounterfactualScores:
         if found.diverse is not None:
             scores["diversity"] = _higher(metrics.diversity(found.diverse))
         features, (real, classes) = self._features(images), self._real_but(images)
-        scores["KID"] = lower(metrics.kid(features, real, seed=protocol.seed))
+        enough = min(len(features), len(real)) > 1
+        scores["KID"] = lower(metrics.kid(features, real, seed=protocol.seed) if enough else np.nan)
         scores["class KID"] = lower(metrics.kid_to_classes(features, targets, real, classes, seed=protocol.seed))
         return scores
 
     def _real_but(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features of real images, and their classes, without those that a method returned: it would score itself."""
         returned = set(_digests(images))
-        others = np.asarray([digest not in returned for digest in self._real_digests]) & (self._real_classes >= 0)
+        others = np.asarray([digest not in returned for digest in self._real_digests], bool) & (self._real_classes >= 0)
         return self._real[others], self._real_classes[others]

@@ -21,7 +21,7 @@ from cae_jax.progress import working
 from cae_jax.workdir.files import write_npz
 from cae_jax.workdir.kept import read_kept
 
-VERSION = 10  # version of the saved results; raise it when a method or a score changes
+VERSION = 11  # version of the saved results; raise it when a method or a score changes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

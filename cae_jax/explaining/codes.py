@@ -20,6 +20,7 @@ from cae_jax.data import SPLITS
 from cae_jax.drafts import drafted
 from cae_jax.errors import InputError
 from cae_jax.explaining.explainer import Explainer
+from cae_jax.file_names import printable
 from cae_jax.models import Individual
 from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import concatenate, take
@@ -286,7 +287,7 @@ def _columns(part: CodePart, class_names: Sequence[str]) -> Iterator[tuple[str, 
     yield "reconstruction_prediction", classes_of(part.reconstructed)
     yield "reconstruction_probability", part.reconstructed[np.arange(len(predictions)), predictions]
     yield "ending", np.where(part.kept, "KEPT", "NOT_RECONSTRUCTED")
-    yield from ((f"probability_{name}", part.probabilities[:, i]) for i, name in enumerate(class_names))
+    yield from ((f"probability_{printable(name)}", part.probabilities[:, i]) for i, name in enumerate(class_names))
 
 
 def _writer(path: pathlib.Path, kind: str, schema):

@@ -35,7 +35,7 @@ from cae_jax.metrics import l1_distance
 from cae_jax.models import Individual
 from cae_jax.options import ExplainOptions
 from cae_jax.parallel import rows
-from cae_jax.parallel.batching import map_batches
+from cae_jax.parallel.batching import map_batches, rows_of_a_call
 from cae_jax.parallel.rows import Picked
 from cae_jax.types import Ending, Explanation
 
@@ -214,7 +214,7 @@ def _relevance_maps(
     line = counterfactuals[:, None] * (1.0 - shares) + images[:, None] * shares
     flat = line.reshape(-1, *images.shape[1:])
     gradients = model.sensitivity(flat, np.repeat(predictions.astype(np.int32), len(shares)))
-    return map_batches(_relevance, line, gradients.reshape(line.shape))
+    return map_batches(_relevance, line, gradients.reshape(line.shape), batch_size=rows_of_a_call(*images.shape[1:3]))
 
 
 def _saliency(
@@ -227,10 +227,12 @@ def _saliency(
     options: ExplainOptions,
 ) -> np.ndarray:
     """Saliency maps `[M, height, width]` of the kind that the options say, all zero for rows without a shift."""
+    of_a_call = rows_of_a_call(*exemplars.images.shape[1:3])
     if options.saliency == "input":
-        maps = map_batches(_input_saliency, drawn["counterfactual"], exemplars.images[image])
+        maps = map_batches(_input_saliency, drawn["counterfactual"], exemplars.images[image], batch_size=of_a_call)
     elif options.saliency == "reconstruction":
-        maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], drawn["path_images"][:, 0])
+        starts = drawn["path_images"][:, 0]
+        maps = map_batches(_reconstruction_saliency, drawn["counterfactual"], starts, batch_size=of_a_call)
     elif options.saliency == "relevance":
         maps = np.zeros((len(image), *exemplars.images.shape[1:3]), np.float32)
         if len(found := np.flatnonzero(~np.isnan(shift))):  # the other maps stay zero; a black box is slow to ask
@@ -242,7 +244,8 @@ def _saliency(
         stop = np.nan_to_num(shift).astype(np.float32)
         shares = np.linspace(0.0, 1.0, SALIENCY_STEPS + 1, dtype=np.float32)
         images, probabilities = _draw(model, individual, chosen.waypoints, stop[:, None] * shares)
-        maps = map_batches(_path_saliency, images, np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0])
+        aimed = np.take_along_axis(probabilities, target[:, None, None], -1)[..., 0]
+        maps = map_batches(_path_saliency, images, aimed, batch_size=of_a_call)
     maps = np.where(np.isnan(shift)[:, None, None], 0.0, maps)
     broken = np.asarray(~np.isfinite(maps).all((1, 2)))
     if broken.any():

@@ -30,7 +30,15 @@ from cae_jax.explaining.engine import (
 )
 from cae_jax.explaining.inputs import Images, as_array, check_images
 from cae_jax.explaining.loading import find_explainer, load_parts
-from cae_jax.explaining.package import Parts, halved, is_package, keep_code_table, load_code_table, write_package
+from cae_jax.explaining.package import (
+    Parts,
+    check_new,
+    halved,
+    is_package,
+    keep_code_table,
+    load_code_table,
+    write_package,
+)
 from cae_jax.explaining.requests import Aim, Target, check_fixed, check_target, check_waypoints, make_requests
 from cae_jax.models import Individual
 from cae_jax.options import TYPICAL, Confidence, ExplainOptions, read_options
@@ -137,6 +145,7 @@ class Explainer:
         if self._unnamed:
             raise InputError("a classifier that was handed in as a function cannot be packaged; name it in the config")
         try:
+            check_new(pathlib.Path(out))
             if half:
                 parts = halved(self._parts)
                 table = Explainer(parts, self._workdir).model.code_table(self.dataset.train)

@@ -6,6 +6,8 @@ is. Tokens, the cache, proxies and another server (`HF_ENDPOINT`) are huggingfac
 """
 
 import contextlib
+import functools
+import json
 import pathlib
 import re
 from collections.abc import Iterator
@@ -18,7 +20,6 @@ from cae_jax.workdir.record import FILE as RECORD
 SCHEME = "hf://"
 REPOSITORY = r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)"
 FILES = (CARD, CLASSIFIER, CODE_TABLE, LISTING, MANIFEST, METRICS, MODEL, RECORD)
-BROUGHT = ("*.onnx", "*.onnx.data", "*.onnx_data")  # a classifier of one's own that was put beside them
 
 
 class HubError(UserError, RuntimeError):
@@ -52,6 +53,8 @@ def _hub(repository: str) -> Iterator[Any]:
         raise HubError(f"{SCHEME}{repository} needs huggingface_hub: pip install 'cae_jax[hub]'") from error
     try:
         yield huggingface_hub
+    except errors.LocalTokenNotFoundError as error:
+        raise HubError(f"nobody is logged in to the hub, so {repository} cannot be written: hf auth login") from error
     except errors.GatedRepoError as error:
         raise HubError(f"{repository} is open to those only who were let in: ask for it on its page") from error
     except errors.RepositoryNotFoundError as error:
@@ -92,28 +95,47 @@ def download(address: str) -> pathlib.Path:
     """
     owner, name, revision = read_address(address)
     with _hub(f"{owner}/{name}") as library:
-        wanted = [*FILES, *BROUGHT]
-        folder = library.snapshot_download(f"{owner}/{name}", revision=revision, allow_patterns=wanted)
-    if not is_package(pathlib.Path(folder)):
-        raise HubError(f"{address} holds no package of cae_jax (it has no {MANIFEST}); cae package --push makes one")
-    return pathlib.Path(folder)
+        fetch = functools.partial(library.snapshot_download, f"{owner}/{name}")
+        folder = pathlib.Path(fetch(revision=revision, allow_patterns=list(FILES)))
+        if not is_package(folder):
+            raise HubError(
+                f"{address} holds no package of cae_jax (it has no {MANIFEST}); cae package --push makes one"
+            )
+        if brought := _brought(folder):
+            fetch(revision=folder.name, allow_patterns=brought)  # of the same commit, into the same folder
+    return folder
+
+
+def _brought(folder: pathlib.Path) -> list[str]:
+    """Files of a classifier of one's own that may have been put beside a package; it says which, by their sums."""
+    try:
+        names = json.loads((folder / MANIFEST).read_text())["classifier"]["identity"]["files"]
+    except (ValueError, KeyError, TypeError):  # of an early version, or damaged, which loading will say
+        return []
+    return [name for name in names if isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) and _is_weights(name)]
+
+
+def _is_weights(name: str) -> bool:
+    """Whether a file's ending is one of weights or graphs, which hold no code that would run."""
+    return not name.endswith((".py", ".pt", ".pth", ".pkl", ".pickle"))
 
 
 def check_repository(repository: str) -> None:
-    """Checks that one can upload to such a repository, before anything is computed for it.
+    """Checks that one is logged in and can name such a repository, before anything is computed for it.
 
     Args:
         repository: OWNER/NAME.
 
     Raises:
-        HubError: if it is no name of a repository, or huggingface_hub is not installed.
+        HubError: if it is no name of a repository, one is not logged in, or huggingface_hub is not installed.
     """
     if not re.fullmatch(REPOSITORY, repository, re.ASCII):
         raise HubError(f"{repository!r} is no name of a repository on the hub: write OWNER/NAME")
-    with _hub(repository):
+    with _hub(repository) as library:
         from huggingface_hub.utils import validate_repo_id
 
         validate_repo_id(repository)
+        library.HfApi().whoami()
 
 
 def upload(folder: pathlib.Path, repository: str) -> str:

@@ -53,6 +53,11 @@ def as_array(values: Any) -> np.ndarray:
         values = values.detach().cpu()
         return np.asarray(values.float() if "float" in str(values.dtype) else values)
     if isinstance(values, Image.Image):
+        if values.mode.startswith(("I", "F")):  # whose values convert() would cut off at 255
+            raise InputError(
+                f"pictures are grey or RGB of 8 bits, not {values.mode}; hand in an array in [0, 1], such as "
+                f"np.asarray(picture) / 65535, or the file's path"
+            )
         if values.mode not in ("L", "RGB"):
             raise InputError(f'pictures are grey or RGB, not {values.mode}; take convert("L") or convert("RGB")')
         return np.asarray(values)
@@ -95,8 +100,15 @@ def check_images(images: Images, image_shape: tuple[int, int, int]) -> np.ndarra
     Raises:
         InputError: for other shapes, types, ranges or channels, or values that are not finite; it names the index.
     """
-    images = as_array(images)
     height, width, channels = image_shape
+    if isinstance(images, Image.Image):
+        raise InputError("images are handed in as several, [N, height, width, channels]; if this is one, as [picture]")
+    images = as_array(images)
+    if images.ndim == 3 and channels == 1 and images.shape[-1] in (3, 4) and images.shape[-1] != width:
+        raise InputError(
+            f"images {images.shape} look like one of colours, but the model was trained on grey ones; convert it to "
+            f"grey and hand in image[None]"
+        )
     hint = _what_it_looks_like(images.shape, channels)
     if images.ndim == 3 and channels == 1 and (images.shape[-1] > 1 or width == 1):
         images = images[..., None]

@@ -324,10 +324,11 @@ class ResultFolder:
         folder = self.path / SHEET
         sheet = sheet or folder.exists()
         shutil.rmtree(folder, ignore_errors=True)
+        if sheet:
+            folder.mkdir()  # empty while images are missing: what was asked for once is drawn when all are there
         if sheet and rows and not missing:
             endings = {ending: counts[ending.name] for ending in Ending}
             heads = explanation_heads(endings, min(len(rows), MOST_ON_SHEET), facts, verdict, saliency, len(failures))
-            folder.mkdir()
             write_contact_sheet(itertools.islice(self._entries(parts), MOST_ON_SHEET), folder, *heads)
         return rows
 

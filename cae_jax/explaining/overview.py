@@ -13,7 +13,9 @@ import networkx as nx
 import numpy as np
 
 from cae_jax import manifold, metrics
+from cae_jax.classifiers import classes_of
 from cae_jax.data import SPLITS
+from cae_jax.drafts import DRAFT
 from cae_jax.errors import InputError
 from cae_jax.explaining.codes import CodePart, SplitCodes, code_parts, codes_file, gather_codes
 from cae_jax.explaining.explainer import Explainer
@@ -21,6 +23,7 @@ from cae_jax.images import to_uint8, to_unit
 from cae_jax.manifold import PROPERTIES, MapperOptions
 from cae_jax.parallel.rows import take
 from cae_jax.report.manifold_page import Points, Strip, manifold_page
+from cae_jax.report.strips import class_name
 from cae_jax.workdir.files import write_whole
 
 DIRECTIONS = 4  # principal directions along which images are drawn
@@ -146,7 +149,7 @@ def _ways(
     found = [graph.way(test.class_codes[a], test.class_codes[b]) for a, b in pairs]
     first = np.repeat(pairs[:, 0], [len(way.waypoints) for way in found])
     waypoints = np.concatenate([way.waypoints for way in found]).astype(np.float32)
-    predictions = test.drawn(first, waypoints, lambda images: explainer.predict(images).argmax(-1))
+    predictions = test.drawn(first, waypoints, lambda images: classes_of(explainer.answers(images)))
     stops = np.cumsum([len(way.waypoints) for way in found])[:-1]
     right, drawn = [], []
     for way, (a, b), points, seen in zip(
@@ -193,7 +196,7 @@ def describe(
     classes = len(explainer.record.class_names)
 
     def answer(rows: np.ndarray, class_codes: np.ndarray) -> np.ndarray:
-        return test.drawn(rows, class_codes, explainer.predict)
+        return test.drawn(rows, class_codes, explainer.answers)
 
     size = codes.class_codes.shape[1]
     options = options or manifold.MapperOptions(dimensions=min(2, size))
@@ -271,7 +274,7 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
     graph = overview.graph
     first = np.zeros(len(graph), np.int64)
     pictures = codes.of("test").drawn(first, graph.centres.astype(np.float32), to_uint8)
-    classes_of = lambda images: [names[c] for c in explainer.predict(images).argmax(-1)]  # noqa: E731
+    said = lambda classes: [class_name(names, c) for c in classes]  # noqa: E731
     return manifold_page(
         {
             "model": f"{explainer.record.data}, step {explainer.step}",
@@ -299,13 +302,10 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
         _positions(overview, seed),
         pictures,
         [
-            Strip(f"direction {caption}", images, classes_of(images), [False] * len(images))
+            Strip(f"direction {caption}", images, said(classes_of(explainer.answers(images))), [False] * len(images))
             for caption, images in overview.directions.items()
         ],
-        [
-            Strip(way.caption, way.images, [names[c] for c in way.predictions], [False, *way.bridges])
-            for way in overview.ways
-        ],
+        [Strip(way.caption, way.images, said(way.predictions), [False, *way.bridges]) for way in overview.ways],
         explainer.verdict,
     )
 
@@ -318,7 +318,7 @@ def _claim(path: pathlib.Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        strange = any(path.iterdir()) and not (path / MARK).exists()
+        strange = any(file.suffix != DRAFT for file in path.iterdir()) and not (path / MARK).exists()
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error}") from error
     if strange:

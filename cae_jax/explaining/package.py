@@ -22,6 +22,7 @@ from flax.traverse_util import flatten_dict
 from cae_jax.classifiers import array_digest
 from cae_jax.counterfactual import CodeTable, odds_of_probability
 from cae_jax.errors import InputError
+from cae_jax.file_names import printable
 from cae_jax.workdir.checkpoints import file_digest
 from cae_jax.workdir.classifier_store import LoadedClassifier, classifier_of
 from cae_jax.workdir.files import write_npz, write_whole
@@ -186,6 +187,12 @@ def _write_tensors(path: pathlib.Path, params: Any) -> None:
     write_whole(path, safetensors.numpy.save({name: _as_stored(array) for name, array in flat.items()}))
 
 
+def check_new(out: pathlib.Path) -> None:
+    """Raises `FileExistsError` if there is something in a folder."""
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out} is not empty; name another folder")
+
+
 def write_package(
     out: pathlib.Path,
     parts: Parts,
@@ -214,8 +221,7 @@ def write_package(
     Raises:
         FileExistsError: if the folder is not empty.
     """
-    if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty; name another folder")
+    check_new(out)
     out.mkdir(parents=True, exist_ok=True)
     scores = read_scores(workdir, parts.step)
     for name, there in ((METRICS, bool(scores)), (LISTING, (workdir / LISTING).exists())):
@@ -228,7 +234,8 @@ def write_package(
         _write_tensors(out / CLASSIFIER, classifier.params)
     keep_code_table(out, table, parts.fingerprint, "")
     files = sorted(path.name for path in out.iterdir())
-    (out / CARD).write_text(model_card(parts, scores, note=note, license=license, address=address))
+    card = model_card(parts, scores, note=note, license=license, address=address)
+    (out / CARD).write_text(card, encoding="utf-8")
     manifest = {
         "format": "cae_jax package",
         "version": VERSION,
@@ -244,7 +251,7 @@ def write_package(
 def _not_included(classifier: Mapping[str, Any]) -> str:
     path = classifier["path"]
     how = "put it here" if path.endswith(".onnx") else "hand it in: `Explainer.load(..., host_classifier=...)`"
-    return f"{path} (not included; {how})"
+    return f"{printable(path)} (not included; {how})"
 
 
 def model_card(
@@ -284,8 +291,9 @@ def model_card(
             "codes until the classifier's answer flips.",
             "",
             f"- **Images**: {height}×{width}, {'grey' if channels == 1 else 'RGB'}",
-            f"- **Classes**: {', '.join(record.class_names)}",
-            f"- **Data**: {record.data or 'not named'}" + (f" ({record.note})" if record.note else ""),
+            f"- **Classes**: {', '.join(map(printable, record.class_names))}",
+            f"- **Data**: {printable(record.data) or 'not named'}"
+            + (f" ({printable(record.note)})" if record.note else ""),
             f"- **Classifier**: {named}",
             f"- **Checkpoint**: step {parts.step}",
             *(["- **Weights**: rounded to half precision after the scores below were measured"] if half else []),

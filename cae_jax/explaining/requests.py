@@ -86,6 +86,8 @@ def _numbers(targets: np.ndarray, target: Target, images: int, class_names: Sequ
         InputError: if they are none of these, or not whole numbers.
     """
     classes = len(class_names)
+    if targets.dtype.kind == "O" and all(isinstance(value, str) for value in targets.flat):
+        targets = targets.astype(str)
     if targets.dtype.kind == "U":
         targets = np.reshape([find_class(str(name), class_names) for name in targets.flat], targets.shape)
     if targets.shape in ((images, classes), (classes,) if images == 1 else None) and targets.dtype.kind in "bifu":

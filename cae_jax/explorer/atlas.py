@@ -40,7 +40,7 @@ class View(NamedTuple):
 
     Attributes:
         image: `[height, width, channels]` in [0, 1].
-        probabilities: `[K]`.
+        probabilities: `[K]`; NaN where the classifier has no answer.
         saliency: `[height, width]` in [-1, 1], the change against the individual's reconstruction.
     """
 
@@ -129,7 +129,7 @@ class Atlas:
         individual = rows.take(self._individual(row), np.zeros(2, int))
         pair = self.explainer.decode(individual, np.stack([code, self.codes.class_codes[row]]).astype(np.float32))
         change = np.asarray(reconstruction_saliency(jnp.asarray(pair[:1]), jnp.asarray(pair[1:])))[0]
-        return View(pair[0], self.explainer.predict(pair[:1])[0], change)
+        return View(pair[0], self.explainer.answers(pair[:1])[0], change)
 
     def toward_class(self, row: int, target: int) -> Path:
         """The guided path of an image to a class: over neighbouring codes to the class's medoid.

@@ -29,7 +29,7 @@ from cae_jax.images import to_uint8
 from cae_jax.report.contact_sheet import DPI, Entry, sheet_pages
 from cae_jax.report.html import data_uri
 from cae_jax.report.plots import REPAINT, class_colour, follow_preference
-from cae_jax.report.strips import saliency_tile
+from cae_jax.report.strips import answer_name, saliency_tile
 
 FRAME = 80  # milliseconds between two images of a played path
 FRAMES = 48
@@ -259,7 +259,7 @@ class ExplorerPage:
         x, y = (float(v) for v in self._atlas.place_of(self._projection.value, self._code))
         self._quiet, self._plot.star.data = True, {"x": [x], "y": [y]}
         self._quiet = False
-        self._bars.data["value"] = [float(p) for p in view.probabilities]
+        self._bars.data["value"] = np.nan_to_num(view.probabilities).tolist()
         (own,) = codes.take(np.asarray([self._row]))
         told = "" if math.isnan(bits := self._atlas.bits(self._row)) else f"; individual code: {bits:.0f} bits"
         self._shown = {
@@ -270,8 +270,9 @@ class ExplorerPage:
         self._pictures.text = _figures(self._shown)
 
     def _answer(self, view: View) -> str:
-        number = int(view.probabilities.argmax())
-        return f"{self._names[number]} ({view.probabilities[number]:.3f})"
+        if np.isnan(highest := view.probabilities.max()):
+            return answer_name(self._names, view.probabilities)
+        return f"{answer_name(self._names, view.probabilities)} ({highest:.3f})"
 
     def _compare(self) -> None:
         """Draws the image and the second one, and each with the other's class code."""

@@ -79,7 +79,8 @@ class ManifoldPlot:
         items = [LegendItem(label=value(self._names[c]), renderers=[self._dots[c]]) for c in named]
         fewer = f", {len(named)} of {len(numbers)}" if len(named) < len(numbers) else ""
         hidden: Any = {"inactive_fill_color": OUTLINE, "inactive_fill_alpha": 0.6}
-        legend = Legend(items=items, title=f"answer{fewer}", click_policy="hide", spacing=0, **hidden)
+        legend = Legend(title=f"answer{fewer}", click_policy="hide", spacing=0, **hidden)
+        legend.items = items
         self.figure.add_layout(legend, "right")
 
     def _draw_what_moves(self) -> None:

@@ -19,7 +19,7 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
         ValueError: naming the file, if it cannot be read.
     """
     if path.suffix != ".npz":
-        return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        return {name: _array(tensor) for name, tensor in read_tensors(path).items()}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
@@ -27,6 +27,12 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} does not exist") from error
     except Exception as error:  # zip, zlib and numpy have each their own
         raise ValueError(f"{path} cannot be read as .npz: {error}") from error
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """A tensor as an array; bfloat16, which numpy does not know, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
 
 
 def write_tensor_file(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -11,7 +11,12 @@ MOST = 200_000  # decoded images for one measure of all classes
 
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Takes row numbers of individual codes `[M]` and class codes `[M, size]`; returns the classifier's probabilities for
-the decoded images, `[M, K]`."""
+the decoded images, `[M, K]`; NaN where it has no answer, which then is of no class."""
+
+
+def _classes(probabilities: np.ndarray) -> np.ndarray:
+    """The classes that `[M, K]` probabilities say, `[M]`; -1 where they are not finite."""
+    return np.where(np.isfinite(probabilities).all(-1), probabilities.argmax(-1), -1)
 
 
 class CodeSpace(NamedTuple):
@@ -81,7 +86,7 @@ def pervasiveness(space: CodeSpace, seed: int, *, swaps: int = 100, most: int = 
     exemplars = np.concatenate([rng.choice(members[a], swaps) for a, _ in pairs])
     donors = np.concatenate([rng.choice(members[b], swaps) for _, b in pairs])
     parts = np.split(np.arange(len(donors)), range(ROWS, len(donors), ROWS))
-    answers = [space.answer(exemplars[part], space.class_codes[donors[part]]).argmax(-1) for part in parts]
+    answers = [_classes(space.answer(exemplars[part], space.class_codes[donors[part]])) for part in parts]
     hits = np.concatenate(answers) == space.predictions[donors]
     table = np.full((classes, classes), np.nan)
     for (a, b), share in zip(pairs, hits.reshape(len(pairs), swaps).mean(1), strict=True):
@@ -115,8 +120,8 @@ def coherency(
             return None
         rows = np.repeat(rng.choice(members, codes), individuals)
         probabilities = space.answer(rng.integers(len(space.predictions), size=len(rows)), space.class_codes[rows])
-        spread = probabilities[:, c].reshape(codes, individuals).std(1).mean()
-        return float((probabilities.argmax(-1) == c).mean()), float(spread)
+        spread = np.nan_to_num(probabilities[:, c]).reshape(codes, individuals).std(1).mean()
+        return float((_classes(probabilities) == c).mean()), float(spread)
 
     share, spread = space.by_class(measure, 2)
     return share, spread
@@ -152,7 +157,7 @@ def smoothness(space: CodeSpace, seed: int, *, codes: int = 300, neighbours: int
         second = near[first, rng.integers(count, size=codes)]
         drawn = own[first] + rng.random((codes, 1)) * (own[second] - own[first])
         individuals = rng.integers(len(space.predictions), size=codes)
-        return (space.answer(individuals, drawn.astype(np.float32)).argmax(-1) == c).mean()
+        return (_classes(space.answer(individuals, drawn.astype(np.float32))) == c).mean()
 
     return space.by_class(measure)[0]
 
@@ -185,7 +190,7 @@ def path_roughness(space: CodeSpace, seed: int, *, paths: int = 30, steps: int =
         start, end = rng.choice(members, paths), rng.choice(others, paths)
         shares = np.linspace(0.0, 1.0, steps + 1, dtype=np.float32)[None, :, None]
         line = class_codes[start][:, None] * (1 - shares) + class_codes[end][:, None] * shares
-        answers = space.answer(np.repeat(start, steps + 1), line.reshape(-1, line.shape[-1])).argmax(-1)
+        answers = _classes(space.answer(np.repeat(start, steps + 1), line.reshape(-1, line.shape[-1])))
         lengths = np.linalg.norm(class_codes[end] - class_codes[start], axis=-1)
         return (np.diff(answers.reshape(paths, -1), axis=1) != 0).sum() / max(lengths.sum(), 1e-12)
 

@@ -35,10 +35,11 @@ class PrincipalComponents(NamedTuple):
         """Returns codes `[N, size]` with the given coordinates `[N, dimensions]`, else as `base`.
 
         Args:
-            coordinates: coordinates along the first directions.
+            coordinates: coordinates along the first directions; those beyond the ones that there are do not count.
             base: code or codes, `[size]` or `[N, size]`, whose coordinates along all other directions are kept.
         """
         axes = self.axes[: coordinates.shape[1]]
+        coordinates = coordinates[:, : len(axes)]
         return base + (coordinates - (base - self.mean) @ axes.T) @ axes
 
 
@@ -60,10 +61,12 @@ def tsne(codes: np.ndarray, seed: int) -> np.ndarray:
     """t-SNE projection `[N, 2]` of codes `[N, size]` (van der Maaten & Hinton 2008); its large distances mean nothing.
 
     Raises:
-        ValueError: for fewer than 4 codes.
+        ValueError: for fewer than 4 codes, or codes that are all the same.
     """
     if len(codes) < 4:
         raise ValueError(f"t-SNE needs 4 codes or more, not {len(codes)}")
+    if (codes == codes[0]).all():  # the library would divide by their deviation, and end the process
+        raise ValueError("t-SNE needs different codes; these are all the same")
     perplexity = min(30.0, (len(codes) - 1) / 3)
     start = "pca" if codes.shape[1] > 1 else "random"
     return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(codes).astype(np.float32)

@@ -145,7 +145,7 @@ def _clusters(codes: np.ndarray, options: MapperOptions) -> list[np.ndarray]:
 def _add_bridges(graph: nx.Graph, centres: np.ndarray) -> None:
     """Adds bridges until the graph is connected: each joins the component of node 0 to the nearest node outside it."""
     while True:
-        here = np.asarray(sorted(nx.node_connected_component(graph, 0)))
+        here = np.asarray(sorted(nx.node_connected_component(graph, 0)), int)
         rest = np.setdiff1d(np.arange(len(centres)), here)
         if not len(rest):
             return
@@ -161,7 +161,7 @@ def build_topology(
 
     Args:
         codes: class codes, `[N, size]`.
-        predictions: classifier's class of each code, `[N]`.
+        predictions: classifier's class of each code, `[N]`; codes of -1, which it gives no answer to, are in no node.
         confidences: probability of that class, `[N]`.
         options: options of Mapper.
 
@@ -169,9 +169,15 @@ def build_topology(
         EmptyGraph: if no cluster is found.
     """
     options = options or MapperOptions()
-    if len(codes) <= options.members:
-        raise EmptyGraph(f"{len(codes)} codes make no cluster of {options.members}; use more images")
-    members = _clusters(codes, options)
+    answered = np.flatnonzero(predictions >= 0)
+    if len(answered) <= options.members:
+        raise EmptyGraph(f"{len(answered)} codes make no cluster of {options.members}; use more images")
+    if (different := len(np.unique(codes[answered], axis=0))) < 3:
+        raise EmptyGraph(
+            f"{len(answered)} images have {different} different class codes between them, so there is no manifold: the "
+            f"model has collapsed"
+        )
+    members = [answered[rows] for rows in _clusters(codes[answered], options)]
     if not members:
         raise EmptyGraph(
             f"no node: no {options.members} codes lie within reach of each other; "

@@ -21,18 +21,16 @@ from cae_jax.metrics.fills import (
     spread_cells,
 )
 from cae_jax.metrics.intervals import bootstrap_interval, paired_difference
-from cae_jax.metrics.kernel_distance import kid, kid_floor, kid_to_classes
+from cae_jax.metrics.kernel_distance import kid, kid_to_classes
 from cae_jax.metrics.leakage import individual_code_leakage
 from cae_jax.metrics.localisation import (
     pointing_game,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
-    top_k_dice,
     top_k_iou,
 )
 from cae_jax.metrics.order_search import search_order
 from cae_jax.metrics.probes import (
-    convolutional_probe_accuracy,
     knn_accuracy,
     knn_predictions,
     linear_probe_accuracy,
@@ -53,7 +51,6 @@ __all__ = [
     "blur_fill",
     "bootstrap_interval",
     "collapse_reason",
-    "convolutional_probe_accuracy",
     "cout",
     "distance_to_truth",
     "diversity",
@@ -61,7 +58,6 @@ __all__ = [
     "find_fault",
     "individual_code_leakage",
     "kid",
-    "kid_floor",
     "kid_to_classes",
     "knn_accuracy",
     "knn_predictions",
@@ -84,7 +80,6 @@ __all__ = [
     "sparsity",
     "spread_cells",
     "structural_similarity",
-    "top_k_dice",
     "top_k_iou",
     "validation_score",
     "validity",

@@ -58,7 +58,7 @@ _ssim = jax.jit(similarity.structural_similarity)
 def structural_similarity(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Structural similarity of two images, see `similarity.structural_similarity`; 1 for equal ones."""
     _check(images, others)
-    return map_batches(_ssim, images.astype(np.float32), others.astype(np.float32), batch_size=BATCH)
+    return map_batches(_ssim, images.astype(np.float32), others.astype(np.float32), batch_size=min(BATCH, len(images)))
 
 
 def sparsity(images: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:

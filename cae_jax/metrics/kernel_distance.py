@@ -25,7 +25,7 @@ def kid(features: np.ndarray, real: np.ndarray, *, seed: int = 0, subsets: int =
         real: features of real images by the same network, `[M, d]`.
         seed: seed of the random subsets.
         subsets: number of subsets.
-        subset_size: images drawn from each side for a subset; all of a side that has fewer.
+        subset_size: images drawn from each side for a subset; as many as the smaller side has, if that is fewer.
 
     Raises:
         ValueError: for fewer than 2 images on either side, or features of different dimension.
@@ -64,9 +64,3 @@ def kid_to_classes(
             distances.append(kid(own, known, seed=seed))
             weights.append(len(own))
     return float(np.average(distances, weights=weights)) if distances else float("nan")
-
-
-def kid_floor(real: np.ndarray, *, seed: int = 0) -> float:
-    """`kid` between two random halves of the real images' features `[M, d]`: a value that is as good as 0."""
-    order = np.random.default_rng(seed).permutation(len(real))
-    return kid(real[order[: len(real) // 2]], real[order[len(real) // 2 :]], seed=seed)

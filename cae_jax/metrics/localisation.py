@@ -71,11 +71,3 @@ def top_k_iou(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
     _check(saliency, masks)
     common, size = _share_in_top(saliency, masks)
     return _divide(common, 2 * size - common)
-
-
-def top_k_dice(saliency: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Dice coefficient of the mask of k pixels and the k most relevant pixels: twice their common pixels over 2k.
-
-    As both sets have k pixels, it equals `relevance_rank_accuracy`.
-    """
-    return relevance_rank_accuracy(saliency, masks)

@@ -21,22 +21,27 @@ from cae_jax.parallel.batching import map_batches
 Predict = Callable[[np.ndarray], np.ndarray]
 """A fitted probe: codes `[M, ...]` to classes `[M]`."""
 
+NEIGHBOURS = 5  # that vote
 MOST_BYTES = 64 * 2**20  # limit for the codes in one batch of a network
 MOST_STEPS, EPOCHS = 400, 40  # of fitting a network: it sees no code oftener on average, where there are few
 MOST_CELLS = 16  # greatest side of its feature maps; the first convolution has strides where codes are larger
 
 
 def knn_predictions(codes: np.ndarray, labels: np.ndarray, held_out_codes: np.ndarray) -> np.ndarray:
-    """Predicts classes `[M]` of held-out codes `[M, size]` by their 5 nearest neighbours (Euclidean distance).
+    """Predicts classes `[M]` of held-out codes `[M, size]` by their nearest neighbours (Euclidean distance).
+
+    There are 5, or as few as the rarest class can outvote: else no code would ever be said to be of that class.
 
     Args:
         codes: codes among which neighbours are sought, `[N, size]`.
-        labels: their classes, `[N]`.
+        labels: their classes, `[N]`; negative where there is none.
         held_out_codes: codes to predict the classes of, `[M, size]`.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    return KNeighborsClassifier(min(5, len(codes))).fit(codes, labels).predict(held_out_codes)
+    rarest = int(np.unique(labels[labels >= 0], return_counts=True)[1].min(initial=NEIGHBOURS))
+    neighbours = min(NEIGHBOURS, 2 * rarest - 1, len(codes))
+    return KNeighborsClassifier(neighbours).fit(codes, labels).predict(held_out_codes)
 
 
 def knn_accuracy(
@@ -214,17 +219,3 @@ def fit_convolutional_probe(codes: np.ndarray, labels: np.ndarray, *, seed: int,
     mean, deviation = codes.mean((0, 1, 2)), codes.std((0, 1, 2)) + 1e-6
     standard = lambda rows: ((rows - mean) / deviation).astype(np.float32)  # noqa: E731
     return _fit_network(_Convolutional(int(labels.max()) + 1), codes, labels, standard, 2e-3, seed, steps)
-
-
-def convolutional_probe_accuracy(
-    codes: np.ndarray,
-    labels: np.ndarray,
-    held_out_codes: np.ndarray,
-    held_out_labels: np.ndarray,
-    *,
-    seed: int,
-    steps: int | None = None,
-) -> float:
-    """Accuracy of `fit_convolutional_probe` on the held-out codes."""
-    predict = fit_convolutional_probe(codes, labels, seed=seed, steps=steps)
-    return float((predict(held_out_codes) == held_out_labels).mean())

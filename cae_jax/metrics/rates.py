@@ -11,12 +11,10 @@ class BalancedRate(NamedTuple):
     Attributes:
         rate: mean of the classes' rates, in [0, 1].
         error: standard error of `rate`; classes with few images make it larger.
-        chance: rate of a constant answer, 1 over the number of classes.
     """
 
     rate: float
     error: float
-    chance: float
 
 
 def balanced_rate(hits: np.ndarray, classes: np.ndarray) -> BalancedRate:
@@ -33,4 +31,4 @@ def balanced_rate(hits: np.ndarray, classes: np.ndarray) -> BalancedRate:
     sums = np.bincount(position, hits)
     shares = (sums + 1) / (counts + 2)
     error = np.sqrt((shares * (1 - shares) / (counts + 2)).sum()) / len(counts)
-    return BalancedRate(float((sums / counts).mean()), float(error), 1 / len(counts))
+    return BalancedRate(float((sums / counts).mean()), float(error))

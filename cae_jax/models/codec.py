@@ -34,12 +34,15 @@ class Individual(NamedTuple):
 def _shown(drawn: jax.Array, reconstructions: jax.Array, span: float) -> jax.Array:
     """How much of an exemplar is left at each place, `[N, height, width, 1]`: `exp(-(change / (FADING * span))²)`.
 
-    A change's size is averaged over a window and the channels.
+    A change's size is averaged over the channels and over what of a window lies in the image.
     """
     change = jnp.abs(drawn - reconstructions).mean(-1, keepdims=True)
-    window, ones = (1, WINDOW, WINDOW, 1), (1, 1, 1, 1)
-    total = jax.lax.reduce_window(change, 0.0, jax.lax.add, window, ones, "SAME")
-    return jnp.exp(-jnp.square(total / (WINDOW**2 * FADING * span)))
+
+    def sums(x: jax.Array) -> jax.Array:
+        return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, WINDOW, WINDOW, 1), (1, 1, 1, 1), "SAME")
+
+    average = sums(change) / sums(jnp.ones_like(change[:1]))
+    return jnp.exp(-jnp.square(average / (FADING * span)))
 
 
 def draw_on(exemplars: jax.Array, reconstructions: jax.Array, drawn: jax.Array, span: float = 1.0) -> jax.Array:

@@ -61,13 +61,13 @@ class IndividualEncoder(nn.Module):
             h = ReflectConv(self.code_channels, 1, dtype=self.dtype, name="bottleneck")(h)
         if self.rounded:
             h = SPREAD * h
-        elif self.code_channels:
-            # A fixed size, or the individual code loss is minimised by shrinking the code.
-            h = h * jax.lax.rsqrt(jnp.square(h).mean((1, 2, 3), keepdims=True) + 1e-5)
         code = at_least_float32(h)
         if answers is not None:
             known = jnp.where(jnp.isfinite(answers).all(-1, keepdims=True), answers, 0.0)
             told = nn.Dense(2 * code[0].size, kernel_init=nn.initializers.zeros, name="answer")(known)
             scale, shift = jnp.split(told.reshape(*code.shape[:3], 2 * code.shape[3]), 2, -1)
             code = code * (1.0 + scale) + shift
+        if self.code_channels and not self.rounded:
+            # A fixed size, or the individual code loss is minimised by shrinking the code.
+            code = code * jax.lax.rsqrt(jnp.square(code).mean((1, 2, 3), keepdims=True) + 1e-5)
         return code

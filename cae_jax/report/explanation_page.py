@@ -14,6 +14,7 @@ from cae_jax.report.strips import answer_name, class_name, explanation_tiles, re
 from cae_jax.types import Box, Ending, Explanation, Picture
 
 MOST_CARDS = 1000
+MOST_BYTES = 64 * 2**20  # of their pictures, which browsers must bear; a card of 128×128 takes some 200 to 400 KB
 MOST_FEWER = 50  # requests listed, of those with fewer answers than asked for
 TILE = 128  # largest side of a picture in the page
 ENDED, NOT_ENDED = ("counterfactual", "saliency"), ("path's end", "no map")  # captions of a row's last two pictures
@@ -78,13 +79,14 @@ class ExplanationPage:
     def __post_init__(self) -> None:
         self.class_names = list(map(printable, self.class_names))
         self._cards: list[dict[str, Any]] = []
+        self._bytes = 0
         self._wholes: list[dict[str, Any]] = []
         self._tried: dict[str, dict[str, Any] | None] = {}
         self._endings: list[np.ndarray] = []
         self._shifts: list[np.ndarray] = []
 
     def add(self, explanation: Explanation, images: np.ndarray, names: Sequence[str]) -> None:
-        """Adds a card for each row of an explanation record, up to `MOST_CARDS` cards in all.
+        """Adds a card for each row of an explanation record, up to `MOST_CARDS` cards and `MOST_BYTES` in all.
 
         Args:
             explanation: the record; its `image_index` refers to `images`.
@@ -94,8 +96,9 @@ class ExplanationPage:
         self._endings.append(explanation.status)
         self._shifts.append(explanation.shift)
         for row in range(len(explanation)):
-            if len(self._cards) < MOST_CARDS:
-                self._cards.append(self._card(explanation, row, images, names))
+            if len(self._cards) < MOST_CARDS and self._bytes < MOST_BYTES:
+                self._cards.append(card := self._card(explanation, row, images, names))
+                self._bytes += len(card["sprite"]) + len(card["veil"] or "")
 
     def _card(self, explanation: Explanation, row: int, images: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
         index = int(explanation.image_index[row])

@@ -158,7 +158,7 @@ def _graph(graph: Mapping[str, Any], positions: np.ndarray, pictures: np.ndarray
 
 
 def _strip(strip: Strip) -> dict[str, Any]:
-    images = [data_uri(image) for image in strip.images]
+    images = [data_uri(image, 2 * THUMBNAIL) for image in strip.images]
     return {"caption": strip.caption, "steps": list(zip(images, strip.under, strip.bridges, strict=True))}
 
 
@@ -167,7 +167,7 @@ def _cell(value: float) -> dict[str, str]:
     if np.isnan(value):
         return {"text": "", "back": "none", "ink": "inherit"}
     back = np.round(np.array([255, 255, 255]) + value**2 * (np.array([34, 94, 168]) - 255)).astype(int)
-    return {"text": f"{value:.2f}", "back": "rgb({},{},{})".format(*back), "ink": "#fff" if value > 0.7 else "#000"}
+    return {"text": f"{value:.2f}", "back": "rgb({},{},{})".format(*back), "ink": "#fff" if value > 0.93 else "#000"}
 
 
 def manifold_page(

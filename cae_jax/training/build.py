@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from cae_jax.config.check import asked_in_steps
 from cae_jax.config.reading import Config
 from cae_jax.data import make_augment
 from cae_jax.models import Discriminator
@@ -98,8 +99,13 @@ def build_trainer(
         mesh: mesh of all devices.
         image_shape: height, width and channels of the user's images.
         num_classes: number of classes, K.
-        predict: the classifier if it is differentiable, else its student, or None where no loss asks either.
+        predict: the classifier if it is differentiable, else its student, or None where no step asks either.
+
+    Raises:
+        ValueError: if steps ask a classifier and there is none.
     """
+    if predict is None and (asked := asked_in_steps(config)):
+        raise ValueError(f"{', '.join(asked)} ask a classifier, and there is none (predict=None)")
     student = predict if isinstance(predict, Student) else None
     model = build_model(config, image_shape, num_classes)
     discriminator = Discriminator(num_classes, **config.discriminator.to_dict())
@@ -125,7 +131,7 @@ def build_trainer(
             *optimizers,
             config.train.ema_decay,
             augment=make_augment(**config.augment.to_dict()),
-            relabel=config.labels == "classifier",
+            relabel=config.labels == "classifier" and student is None,
             swap_noise=config.train.swap_noise,
             swap=swap,
         )

@@ -194,7 +194,7 @@ def _kept_or_asked(loaded: LoadedClassifier, dataset: Dataset, cache: pathlib.Pa
     key = f"{loaded.fingerprint} {dataset.name} {dataset.fingerprint} {list(counts.values())}"
     classes = read_kept(cache, lambda arrays: {split: arrays[split] for split in SPLITS}, key=key)
     if classes is None or any(classes[split].shape != (counts[split],) for split in SPLITS):
-        classes = {split: predicted_classes(loaded.answer, dataset.split(split)) for split in SPLITS}
+        classes = {split: predicted_classes(loaded.answer, dataset.split(split), compiled=False) for split in SPLITS}
         write_npz(cache, key=np.asarray(key), **classes)
     else:
         _check_still(loaded, dataset.train, classes["train"], cache)

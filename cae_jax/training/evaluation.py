@@ -18,6 +18,20 @@ from cae_jax.types import ImageSource, Predict
 
 VALIDATION_SWAPS = 1000
 VALIDATION_CODES = 2000  # training images among whose class codes nearest neighbours are sought in validation
+OF_A_CLASS = 3  # of them, if there are as many: fewer cannot outvote the other two of five neighbours
+
+
+def some_of_each(classes: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws positions at random, `count` of them, and as many more as a class lacks to have `OF_A_CLASS`.
+
+    Args:
+        classes: `[N]`.
+        count: how many, or all if there are fewer.
+        seed: seed of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(classes))
+    of_each = [np.flatnonzero(classes[order] == number)[:OF_A_CLASS] for number in np.unique(classes)]
+    return order[np.unique(np.concatenate([np.arange(min(count, len(order))), *of_each]))]
 
 
 class Functions(NamedTuple):
@@ -238,7 +252,7 @@ class Evaluator:
             params: parameters of the generator.
             most: number of swaps that the whole evaluation draws; validation draws no more than that.
         """
-        rows = np.random.default_rng(self._seed).permutation(len(self._train))[:VALIDATION_CODES]
+        rows = some_of_each(self._train_predictions, VALIDATION_CODES, self._seed)
         return self._scores(on_this_process(params), min(VALIDATION_SWAPS, most), rows)
 
     def evaluate(self, params: Any, swaps: int) -> dict[str, float]:

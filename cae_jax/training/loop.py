@@ -74,12 +74,18 @@ def traced(
     """
     yield from itertools.islice(batches, WARM)
     monitor.settle()
+    count = 0
     with jax.profiler.trace(folder):
-        yield from itertools.islice(batches, steps)
+        for batch in itertools.islice(batches, steps):
+            count += 1
+            yield batch
         monitor.settle()
+    if not count:
+        console.print(f"there is no trace: fewer than {WARM + 1} steps were left to take", style="yellow")
+        return
     console.print(
-        f"a trace of {steps} steps is in {folder}: look at it with tensorboard --logdir {folder} (pip install "
-        f"tensorboard-plugin-profile), or at its .trace.json.gz on ui.perfetto.dev",
+        f"a trace of {count} {'step' if count == 1 else 'steps'} is in {folder}: look at it with tensorboard --logdir "
+        f"{folder} (pip install tensorboard-plugin-profile), or at its .trace.json.gz on ui.perfetto.dev",
         highlight=False,
     )
     yield from batches

@@ -105,7 +105,7 @@ class Run:
 
 
 def _accuracy(loaded: LoadedClassifier, source: ImageSource) -> float:
-    return float((predicted_classes(loaded.answer, source) == source.labels).mean())
+    return float((predicted_classes(loaded.answer, source, compiled=loaded.traceable) == source.labels).mean())
 
 
 def _warn_of_chance(accuracy: dict[str, float], dataset: Dataset, console: Console) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from cae_jax.parallel.bucket import push_all
 from cae_jax.parallel.processes import as_the_first_has_it, is_first
 from cae_jax.parallel.sharding import on_this_process
@@ -75,6 +77,8 @@ class Unfinished:
     def after(self, step: int, state: Any, settle: Callable[[], None] = lambda: None) -> None:
         """Saves the state after a step if it is time, or if a signal has come, which then ends the program.
 
+        Where several processes train, a signal ends the program at once.
+
         Args:
             step: number of steps done; at most one more may be running, as a signal waits for it.
             state: state after these steps.
@@ -84,7 +88,8 @@ class Unfinished:
             KeyboardInterrupt: after Ctrl-C.
             Terminated: after SIGTERM.
         """
-        self._interruption.take()
+        if jax.process_count() == 1:  # of several, each ends at once, with what the last half a minute has saved
+            self._interruption.take()
         if self._interruption.wish or time.monotonic() - self._saved > EVERY:
             settle()
             if is_first():

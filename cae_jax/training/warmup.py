@@ -9,7 +9,7 @@ belongs. A few hundred cheap steps break the circle.
 import jax
 import jax.numpy as jnp
 
-from cae_jax.config.reading import OF_CAE, flatten
+from cae_jax.config.reading import FREE_TO_CHANGE, OF_CAE, flatten
 from cae_jax.data import pair_batches
 from cae_jax.parallel.sharding import split_batch
 from cae_jax.training.monitor import Monitor
@@ -45,7 +45,9 @@ def warm_up(run: Run) -> tuple[TrainState, float]:
     train, step = run.config.train, run.trainer.warmup_step
     assert step is not None  # the config asks for a warm-up
     sampler = run.sampler(warmup_pairs(train.batch_size))
-    facts = {key: value for key, value in flatten(run.config).items() if key.startswith(OF_CAE)} | run.learned_from
+    of_it = {key: value for key, value in flatten(run.config).items() if key.startswith(OF_CAE)}
+    later = {key for key in of_it if key in FREE_TO_CHANGE or key.startswith("evaluation.")}
+    facts = {key: value for key, value in of_it.items() if key not in later} | run.learned_from
     with Unfinished(run.workdir, "warm-up", facts) as unfinished:
         done, state = unfinished.resume(run.trainer.init(), shared=True)
         settings = {"kind": "warm-up", "start": done, "log_every": train.log_every, "images": 2 * sampler.batch_size}

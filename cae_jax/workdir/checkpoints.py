@@ -191,9 +191,40 @@ def load_tree(folder: epath.PathLike, name: str, like: Any) -> Any:
     try:
         with _checkpointer() as checkpointer:
             tree = checkpointer.restore(path, jax.tree.map(_target, _unwrap_keys(like)))
-    except (ValueError, KeyError, FileNotFoundError) as error:
+    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
         raise CheckpointError(f"{path} does not fit this model: {error}") from error
     return jax.tree.map(_wrap_key, like, tree)
+
+
+def load_part(folder: epath.PathLike, name: str, like: Mapping[str, Any]) -> Any:
+    """Reads some branches of a tree of a checkpoint that `read_facts` found whole; the others may be whatever they are.
+
+    Args:
+        folder: folder of the checkpoint.
+        name: name of the tree.
+        like: the branches by name, as `load_tree` takes a whole tree; without PRNG keys.
+
+    Raises:
+        CheckpointError: if a branch is not there, or has another structure.
+    """
+    path = epath.Path(folder).resolve() / name
+    wanted = jax.tree.map(_target, dict(like))
+    how = ocp.args.PyTreeRestore(
+        wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+    )
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.restore(path, args=how)
+    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+        raise CheckpointError(f"{path} does not fit this model: {error}") from error
+    absent = [
+        jax.tree_util.keystr(place)
+        for place, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    ]
+    if absent:
+        raise CheckpointError(f"{path} does not fit this model: it has no {', '.join(absent)}")
+    return tree
 
 
 def _best(whole: Mapping[int, Mapping[str, Any]]) -> int | None:
@@ -293,3 +324,7 @@ class CheckpointStore:
     def load(self, step: int, name: str, like: Any) -> Any:
         """Reads one tree of a whole step, see `load_tree`."""
         return load_tree(self._path(step), name, like)
+
+    def load_part(self, step: int, name: str, like: Mapping[str, Any]) -> Any:
+        """Reads some branches of a tree of a whole step, see `load_part`."""
+        return load_part(self._path(step), name, like)
