@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from benchmarks.accelerator_training import PRECISIONS, TINY, Case
+from benchmarks.accelerator_training import PRECISIONS, TINY, Case, multiplying
 from benchmarks.parts import Row
 from benchmarks.path_search import Timing, draw_paths, largest_difference, make_search, measure, measure_torch
 from benchmarks.profiling import build_untrained
@@ -83,25 +83,27 @@ def _rows(what: str, timings: list[Timing], prediction: np.ndarray) -> Iterator[
 
 
 def search_digits(tiny: bool) -> Iterator[Row]:
-    """The search of digits, and PyTorch's."""
+    """The search of digits, and PyTorch's; both in TF32, as JAX multiplies by default."""
     explainer = Explainer.load(DIGITS)
     paths = draw_paths(explainer, 16 if tiny else 9000, 0)
     sample = take(paths, slice(2 if tiny else 24))
     ours = functools.partial(explainer.model.search, tolerance=TOLERANCE)
     one = make_search(*explainer.model.asked_by_search, 1, 1, TOLERANCE)
-    timings = [
-        measure("ours", ours, paths, repetitions=1),
-        measure("ours, one at a time", one, sample, repetitions=1),
-        *measure_torch(explainer, sample, TOLERANCE, Console(stderr=True)),
-    ]
+    with multiplying("TF32"):
+        timings = [
+            measure("ours", ours, paths, repetitions=1),
+            measure("ours, one at a time", one, sample, repetitions=1),
+            *measure_torch(explainer, sample, TOLERANCE, Console(stderr=True)),
+        ]
     yield from _rows("digits, 32x32", timings, paths.prediction)
 
 
 def search_large(side: int, tiny: bool) -> Iterator[Row]:
-    """The search at the published sizes with weights that have learned nothing, and PyTorch's."""
+    """The search at the published sizes with weights that have learned nothing, and PyTorch's; both in TF32."""
     config = apply_overrides(presets.official(), TINY if tiny else {})
     toy = draw_toy(config, side, 16 if tiny else 96, seed=0)
-    timings = time_all(toy, 1 if tiny else 6, 4 if tiny else 16)
+    with multiplying("TF32"):
+        timings = time_all(toy, 1 if tiny else 6, 4 if tiny else 16)
     yield from _rows(f"{side}x{side}", timings, toy.paths.prediction)
 
 

@@ -1,5 +1,6 @@
 """Parts of `benchmarks.accelerator`: the device, its ceilings, training steps beside PyTorch's on the same device."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -59,6 +60,22 @@ TINY = {
     "discriminator.hidden": "8",
     "train.warmup_steps": "0",
 }
+
+
+@contextlib.contextmanager
+def multiplying(precision: str) -> Iterator[None]:
+    """JAX and PyTorch multiply float32 alike: in TF32 for a precision of that name, else in full; then as before."""
+    # Not by `fp32_precision`: with a convolution's own, PyTorch refuses to export anything later in this process.
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = precision == "TF32"
+        with jax.default_matmul_precision(PRECISIONS[precision][0]):
+            yield
+    finally:
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed
 
 
 class Case(NamedTuple):
@@ -205,10 +222,8 @@ def own_step(case: Case) -> tuple[Callable[[], None], Callable[[], object]]:
 
 
 def torch_step(case: Case) -> tuple[Callable[[], None], Callable[[], object]]:
-    """The same of the published recipe in eager PyTorch, from the same weights; TF32 as in ours."""
+    """The same of the published recipe in eager PyTorch, from the same weights."""
     where, trainer = beside_jax(), compile_step(case).trainer
-    # Not by `fp32_precision`: with a convolution's own, PyTorch refuses to export anything later in this process.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.precision == "TF32"
     torch.backends.cudnn.benchmark = True  # shapes stay the same: let it look for the fastest algorithms
     eager = published(trainer, case.config.discriminator.dropout, where, case.precision == "bfloat16")
     x, labels = for_torch(case.batch, trainer.networks.model.stride, where)
@@ -231,8 +246,9 @@ def roofline(case: Case) -> tuple[float, str]:
 
 def beside_torch(case: Case) -> Iterator[Row]:
     """Our step of the published recipe and PyTorch's."""
-    sides = [own_step(case), torch_step(case)]
-    own, other = turns(sides, case.tiny)
+    with multiplying(case.precision):
+        sides = [own_step(case), torch_step(case)]
+        own, other = turns(sides, case.tiny)
     sides.clear()
     torch.cuda.empty_cache()  # the next part may need it; nothing without CUDA
     yield _row(case, own) | {"PyTorch, s": other, "times faster": other / own}
