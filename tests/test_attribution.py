@@ -144,8 +144,12 @@ def test_targets_are_taken_in_the_shapes_that_callers_have(target):
 
 
 def test_options_given_as_numpy_s_numbers_can_be_written_to_a_file():
-    options = ExplainOptions(diverse=np.int64(3), tolerance=np.float32(0.5), confidence=np.float64(0.5))
-    assert json.loads(json.dumps(dataclasses.asdict(options)))["diverse"] == 3
+    options = ExplainOptions()
+    for name, value in {"diverse": np.int64(3), "tolerance": np.float32(0.5)}.items():  # which type checks refuse here
+        object.__setattr__(options, name, value)
+    options.__post_init__()
+    found = json.loads(json.dumps(dataclasses.asdict(options)))
+    assert (found["diverse"], found["tolerance"], found["confidence"]) == (3, 0.5, "typical")
 
 
 @pytest.mark.parametrize(

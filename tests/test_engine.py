@@ -302,7 +302,7 @@ def test_maps_of_one_image_are_computed_for_no_more_rows_than_a_call_takes(monke
     original = getattr(engine, name)
     monkeypatch.setattr(engine, name, lambda *arrays: (rows.append(len(arrays[0])), original(*arrays))[1])
     monkeypatch.setattr(engine, "rows_of_a_call", lambda height, width: 2)
-    explain([[1, 0, 0]], 1, saliency=saliency)
+    explain([[1, 0, 0]], [1], saliency=saliency)
     assert rows == [2]
 
 

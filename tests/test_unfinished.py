@@ -38,12 +38,10 @@ def sigterm():
 
 def test_where_several_processes_train_a_signal_ends_each_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(unfinished.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(unfinished, "EVERY", 0.0)
     with Unfinished(tmp_path, "mine", {}) as kept:
         kept.after(1, {"x": jnp.ones(2)})
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert CheckpointStore(tmp_path / unfinished.FOLDER / "mine").steps() == [1]
 
 
 def interrupt(workdir, step, **facts):
