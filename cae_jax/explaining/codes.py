@@ -85,11 +85,6 @@ class SplitCodes:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def kept(self) -> np.ndarray:
-        """Whether the classifier gives the reconstruction the same class as the image, `[N]`."""
-        return self.reconstruction_predictions == self.predictions
-
     def select(self, rows: np.ndarray) -> "SplitCodes":
         """The given rows, by row number."""
         return replace(self, **take({field.name: getattr(self, field.name) for field in fields(self)[1:]}, rows))
@@ -110,11 +105,6 @@ class SplitCodes:
     def individual(self, rows: np.ndarray) -> Individual:
         """Computes the individual codes of the given rows."""
         return self.explainer.encode(self.take(rows))[0]
-
-    @property
-    def images(self) -> np.ndarray:
-        """All images, uint8 `[N, height, width, channels]`; they must fit into memory."""
-        return self.take(np.arange(len(self)))
 
     def drawn(
         self, rows: np.ndarray, class_codes: np.ndarray, function: Callable[[np.ndarray], np.ndarray]

@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from cae_jax.models.convolve import convolve
-from cae_jax.models.layers import he_normal, reflect_along, reflect_pad
+from cae_jax.models.layers import he_normal, reflect_along
 
 
 @functools.cache
@@ -83,12 +83,6 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
         )
         y = _add_to_edges(y, left.swapaxes(1, 2), right.swapaxes(1, 2), 2)
     return y
-
-
-def upsample_convolve_reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same, written as published: what `upsample_convolve` is tested against."""
-    high = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-    return convolve(reflect_pad(high, kernel.shape[0] // 2), kernel)
 
 
 class UpsampleConv(nn.Module):
