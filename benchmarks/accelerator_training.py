@@ -121,12 +121,14 @@ class Step(NamedTuple):
 
     Attributes:
         trainer: that it is of.
+        lowered: the program, before it is compiled.
         compiled: `(state, batch) -> (state, terms)`, for one batch size.
         compile_seconds: that tracing and compiling took.
         bytes: that its operations read and write.
     """
 
     trainer: Trainer
+    lowered: Any
     compiled: Any
     compile_seconds: float
     bytes: float
@@ -138,9 +140,10 @@ def compile_step(case: Case) -> Step:
     trainer = build_untrained(case.config, data_mesh(jax.devices()[:1]), (case.side, case.side, 3), 2)
     began = time.perf_counter()
     with jax.default_matmul_precision(PRECISIONS[case.precision][0]):
-        compiled = trainer.step.lower(trainer.shapes(), on_device(case)).compile()
+        lowered = trainer.step.lower(trainer.shapes(), on_device(case))
+        compiled = lowered.compile()
     seconds = time.perf_counter() - began
-    return Step(trainer, compiled, seconds, bytes_moved(compiled.as_text()))
+    return Step(trainer, lowered, compiled, seconds, bytes_moved(compiled.as_text()))
 
 
 def operations_of(case: Case) -> float:
@@ -153,9 +156,13 @@ def operations_of(case: Case) -> float:
 
 @functools.cache
 def _operations(case: Case) -> float:
-    mesh = data_mesh(jax.devices("cpu")[:1])
-    trainer = build_untrained(case.config, mesh, (case.side, case.side, 3), 2)
-    return float(trainer.step.lower(trainer.shapes(), split_batch(mesh, case.batch)).cost_analysis()["flops"])
+    if jax.default_backend() == "cpu":
+        lowered = compile_step(case).lowered
+    else:
+        mesh = data_mesh(jax.devices("cpu")[:1])
+        trainer = build_untrained(case.config, mesh, (case.side, case.side, 3), 2)
+        lowered = trainer.step.lower(trainer.shapes(), split_batch(mesh, case.batch))
+    return float(lowered.cost_analysis()["flops"])
 
 
 def on_device(case: Case) -> dict[str, jax.Array]:

@@ -5,6 +5,7 @@ parser. The tutorials' commands are
 followed in `test_docs.py`, in their order.
 """
 
+import argparse
 import json
 import pathlib
 import re
@@ -306,3 +307,15 @@ def test_a_confidence_is_a_number_or_the_word(capsys):
     with pytest.raises(SystemExit):
         explain.PROGRAM.parse(["--workdir", "runs/mnist", "--confidence", "usual"])
     assert "expected 'typical' or a probability, not 'usual'" in capsys.readouterr().err
+
+
+def test_folders_of_one_name_have_results_of_their_own(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = {"workdir": tmp_path / "run", "limit": None, "reference": None, "target": None}
+    out = lambda path: explain._default_out(argparse.Namespace(input=pathlib.Path(path), **asked)).name  # noqa: E731
+    assert out("seven.png") == "seven_to_any"
+    assert out("monday/slices") == out("./monday/../monday/slices/") == "monday_slices_to_any"
+    assert out("tuesday/slices") == "tuesday_slices_to_any"
+    assert out(".") == f"{tmp_path.name}_to_any"
+    assert out("/data/slices") == "data_slices_to_any"

@@ -96,7 +96,8 @@ def _default_out(options: argparse.Namespace) -> pathlib.Path:
     from cae_jax.explaining import results_folder
 
     if options.input:
-        what = options.input.stem
+        path, here = options.input.resolve().with_suffix(""), pathlib.Path.cwd()
+        what = "_".join(path.relative_to(here).parts if path.is_relative_to(here) else path.parts[1:]) or path.name
     else:
         what = options.split + "".join(f"_{index}" for index in (options.index or [])[:8])
     what += f"_first_{options.limit}" if options.limit else ""
