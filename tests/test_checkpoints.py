@@ -283,6 +283,19 @@ def test_a_checkpoint_without_a_score_is_newest_but_the_best_only_of_its_like(tm
     assert store.steps() == [20, 30, 40]
 
 
+def test_a_checkpoint_that_a_run_deletes_while_it_is_read_does_not_count(tmp_path, monkeypatch):
+    store = CheckpointStore(tmp_path)
+    store.save(5, {"ema": {"w": jnp.zeros(1)}}, {"score": 0.5})
+
+    def gone(path):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(checkpoints, "file_digest", gone)
+    with pytest.raises(CheckpointError, match="00000005 was deleted while it was read"):
+        store.facts(5)
+    assert store.best() is None
+
+
 def test_facts_are_changed_in_one_stroke_and_count_at_once(tmp_path, monkeypatch):
     store = CheckpointStore(tmp_path)
     for step, score in ((10, 0.5), (20, 0.3), (30, 0.2)):

@@ -3,6 +3,7 @@
 import gzip
 import pathlib
 import struct
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -365,6 +366,20 @@ def prepared(folder, name, splits, sizes=(8,), label=None, labels=lambda row: ro
     builder = made(data_dir=folder, file_format="array_record")
     builder.download_and_prepare()
     return str(builder.data_dir)
+
+
+def test_of_programs_that_start_together_one_prepares(tmp_path):
+    made, prepared_by = [], []
+
+    def make():
+        made.append(Mock(data_dir=tmp_path / "set"))
+        if len(made) == 2:  # while the first one waited, another one was quicker
+            (tmp_path / "set").mkdir()
+            (tmp_path / "set" / "dataset_info.json").write_text("{}")
+        return made[-1]
+
+    assert opening._prepared(make, tmp_path, prepared_by.append) is made[1]
+    assert prepared_by == []
 
 
 @pytest.mark.parametrize(

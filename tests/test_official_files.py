@@ -258,8 +258,10 @@ def test_only_an_earlier_import_is_replaced(tmp_path, capsys):
     assert not program(import_weights, *arguments, run, "--config.classifier.path=glow:brightness")
     assert read_record(run).config.classifier.path == "glow:brightness"
     (run / LISTING).write_bytes(b"path,label\npatient_0.png,dark\n")  # as an import with data leaves it
+    shutil.copytree(run / "checkpoints" / "00000000", run / "checkpoints.draft" / "00000007")  # of one that was killed
     assert not program(import_weights, *arguments, run)
     assert {path.name for path in run.iterdir()} == {"checkpoints", "run.json"}
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["00000000"]
     damage(run)
     assert program(import_weights, *arguments, run) == 1
     assert "holds an import that is not whole; delete it" in " ".join(capsys.readouterr().out.split())

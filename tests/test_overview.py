@@ -247,6 +247,9 @@ def test_leakage_is_that_of_the_evaluation_whether_or_not_the_exemplar_is_carrie
     keeping._dataset = digits
     carries = [e.encode(codes.take(np.arange(2)))[0].exemplar is not None for e in (keeping, explainer)]
     assert carries == [True, False]
+    plain, drawn = (encode_splits(e, ["test"], 12) for e in (explainer, keeping))
+    np.testing.assert_array_equal(drawn.reconstruction_predictions, plain.reconstruction_predictions)
+    np.testing.assert_allclose(drawn.reconstruction_confidences, plain.reconstruction_confidences, atol=1e-4)
     carried = describe_probes(encode_splits(keeping, ("train", "test")), 0)
     assert carried["individual_code_leakage"] == pytest.approx(found["individual_code_leakage"], abs=0.02)
     leakage = {name: value for name, value in trained[1].items() if name.startswith("individual_code_leakage")}

@@ -16,6 +16,7 @@ from cae_jax import Explainer
 from cae_jax.cli import package
 from cae_jax.config.reading import ConfigError
 from cae_jax.errors import InputError
+from cae_jax.explaining.package import model_card
 from cae_jax.workdir.checkpoints import CheckpointError, file_digest
 
 EASY = {"confidence": 0.11, "saliency": "reconstruction"}
@@ -31,6 +32,23 @@ def packed(trained_explainer, tmp_path_factory):
 @pytest.fixture
 def copied(packed, tmp_path):
     return shutil.copytree(packed, tmp_path / "copy")
+
+
+def test_a_package_that_cannot_be_written_whole_is_none(trained_explainer, tmp_path, monkeypatch):
+    def full(path, **_):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("cae_jax.explaining.package.write_npz", full)
+    with pytest.raises(InputError, match="the package cannot be written: .*No space left"):
+        trained_explainer.save_package(tmp_path / "out")
+    assert not (tmp_path / "out" / "package.json").exists()
+
+
+def test_a_card_shows_names_that_are_no_text(trained_explainer):
+    parts = trained_explainer._parts
+    names = ("a\udcff", "b\nc", *parts.record.class_names[2:])
+    card = model_card(parts._replace(record=parts.record._replace(class_names=names)), {})
+    assert r"- **Classes**: a\udcff, b\nc, " in card
 
 
 def test_a_package_explains_as_its_run_does_without_the_data(copied, trained_explainer, digits):

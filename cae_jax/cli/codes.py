@@ -13,7 +13,8 @@ examples:
   {prog} --workdir runs/mnist --split all --out codes.csv
 
 A row an image: its name, the class code (columns 0, 1, ...), the data set's label, then the classifier's prediction and
-probability, the same for the reconstruction, and whether the reconstruction kept its class.
+probability, the reconstruction's class and its probability of the image's class, whether it kept that class (ending),
+and the image's probability of each class.
 """
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cae_jax.cli.options import add_split, add_workdir, splits
+from cae_jax.cli.options import add_split, add_workdir, count, splits
 from cae_jax.cli.program import Program
 
 EXAMPLES = """\
@@ -19,7 +19,7 @@ slider toward a class or toward a second image, straight or over the topology gr
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     add_split(parser)
-    parser.add_argument("--limit", type=int, default=5000, metavar="N", help="images of each split (5000)")
+    parser.add_argument("--limit", type=count, default=5000, metavar="N", help="images of each split (5000)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (0)")
     parser.add_argument(
         "--address",
@@ -38,13 +38,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def explore(options: argparse.Namespace, console) -> None:
     """Encodes what the options name and serves the page."""
-    from cae_jax.errors import InputError
     from cae_jax.explaining import Explainer
     from cae_jax.explorer import free_port, make_atlas, serve
     from cae_jax.progress import working
 
-    if options.limit < 1:
-        raise InputError("--limit must be 1 or more")
     port = free_port(options.address, options.port)  # before minutes are spent on what could not be shown
     explainer = Explainer.load(options.workdir)
     with working("encoding images, laying out the manifold", console):

@@ -110,6 +110,7 @@ def import_weights(options: argparse.Namespace, console) -> None:
     step, facts = int(digits[-1]) if digits else 0, {"score": 0.0, "imported": options.generator.name}
     options.out.mkdir(parents=True, exist_ok=True)
     draft = options.out / f"{folder.name}{DRAFT}"
+    shutil.rmtree(draft, ignore_errors=True)  # of an import that was killed
     CheckpointStore(draft).save(step, trees, facts)  # an earlier import stays until this one is written
     write_record(options.out, RunRecord(config, config.data.name, class_names, shape, note))
     if listing is not None:

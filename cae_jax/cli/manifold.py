@@ -2,13 +2,13 @@
 
 import argparse
 
-from cae_jax.cli.options import add_workdir, folder
+from cae_jax.cli.options import add_workdir, count, folder
 from cae_jax.cli.program import Program
 
 EXAMPLES = """\
 examples:
   {prog} --workdir runs/mnist
-      analyses the class codes of all images; open runs/mnist/manifold/index.html
+      analyses the class codes of up to 20,000 images a split; open runs/mnist/manifold/index.html
   {prog} --workdir runs/mnist --intervals 6 --reach 4
       a coarser topology graph
 
@@ -18,7 +18,7 @@ Writes index.html (self-contained), manifold.json (numbers and graph) and codes.
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
-    parser.add_argument("--limit", type=int, default=20_000, metavar="N", help="images of each split (20000)")
+    parser.add_argument("--limit", type=count, default=20_000, metavar="N", help="images of each split (20000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of probes, random swaps and t-SNE (0)")
     parser.add_argument(
         "--out",
@@ -55,8 +55,6 @@ def describe(options: argparse.Namespace, console) -> None:
         mapper = MapperOptions(**{name: getattr(options, name) for name in MAPPER})
     except ValueError as error:
         raise InputError(str(error)) from error
-    if options.limit < 1:
-        raise InputError("--limit must be 1 or more")
     explainer = Explainer.load(options.workdir)
     out = options.out or results_folder(options.workdir, "manifold")
     with WorkProgress(console) as progress:

@@ -14,7 +14,8 @@ examples:
 
 The folder holds the weights (safetensors), the config, the classifier or its name and what it is known again by, the
 class codes of the training images, the metrics and a model card; no training images, no pickle. Loading checks every
-file's SHA-256 and runs no code: a classifier that is neither in it nor an .onnx file must be handed in, in Python.
+file's SHA-256, but the card's, and runs no code: a classifier that is neither in it nor an .onnx file must be handed
+in, in Python.
 A repository that --push makes on the Hugging Face Hub is private until you open it to others.
 """
 

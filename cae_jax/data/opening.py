@@ -1,6 +1,7 @@
 """Opens data sets by name: our own builders, stock TFDS names, anything prepared as ArrayRecord."""
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import pathlib
@@ -8,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import filelock
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
@@ -54,30 +56,44 @@ def _check_reachable(builder: tfds.core.DatasetBuilder) -> None:
         ) from error
 
 
+def _prepared(
+    make: Callable[[], tfds.core.DatasetBuilder],
+    folder: pathlib.Path,
+    prepare: Callable[[tfds.core.DatasetBuilder], object],
+) -> tfds.core.DatasetBuilder:
+    """A builder whose data set is there; of programs that start together, one prepares it and the others wait."""
+    is_there = lambda builder: (pathlib.Path(builder.data_dir) / "dataset_info.json").exists()  # noqa: E731
+    builder = make()
+    if is_there(builder):
+        return builder
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".lock"):
+        builder = make()  # which reads what there is
+        if not is_there(builder):
+            prepare(builder)
+    return builder
+
+
 def _own(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
     if name.startswith("phantom/"):
         variant = _or_unavailable(read_variant, name.removeprefix("phantom/"))
-        builder = Phantom(config=variant, data_dir=folder, file_format="array_record")
+        make = functools.partial(Phantom, config=variant, data_dir=folder, file_format="array_record")
     else:
-        builder = OWN_BUILDERS[name](data_dir=folder, file_format="array_record")
-    if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
+        make = functools.partial(OWN_BUILDERS[name], data_dir=folder, file_format="array_record")
+
+    def prepare(builder: tfds.core.DatasetBuilder) -> None:
         _check_reachable(builder)
         log.info("preparing %s in %s", name, builder.data_dir)
         tfds.disable_progress_bar()
         builder.download_and_prepare()
-    return builder
+
+    return _prepared(make, folder, prepare)
 
 
 def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
     _or_unavailable(refuse_foreign_features, folder / re.split("[/:]", name)[0])
-    try:
-        builder = tfds.builder(name, data_dir=folder)
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise DataUnavailable(
-            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}, phantom/...), nor of TensorFlow "
-            f"Datasets, nor prepared in {folder}"
-        ) from error
-    if not (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
+
+    def prepare(builder: tfds.core.DatasetBuilder) -> None:
         try:
             builder.download_and_prepare(file_format="array_record")
         except Exception as error:
@@ -86,7 +102,14 @@ def _stock(name: str, folder: pathlib.Path) -> tfds.core.DatasetBuilder:
                 f"Preparing a stock data set needs TensorFlow and a network; prepared elsewhere with "
                 f"file_format='array_record', the folder can be copied."
             ) from error
-    return builder
+
+    try:
+        return _prepared(functools.partial(tfds.builder, name, data_dir=folder), folder, prepare)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DataUnavailable(
+            f"no data set is called {name!r}: neither ours ({', '.join(OWN_BUILDERS)}, phantom/...), nor of TensorFlow "
+            f"Datasets, nor prepared in {folder}"
+        ) from error
 
 
 def in_order(dataset: Dataset, order: tuple[str, ...]) -> Dataset:

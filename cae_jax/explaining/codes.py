@@ -131,8 +131,9 @@ class SplitCodes:
 def _encode(explainer: Explainer, source: ImageSource, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """Class codes of the given rows, and the classifier's answers to the images and their reconstructions."""
     images = source.take(rows)
-    codes = explainer.encode(images)
-    return codes[1], explainer.answers(images), explainer.answers(explainer.decode(*codes))
+    individual, class_codes = explainer.encode(images)
+    drawn = explainer.decode(Individual(individual.code), class_codes)  # without anything kept from the exemplars
+    return class_codes, explainer.answers(images), explainer.answers(drawn)
 
 
 def code_parts(

@@ -322,8 +322,9 @@ class ResultFolder:
         else:
             (self.path / "explanations.npz").unlink(missing_ok=True)
         folder = self.path / SHEET
-        sheet = sheet or folder.exists()
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            sheet = True
+            shutil.rmtree(folder)
         if sheet:
             folder.mkdir()  # empty while images are missing: what was asked for once is drawn when all are there
         if sheet and rows and not missing:

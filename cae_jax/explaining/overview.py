@@ -209,12 +209,9 @@ def describe(
     most = min(DECODED * explainer.record.config.evaluation.swaps, few)
     per_class, table = _claims(answer, test, classes, seed, most)
     report(STAGES[2])
-    try:
-        graph = manifold.build_topology(
-            codes.class_codes, codes.reconstruction_predictions, codes.reconstruction_confidences, options
-        )
-    except manifold.EmptyGraph as error:
-        raise InputError(str(error)) from error
+    graph = manifold.build_topology(
+        codes.class_codes, codes.reconstruction_predictions, codes.reconstruction_confidences, options
+    )
     report(STAGES[3])
     ways, checks = _ways(explainer, graph, test, seed)
     report(STAGES[4])

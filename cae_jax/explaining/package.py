@@ -121,17 +121,21 @@ def _whole(table: CodeTable) -> CodeTable:
     return table
 
 
+def _write_code_table(folder: pathlib.Path, table: CodeTable, fingerprint: str, data: str) -> None:
+    write_npz(folder / CODE_TABLE, fingerprint=np.asarray(fingerprint), data=np.asarray(data), **table._asdict())
+
+
 def keep_code_table(workdir: pathlib.Path, table: CodeTable, fingerprint: str, data: str) -> None:
     """Saves a code table in a workdir; if it cannot be written, a warning is logged, and the next start remakes it.
 
     Args:
-        workdir: folder of the run or package.
+        workdir: folder of the run.
         table: code table.
         fingerprint: fingerprint of checkpoint and classifier.
         data: fingerprint of the data set.
     """
     try:
-        write_npz(workdir / CODE_TABLE, fingerprint=np.asarray(fingerprint), data=np.asarray(data), **table._asdict())
+        _write_code_table(workdir, table, fingerprint, data)
     except OSError as error:
         log.warning("the code table could not be kept in %s (%s); the next start makes it again", workdir, error)
 
@@ -232,7 +236,7 @@ def write_package(
     _write_tensors(out / MODEL, parts.params)
     if classifier.params is not None:
         _write_tensors(out / CLASSIFIER, classifier.params)
-    keep_code_table(out, table, parts.fingerprint, "")
+    _write_code_table(out, table, parts.fingerprint, "")
     files = sorted(path.name for path in out.iterdir())
     card = model_card(parts, scores, note=note, license=license, address=address)
     (out / CARD).write_text(card, encoding="utf-8")

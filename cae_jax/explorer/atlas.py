@@ -189,15 +189,12 @@ def make_atlas(explainer: Explainer, splits: tuple[str, ...] = ("test",), limit:
     if len(codes) < 10:
         raise InputError(f"{len(codes)} images are too few to draw a manifold; 10 or more are needed")
     components = manifold.principal_components(codes.class_codes)
-    try:
-        graph = manifold.build_topology(
-            codes.class_codes,
-            codes.reconstruction_predictions,
-            codes.reconstruction_confidences,
-            manifold.MapperOptions(dimensions=min(2, codes.class_codes.shape[1])),
-        )
-    except manifold.EmptyGraph as error:
-        raise InputError(str(error)) from error
+    graph = manifold.build_topology(
+        codes.class_codes,
+        codes.reconstruction_predictions,
+        codes.reconstruction_confidences,
+        manifold.MapperOptions(dimensions=min(2, codes.class_codes.shape[1])),
+    )
     coordinates = {
         "PCA": components.project(codes.class_codes).astype(np.float32),
         "t-SNE": manifold.tsne(codes.class_codes, seed),

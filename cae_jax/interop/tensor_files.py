@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cae_jax.classifiers import read_tensors, write_tensors
+from cae_jax.drafts import drafted
 
 
 def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -38,8 +39,10 @@ def _array(tensor: Any) -> np.ndarray:
 def write_tensor_file(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes tensors by name; in a file of PyTorch's under the published key, 'ab'."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        arrays: dict[str, Any] = dict(tensors)
-        np.savez(path, **arrays)
-    else:
-        write_tensors(path, tensors, "ab")
+    with drafted(path) as draft:
+        if path.suffix == ".npz":
+            arrays: dict[str, Any] = dict(tensors)
+            with draft.open("wb") as file:
+                np.savez(file, **arrays)
+        else:
+            write_tensors(draft, tensors, "ab")

@@ -9,12 +9,13 @@ import numpy as np
 from scipy.spatial import KDTree
 from sklearn.cluster import DBSCAN
 
+from cae_jax.errors import InputError
 from cae_jax.manifold.projection import principal_components, tsne
 
 LENSES = ("pca", "tsne")
 
 
-class EmptyGraph(ValueError):
+class EmptyGraph(InputError):
     """The graph would have no node; the message says which option to change."""
 
 

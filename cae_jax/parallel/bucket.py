@@ -18,7 +18,7 @@ import fsspec
 from cae_jax.drafts import DRAFT, drafted
 from cae_jax.errors import UserError
 
-LAST = "manifest.json"  # of a checkpoint
+LAST = ("manifest.json", "package.json")  # of a checkpoint and of a package, which count from then on
 UNFINISHED = (DRAFT, ".lock")
 
 

@@ -145,7 +145,8 @@ def fit(run: Run, profile: int = 0) -> dict[str, Any]:
                 checkpoint.validate(state)
     newest = run.store.newest()
     assert newest is not None  # the last step is always saved
-    return {name: run.store.facts(newest)[name] for name in ("train_seconds", "images_per_second", "fault")}
+    facts = run.store.facts(newest)
+    return {name: facts[name] for name in ("train_seconds", "images_per_second", "fault")}
 
 
 def train(

@@ -145,11 +145,15 @@ def read_facts(folder: epath.PathLike) -> dict[str, Any]:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
     if not intact:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: its contents do not match their seal")
-    present = _files(folder)
+    try:
+        present = _files(folder)
+        digests = {name: file_digest(path) for name, path in present.items() if name in record["files"]}
+    except FileNotFoundError as error:  # a run that goes on deletes checkpoints that it needs no more
+        raise CheckpointError(f"{folder} was deleted while it was read") from error
     for name in sorted(present.keys() ^ record["files"].keys()):
         raise CheckpointError(f"{folder} is damaged: {name} is {'missing' if name not in present else 'not its own'}")
     for name, digest in record["files"].items():
-        if file_digest(present[name]) != digest:
+        if digests[name] != digest:
             raise CheckpointError(f"{folder} is damaged: the contents of {name} have changed since it was written")
     return record["facts"]
 

@@ -125,7 +125,8 @@ def load_named(
 
 def load_oracle(workdir: pathlib.Path) -> LoadedClassifier:
     """The workdir's oracle."""
-    return load_named(read_record(workdir).config.oracle, workdir / "oracle", "oracle")
+    record = read_record(workdir)
+    return load_named(record.config.oracle, workdir / "oracle", "oracle", record.image_shape)
 
 
 def kept_identity(workdir: pathlib.Path, name: str) -> Identity | None:
