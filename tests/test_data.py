@@ -372,7 +372,7 @@ def test_of_programs_that_start_together_one_prepares(tmp_path):
     made, prepared_by = [], []
 
     def make():
-        made.append(Mock(data_dir=tmp_path / "set"))
+        made.append(Mock(spec=tfds.core.DatasetBuilder, data_dir=tmp_path / "set"))
         if len(made) == 2:  # while the first one waited, another one was quicker
             (tmp_path / "set").mkdir()
             (tmp_path / "set" / "dataset_info.json").write_text("{}")

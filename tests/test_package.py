@@ -39,7 +39,7 @@ def test_a_package_that_cannot_be_written_whole_is_none(trained_explainer, tmp_p
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("cae_jax.explaining.package.write_npz", full)
-    with pytest.raises(InputError, match="the package cannot be written: .*No space left"):
+    with pytest.raises(InputError, match=r"the package cannot be written: .*No space left"):
         trained_explainer.save_package(tmp_path / "out")
     assert not (tmp_path / "out" / "package.json").exists()
 
