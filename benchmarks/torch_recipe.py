@@ -150,7 +150,8 @@ def keep_exemplar(exemplar: np.ndarray, reconstruction: np.ndarray, drawn: torch
         residual: 'exemplar' or 'detail', see `model.residual`.
     """
     image, start = (torch.tensor(x, device=drawn.device).permute(2, 0, 1)[None] for x in (exemplar, reconstruction))
-    change = F.avg_pool2d((drawn - start).abs().mean(1, keepdim=True), WINDOW, 1, WINDOW // 2)
+    change = (drawn - start).abs().mean(1, keepdim=True)
+    change = F.avg_pool2d(change, WINDOW, 1, WINDOW // 2, count_include_pad=False)
     kept = torch.exp(-((change / FADING) ** 2))
     if residual == "detail":
         return (drawn + kept * (image - start)).clamp(0.0, 1.0)

@@ -230,6 +230,7 @@ def test_a_black_box_s_own_labels_are_not_replaced_by_its_student_s(dataset, mon
     monkeypatch.setattr(build, "make_train_step", keep)
     config = presets.official()
     config.loss.consistency = 1.0
+    config.labels = "classifier"
     teacher = Student(*[None] * len(Student._fields)) if taught else lambda images: images
     build.build_trainer(config, data_mesh(), (16, 16, 1), 2, teacher)
     assert relabel == [not taught]

@@ -38,10 +38,12 @@ def sigterm():
 
 def test_where_several_processes_train_a_signal_ends_each_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(unfinished.jax, "process_count", lambda: 2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which pytest's workers ignore
     with Unfinished(tmp_path, "mine", {}) as kept:
         kept.after(1, {"x": jnp.ones(2)})
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt(workdir, step, **facts):

@@ -271,7 +271,7 @@ def _page(explainer: Explainer, codes: SplitCodes, overview: Overview, options: 
     graph = overview.graph
     first = np.zeros(len(graph), np.int64)
     pictures = codes.of("test").drawn(first, graph.centres.astype(np.float32), to_uint8)
-    said = lambda classes: [class_name(names, c) for c in classes]  # noqa: E731
+    said = lambda classes: [class_name(names, int(c)) for c in classes]  # noqa: E731
     return manifold_page(
         {
             "model": f"{explainer.record.data}, step {explainer.step}",

@@ -21,9 +21,11 @@ def free_port(address: str, port: int) -> int:
     Raises:
         InputError: if it cannot.
     """
+    if not 0 <= port < 2**16:
+        raise InputError(f"cannot listen on {address}:{port}; a --port is a number from 0 to 65535")
     try:
         sockets, found = bind_sockets(address, port)
-    except (OSError, OverflowError, ValueError, AssertionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot listen on {address}:{port} ({error}); choose another --port") from error
     for socket in sockets:
         socket.close()
