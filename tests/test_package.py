@@ -34,7 +34,7 @@ def copied(packed, tmp_path):
     return shutil.copytree(packed, tmp_path / "copy")
 
 
-def test_a_package_that_cannot_be_written_whole_is_none(trained_explainer, tmp_path, monkeypatch):
+def test_a_package_that_cannot_be_written_whole_is_none(packed, trained_explainer, tmp_path, monkeypatch):
     def full(path, **_):
         raise OSError(28, "No space left on device", str(path))
 
