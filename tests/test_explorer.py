@@ -71,10 +71,24 @@ def test_pages_of_other_origins_may_not_connect(atlas):
 
     with serving(functools.partial(serve, atlas)) as url, pytest.raises(HTTPClientError, match="403"):
         asyncio.run(connect(url, "http://elsewhere.example"))
-    with serving(functools.partial(serve, atlas, origins=["box.example:80"])) as url:
-        port = url.rstrip("/").rpartition(":")[2]
-        for origin in ("http://box.example:80", f"http://localhost:{port}", f"http://127.0.0.1:{port}"):
-            asyncio.run(connect(url, origin))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_pages_of_this_machine_and_of_named_origins_may_connect_whatever_the_port(atlas, monkeypatch, address):
+    from cae_jax.explorer import serve, server
+
+    asked = {}
+
+    def refuse(_, **how):
+        asked.update(how)
+        raise ValueError("it is only asked")
+
+    monkeypatch.setattr(server, "Server", refuse)
+    with pytest.raises(InputError, match="it is only asked"):
+        serve(atlas, address=address, origins=["box.example:80"])
+    port = asked["port"]
+    assert port > 0
+    assert set(asked["allow_websocket_origin"]) == {"box.example:80", f"localhost:{port}", f"127.0.0.1:{port}"}
 
 
 @pytest.mark.parametrize("port", [99_999, -1])
