@@ -30,7 +30,8 @@ def some_of_each(classes: np.ndarray, count: int, seed: int) -> np.ndarray:
         seed: seed of the draw.
     """
     order = np.random.default_rng(seed).permutation(len(classes))
-    of_each = [np.flatnonzero(classes[order] == number)[:OF_A_CLASS] for number in np.unique(classes)]
+    drawn = classes[order]
+    of_each = [np.flatnonzero(drawn == number)[:OF_A_CLASS] for number in np.unique(classes)]
     return order[np.unique(np.concatenate([np.arange(min(count, len(order))), *of_each]))]
 
 
